@@ -1,0 +1,44 @@
+"""Ports, labels, annotations and names that are contracts with users and with other meshes: one table.
+
+Sources: Istio's API (label/labels.yaml, annotation/annotations.yaml) and ztunnel's ARCHITECTURE.md; values are facts.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Ports inside a captured pod, and of a node proxy.
+OUTBOUND_PORT: Final = 15001
+INBOUND_PLAINTEXT_PORT: Final = 15006
+HBONE_PORT: Final = 15008
+DNS_CAPTURE_PORT: Final = 15053
+ADMIN_PORT: Final = 15000
+METRICS_PORT: Final = 15020
+READY_PORT: Final = 15021
+XDS_TLS_PORT: Final = 15012
+RESERVED_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT, 15080, ADMIN_PORT})
+
+# Socket mark of the node proxy's own packets; connection mark of what it answers (Istio in-pod rules).
+PROXY_MARK: Final = 0x539
+CONNECTION_MARK: Final = 0x111
+MARK_MASK: Final = 0xFFF
+PROBE_SNAT_IP: Final = "169.254.7.127"
+
+# Labels and annotations.
+DATAPLANE_MODE: Final = "istio.io/dataplane-mode"  # "ambient" | "none", on a Namespace or Pod
+USE_WAYPOINT: Final = "istio.io/use-waypoint"
+USE_WAYPOINT_NAMESPACE: Final = "istio.io/use-waypoint-namespace"
+WAYPOINT_FOR: Final = "istio.io/waypoint-for"
+REDIRECTION: Final = "ambient.istio.io/redirection"  # "enabled": capture of this pod was verified by its node
+SIDECAR_STATUS: Final = "sidecar.istio.io/status"
+TUNNEL_LABEL: Final = "networking.istio.io/tunnel"
+CANONICAL_NAME: Final = "service.istio.io/canonical-name"
+CANONICAL_REVISION: Final = "service.istio.io/canonical-revision"
+DRY_RUN: Final = "istio.io/dry-run"
+
+DEFAULT_TRUST_DOMAIN: Final = "cluster.local"
+DEFAULT_ROOT_NAMESPACE: Final = "istio-system"
+CLUSTER_DOMAIN: Final = "cluster.local"
+CLUSTER_ID: Final = "Kubernetes"
+CA_AUDIENCE: Final = "istio-ca"
+NODE_AGENT_ACCOUNT: Final = "ztunnel"  # service account of the node agent, in the root namespace

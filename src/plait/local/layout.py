@@ -1,0 +1,84 @@
+"""Where one mesh keeps its files and what its parts are called: every path and socket, derived from one root.
+
+One mesh = one name = one directory. Nothing of a mesh lies outside its directory but network namespaces
+(`/run/netns/plait-<mesh>-…`) and, as root, one veth pair of the host.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def home() -> Path:
+    """Directory of all meshes: $PLAIT_HOME, else /var/lib/plait for root, else ~/.local/state/plait."""
+    if configured := os.environ.get("PLAIT_HOME"):
+        return Path(configured)
+    return Path("/var/lib/plait") if os.geteuid() == 0 else Path.home() / ".local/state/plait"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Paths of the mesh `name` under `root` (= home()/name)."""
+
+    name: str
+    root: Path
+
+    @classmethod
+    def of(cls, name: str) -> Layout:
+        return cls(name, home() / name)
+
+    @property
+    def record(self) -> Path:
+        """mesh.json: what was started (pids with start times, nodes, addresses); written first, removed last."""
+        return self.root / "mesh.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.root.parent / f".{self.name}.lock"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "state.db"
+
+    @property
+    def pki(self) -> Path:
+        """Keys and certificates of the API server and its clients (ca.crt, admin.crt …); mode 0700."""
+        return self.root / "pki"
+
+    @property
+    def mesh_ca(self) -> Path:
+        """Root certificate and key that sign workload identities; mode 0700."""
+        return self.root / "mesh-ca"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.root / "kubeconfig"
+
+    @property
+    def api_socket(self) -> Path:
+        """The API server's unix socket (TLS inside, as on its TCP port)."""
+        return self.root / "api.sock"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    def node(self, node: str) -> Path:
+        """State of one node: kubelet.sock, agent.sock, xds.sock, envoy logs, pods/<uid>/…"""
+        return self.root / "nodes" / node
+
+    def kubelet_socket(self, node: str) -> Path:
+        return self.node(node) / "kubelet.sock"
+
+    def agent_socket(self, node: str) -> Path:
+        """The node agent's xDS (and SDS) socket for Envoys on this node."""
+        return self.node(node) / "xds.sock"
+
+    def pod(self, node: str, uid: str) -> Path:
+        return self.node(node) / "pods" / uid
+
+    def netns(self, suffix: str) -> Path:
+        """A network namespace of this mesh, visible to `ip netns`: fabric `fab`, nodes by name, pods `p-<hash>`."""
+        return Path("/run/netns") / f"plait-{self.name}-{suffix}"
