@@ -1,0 +1,203 @@
+"""What a captured pod's namespace (and its node's) must contain, as data, and the steps from what is there to that.
+
+Pure: texts of iptables-save go in, texts for iptables-restore come out. The rules are Istio's in-pod rules. Applying
+them is `netfilter`'s and `routing`'s business, deciding when is `machine`'s.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from plait.base.wellknown import (
+    CONNECTION_MARK,
+    DNS_CAPTURE_PORT,
+    HBONE_PORT,
+    INBOUND_PLAINTEXT_PORT,
+    MARK_MASK,
+    OUTBOUND_PORT,
+    PROBE_SNAT_IP,
+    PROXY_MARK,
+)
+
+Family = Literal[4, 6]
+RULE_PRIORITY: Final = 32764
+RULE_TABLE: Final = 100
+PROBE_SNAT_IP6: Final = "fd16:9254:7127:1337:ffff:ffff:ffff:ffff"
+
+_OWN: Final = f"{PROXY_MARK:#x}/{MARK_MASK:#x}"  # packets the node proxy sends
+_ANSWERED: Final = f"{CONNECTION_MARK:#x}/{MARK_MASK:#x}"  # connections it opened towards the pod's application
+_LOOPBACK: Final[Mapping[Family, str]] = {4: "127.0.0.1/32", 6: "::1/128"}
+_PROBES: Final[Mapping[Family, str]] = {4: f"{PROBE_SNAT_IP}/32", 6: f"{PROBE_SNAT_IP6}/128"}
+_TABLES: Final = ("raw", "mangle", "nat")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Our chains: table -> chain -> rules, and the built-in chain each is called from (table -> built-in -> ours)."""
+
+    chains: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    calls: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRule:
+    """`ip rule`: packets with this mark look up this table, whose one route is `local default dev lo`.
+
+    Answers of the application to a preserved (foreign) client address must come back to the proxy's transparent socket.
+    """
+
+    mark: int = CONNECTION_MARK
+    mask: int = MARK_MASK
+    table: int = RULE_TABLE
+    priority: int = RULE_PRIORITY
+
+
+_IN_POD: Final = {"PREROUTING": "ISTIO_PRERT", "OUTPUT": "ISTIO_OUTPUT"}
+
+
+def capture(family: Family = 4, *, dns: bool = False) -> Rules:
+    """A captured pod: TCP in to 15006, TCP out to 15001 (and DNS to 15053 when asked), the proxy's own left alone."""
+    lo, probes = _LOOPBACK[family], _PROBES[family]
+    mangle = {
+        "ISTIO_PRERT": (f"-m mark --mark {_OWN} -j CONNMARK --set-xmark {_ANSWERED}",),
+        "ISTIO_OUTPUT": (
+            f"-m connmark --mark {_ANSWERED} -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff",
+        ),
+    }
+    # 15008 is bound inside the pod by the node proxy: HBONE arrives without a redirect.
+    inbound = (
+        f"-s {probes} -p tcp -j ACCEPT",
+        f"! -d {lo} -p tcp ! --dport {HBONE_PORT} -m mark ! --mark {_OWN}"
+        f" -j REDIRECT --to-ports {INBOUND_PLAINTEXT_PORT}",
+    )
+    names = (
+        f"! -o lo -p udp --dport 53 -m mark ! --mark {_OWN} -j REDIRECT --to-ports {DNS_CAPTURE_PORT}",
+        f"! -d {lo} -p tcp --dport 53 -m mark ! --mark {_OWN} -j REDIRECT --to-ports {DNS_CAPTURE_PORT}",
+    )
+    outbound = (
+        f"-d {probes} -p tcp -j ACCEPT",
+        *(names if dns else ()),
+        f"-p tcp -m mark --mark {_ANSWERED} -j ACCEPT",
+        f"! -d {lo} -o lo -j ACCEPT",
+        f"! -d {lo} -p tcp -m mark ! --mark {_OWN} -j REDIRECT --to-ports {OUTBOUND_PORT}",
+    )
+    chains = {"mangle": mangle, "nat": {"ISTIO_PRERT": inbound, "ISTIO_OUTPUT": outbound}}
+    if dns:
+        # A DNS answer from 15053 and one from the real server may carry the same tuple: keep them in separate zones.
+        chains["raw"] = {
+            "ISTIO_PRERT": (f"-p udp --sport 53 -m mark ! --mark {_OWN} -j CT --zone 1",),
+            "ISTIO_OUTPUT": (f"-p udp --dport 53 -m mark --mark {_OWN} -j CT --zone 1",),
+        }
+    return Rules(chains, dict.fromkeys(chains, _IN_POD))
+
+
+def released(family: Family = 4) -> Rules:
+    """A pod that leaves: new connections go their own way, answers of live preserved-source ones still find the proxy."""
+    kept = capture(family)
+    return Rules({"mangle": kept.chains["mangle"]}, {"mangle": kept.calls["mangle"]})
+
+
+def node(addresses: Iterable[str], family: Family = 4) -> Rules:
+    """The node's own namespace: what its processes (the kubelet's probes) send to captured pods carries the probe
+    address, which the pods' rules let pass also under STRICT. Nobody else may use that source."""
+    probes = _PROBES[family]
+    length = 32 if family == 4 else 128
+    snat = tuple(
+        f"-d {address}/{length} -p tcp -m owner --socket-exists -j SNAT --to-source {probes.partition('/')[0]}"
+        for address in sorted(set(addresses))
+    )
+    # Packets of the node's own processes never pass PREROUTING: whatever comes in with this source is forged.
+    guard = (f"-s {probes} -j DROP",)
+    return Rules(
+        {"raw": {"ISTIO_GUARD": guard}, "nat": {"ISTIO_POSTRT": snat}},
+        {"raw": {"PREROUTING": "ISTIO_GUARD"}, "nat": {"POSTROUTING": "ISTIO_POSTRT"}},
+    )
+
+
+NONE: Final = Rules()
+
+
+def repair(saved: str, wanted: Rules) -> str:
+    """iptables-restore --noflush input that turns `saved` (iptables-save) into `wanted`; "" when nothing differs.
+
+    Only chains named ISTIO_* and calls to them are touched: other people's rules stay.
+    """
+    there = parse(saved)
+    blocks = [_table(name, there.get(name, {}), wanted) for name in _TABLES]
+    return "".join(block for block in blocks if block)
+
+
+def matches(saved: str, wanted: Rules) -> bool:
+    """Does the namespace hold exactly the wanted rules?"""
+    return not repair(saved, wanted)
+
+
+def present(saved: str) -> bool:
+    """Has this pod namespace rules of ours? (A sidecar's chains have other names but for ISTIO_OUTPUT.)"""
+    return any("ISTIO_PRERT" in chains for chains in parse(saved).values())
+
+
+def parse(saved: str) -> dict[str, dict[str, list[str]]]:
+    """iptables-save text -> table -> chain -> rules without their leading `-A chain`."""
+    tables: dict[str, dict[str, list[str]]] = {}
+    chains: dict[str, list[str]] = {}
+    for line in saved.splitlines():
+        if line.startswith("*"):
+            chains = tables.setdefault(line[1:].strip(), {})
+        elif line.startswith(":"):
+            chains.setdefault(line[1:].split()[0], [])
+        elif line.startswith("-A "):
+            _, chain, rule = line.split(" ", 2)
+            chains.setdefault(chain, []).append(rule)
+    return tables
+
+
+def _table(name: str, there: Mapping[str, list[str]], wanted: Rules) -> str:
+    chains, calls = wanted.chains.get(name, {}), wanted.calls.get(name, {})
+    ours = [chain for chain in there if chain.startswith("ISTIO_")]
+    drop: list[str] = []
+    add: list[str] = []
+    for builtin in sorted({*there, *calls} - set(ours)):
+        jumps = [rule for rule in there.get(builtin, []) if _target(rule).startswith("ISTIO_")]
+        want = [f"-j {calls[builtin]}"] if builtin in calls else []
+        if jumps != want:
+            drop += [f"-D {builtin} {jump}" for jump in jumps]
+            add += [f"-A {builtin} {jump}" for jump in want]
+    stale = [chain for chain in ours if chain not in chains]
+    for chain, rules in chains.items():
+        if chain not in there or list(map(canonical, there[chain])) != list(map(canonical, rules)):
+            add = [f"-A {chain} {rule}" for rule in rules] + add  # filled before it is called
+            drop = [f":{chain} - [0:0]", *drop]  # under --noflush this creates or empties just this chain
+    drop += [f"-F {chain}" for chain in stale] + [f"-X {chain}" for chain in stale]
+    lines = [*(d for d in drop if d.startswith(":")), *(d for d in drop if not d.startswith(":")), *add]
+    return "\n".join([f"*{name}", *lines, "COMMIT", ""]) if lines else ""
+
+
+def _target(rule: str) -> str:
+    words = rule.split()
+    return words[words.index("-j") + 1] if "-j" in words else ""
+
+
+def canonical(rule: str) -> frozenset[tuple[bool, str, str]]:
+    """A rule as (negated, option, value) triples: iptables prints options in its own order and adds `-m tcp`."""
+    found: set[tuple[bool, str, str]] = set()
+    words = shlex.split(rule)
+    at = 0
+    negated = False
+    while at < len(words):
+        word = words[at]
+        at += 1
+        if word == "!":
+            negated = True
+            continue
+        value = ""
+        if at < len(words) and words[at] != "!" and not words[at].startswith("-"):
+            value = words[at]
+            at += 1
+        if not (word == "-m" and value in ("tcp", "udp")):
+            found.add((negated, word, value))
+        negated = False
+    return frozenset(found)
