@@ -1,0 +1,132 @@
+"""Starting a local mesh from a command: choose its addresses, leave no half-dead predecessor, fork the supervisor.
+
+The command that calls `start` gets the supervisor's progress as lines and decides how they look.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from plait.app import supervisor, teardown
+from plait.local import fabric, preflight, space
+from plait.local.addresses import FIRST_INDEX, LAST_INDEX
+from plait.local.layout import Layout
+from plait.local.record import ProcessId, Record, all_records, load, save
+
+DEFAULT_PORT = 16443
+MOST_NODES = 16
+
+
+class LaunchError(Exception):
+    """The mesh cannot start; the message names the reason and the way out."""
+
+
+@contextmanager
+def exclusive(layout: Layout) -> Iterator[None]:
+    """Only one command at a time may start or stop a mesh of this name."""
+    layout.lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(layout.lock, "w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LaunchError(
+                f"another plait command is starting or stopping mesh {layout.name!r}; wait until it is done"
+            ) from error
+        try:
+            yield
+        finally:
+            layout.lock.unlink(missing_ok=True)
+
+
+def prepare(layout: Layout, nodes: int, port: int) -> Record:
+    """Check the machine, clean up after a crash, choose addresses and port; the record is written."""
+    if missing := preflight.missing():
+        raise LaunchError("\n".join(f"{check.name}: {check.detail}; {check.fix}" for check in missing))
+    if not 1 <= nodes <= MOST_NODES:
+        raise LaunchError(f"--nodes {nodes}: a local mesh has 1 to {MOST_NODES} nodes")
+    if previous := load(layout):
+        if previous.supervisor.alive():
+            raise LaunchError(
+                f"mesh {layout.name!r} is already up (process {previous.supervisor.pid}): see `plait status`, "
+                f"end it with `plait down`, or start another one with --name"
+            )
+        teardown.stop(layout, previous)
+    names = tuple(f"node-{number}" for number in range(1, nodes + 1))
+    record = Record(
+        name=layout.name,
+        index=_free_index(layout.name),
+        nodes=names,
+        port=_choose_port(port),
+        supervisor=ProcessId.of(os.getpid()),
+        rootless=space.rootless(),
+    )
+    save(layout, record)
+    return record
+
+
+def _free_index(name: str) -> int:
+    """A /16 that nobody uses: derived from the name so that a mesh keeps its addresses where it can."""
+    taken = fabric.taken_indexes() | {record.index for record in all_records() if record.name != name}
+    count = LAST_INDEX - FIRST_INDEX + 1
+    first = zlib.crc32(name.encode()) % count
+    for step in range(count):
+        index = FIRST_INDEX + (first + step) % count
+        if index not in taken:
+            return index
+    raise LaunchError(f"no free address range between 10.{FIRST_INDEX}.0.0/16 and 10.{LAST_INDEX}.0.0/16")
+
+
+def _choose_port(port: int) -> int:
+    if port:
+        if preflight.free_port(port) is None:
+            raise LaunchError(f"--port {port}: 127.0.0.1:{port} is in use; leave --port out to take any free one")
+        return port
+    chosen = preflight.free_port(DEFAULT_PORT) or preflight.free_port(0)
+    if chosen is None:
+        raise LaunchError("no free TCP port on 127.0.0.1 for the API server")
+    return chosen
+
+
+def start(layout: Layout, record: Record) -> IO[str]:
+    """Fork the supervisor into a session of its own; its progress comes as lines, the end of file is its end."""
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, False)
+    layout.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.fork() == 0:
+        _become_supervisor(layout, record, reader, writer)
+    os.close(writer)
+    return os.fdopen(reader, "r")
+
+
+def _become_supervisor(layout: Layout, record: Record, reader: int, writer: int) -> None:
+    code = 1
+    try:
+        os.close(reader)
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDONLY)
+        log = os.open(layout.logs / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for target, source in ((0, null), (1, log), (2, log)):
+            os.dup2(source, target)
+        with os.fdopen(writer, "w", buffering=1) as pipe:
+            supervisor.run(layout, record, lambda line: _tell(pipe, line))
+        code = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _tell(pipe: IO[str], line: str) -> None:
+    try:
+        pipe.write(line + "\n")
+    except BrokenPipeError:  # the command that started us has gone; we stay
+        return

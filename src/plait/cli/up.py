@@ -1,0 +1,99 @@
+"""`plait up`: start a mesh on this machine, in the foreground or detached."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from typing import IO, Annotated
+
+import typer
+
+from plait.app import launch, teardown
+from plait.local.layout import Layout
+from plait.local.record import load
+
+app = typer.Typer(add_completion=False)
+_TIMEOUT = 60.0
+
+
+@app.command()
+def up(
+    name: Annotated[str, typer.Option(help="Name of the mesh; several may run side by side.")] = "default",
+    nodes: Annotated[int, typer.Option(help="How many nodes (network namespaces with a proxy each).")] = 2,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when it is ready, leave it running.")] = False,
+    port: Annotated[int, typer.Option(help="Port of the API server on 127.0.0.1; 0 takes 16443 or any free.")] = 0,
+) -> int:
+    """Start a mesh: nodes as network namespaces, a Kubernetes API, a control plane, one Envoy a node.
+
+    It prints each step as it is done and ends with how to use it. Without --detach it stays until Ctrl-C
+    and then removes everything; with --detach end it with `plait down`.
+    """
+    return bring_up(name, nodes, port, detach=detach)
+
+
+def bring_up(name: str, nodes: int, port: int, *, detach: bool, quiet: bool = False) -> int:
+    """The body of `plait up`, also used by demo and bench; 0 when the mesh is ready."""
+    layout = Layout.of(name)
+    began = time.monotonic()
+    try:
+        with launch.exclusive(layout):
+            if load(layout) is not None:
+                _say(f"a mesh {name!r} was started before; checking what is left of it", quiet)
+            record = launch.prepare(layout, nodes, port)
+            pipe = launch.start(layout, record)
+            failure = follow(pipe, began, quiet=quiet)
+    except (launch.LaunchError, teardown.TeardownError, ValueError) as error:
+        print(f"plait up: {error}", file=sys.stderr)
+        return 1
+    if failure:
+        print(f"plait up: {failure}; logs: {layout.logs}", file=sys.stderr)
+        if not detach:
+            teardown.stop(layout, load(layout) or record)
+        return 1
+    if not quiet:
+        print(f"mesh {name!r} is ready after {time.monotonic() - began:.1f} s")
+        print(f"  export KUBECONFIG={layout.kubeconfig}")
+        print("  plait apply -f samples/   plait status   plait down")
+    return 0 if detach else _stay(layout)
+
+
+def follow(pipe: IO[str], began: float, *, quiet: bool) -> str:
+    """Print the supervisor's steps until it says it is ready; returns what went wrong, or ""."""
+    while True:
+        left = began + _TIMEOUT - time.monotonic()
+        if left <= 0:
+            return f"not ready after {_TIMEOUT:.0f} s"
+        if not select.select([pipe], [], [], min(left, 0.5))[0]:
+            if os.waitpid(-1, os.WNOHANG)[0]:
+                return "the supervisor ended"
+            continue
+        line = pipe.readline().strip()
+        if line.startswith("error: ") or not line:
+            return line.removeprefix("error: ") or "the supervisor ended"
+        _say(f"  {time.monotonic() - began:5.1f} s  {line}", quiet)
+        if line == "ready":
+            return ""
+
+
+def _stay(layout: Layout) -> int:
+    print("press Ctrl-C to end it")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while True:
+            record = load(layout)
+            if record is None or not record.supervisor.alive():
+                break
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        print("\nstopping")
+    if record := load(layout):
+        teardown.remove(layout, record)
+    return 0
+
+
+def _say(line: str, quiet: bool) -> None:
+    if not quiet:
+        print(line, flush=True)

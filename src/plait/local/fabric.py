@@ -1,0 +1,100 @@
+"""The wires of one local mesh: a fabric namespace with a bridge, a namespace a node, routes between their pods.
+
+As root one veth pair joins the host to the bridge, so that LoadBalancer, pod and service addresses can be reached
+from the host. Pods are attached to their node by `podnet`; this file never sees them.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from plait.base import netns
+from plait.local import links
+from plait.local.addresses import AddressPlan
+from plait.local.layout import Layout
+
+BRIDGE = "br0"
+
+
+def host_link(plan: AddressPlan) -> str:
+    """Name of the host's end of the veth pair into the fabric."""
+    return f"plait{plan.index}"
+
+
+def build(layout: Layout, plan: AddressPlan, nodes: tuple[str, ...], *, join_host: bool) -> None:
+    """Create every namespace and link; a leftover of the same name is replaced. Blocking, under 200 ms."""
+    fabric = layout.netns("fab")
+    _fresh(fabric)
+    links.bridge(BRIDGE, fabric)
+    links.address(BRIDGE, plan.control, 24, fabric)
+    links.sysctl({"ipv4/ip_forward": "1"}, fabric)
+    for number, node in enumerate(nodes, start=1):
+        _build_node(layout, plan, node, number)
+    for number, node in enumerate(nodes, start=1):
+        _route_to_pods(layout, plan, number, fabric)
+        for other in nodes:
+            if other != node:
+                _route_to_pods(layout, plan, number, layout.netns(other))
+    # Service and LoadBalancer addresses are virtual: the first node's service proxy answers for those outside pods.
+    for virtual in (plan.services, plan.load_balancers):
+        links.route(virtual, via=plan.node(1), netns=fabric)
+    if join_host:
+        _join_host(plan, fabric)
+
+
+def _build_node(layout: Layout, plan: AddressPlan, node: str, number: int) -> None:
+    space = layout.netns(node)
+    fabric = layout.netns("fab")
+    _fresh(space)
+    port = f"node{number}"
+    links.veth("eth0", port, netns=space, peer_netns=fabric)
+    links.up(port, fabric, master=BRIDGE)
+    links.up("eth0", space)
+    links.address("eth0", plan.node(number), 24, space)
+    links.route(IPv4Network("0.0.0.0/0"), via=plan.control, netns=space)
+    links.sysctl({"ipv4/ip_forward": "1", "ipv4/conf/all/rp_filter": "0", "ipv4/conf/default/rp_filter": "0"}, space)
+
+
+def _route_to_pods(layout: Layout, plan: AddressPlan, number: int, space: Path) -> None:
+    links.route(plan.pods(number), via=plan.node(number), netns=space)
+
+
+def _join_host(plan: AddressPlan, fabric: Path) -> None:
+    name = host_link(plan)
+    links.remove(name)
+    links.veth(name, "host", peer_netns=fabric)
+    links.up("host", fabric, master=BRIDGE)
+    links.up(name)
+    links.address(name, plan.host, 24)
+    for network in (IPv4Network(f"10.{plan.index}.0.0/17"), plan.services, plan.load_balancers):
+        links.route(network, via=plan.control, source=plan.host)
+
+
+def _fresh(path: Path) -> None:
+    netns.remove(path)
+    netns.create(path)
+    links.up("lo", path)
+
+
+def remains(name: str) -> list[Path]:
+    """Namespace files of the mesh `name` that still exist."""
+    directory = Path("/run/netns")
+    return sorted(directory.glob(f"plait-{name}-*")) if directory.is_dir() else []
+
+
+def remove(name: str, plan: AddressPlan) -> None:
+    """Take every namespace of the mesh and the host link away; idempotent."""
+    for path in remains(name):
+        netns.remove(path)
+    links.remove(host_link(plan))
+
+
+def taken_indexes() -> set[int]:
+    """Second octets of 10.0.0.0/8 that some interface or route of this host already uses."""
+    used: set[int] = set()
+    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
+        destination = int(line.split()[1], 16)  # little-endian hex
+        if destination & 0xFF == 10:
+            used.add(destination >> 8 & 0xFF)
+    return used
