@@ -1,0 +1,50 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`. CI calls `make test`.
+PYTHON := .venv/bin/python
+PLAIT  := .venv/bin/plait
+RUN    := PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.PHONY: help setup demo test lint types arch unit e2e bench format lock clean
+help:
+	@echo "make demo    set up, bring a mesh up, prove what it promises, clean up"
+	@echo "make test    set up, then lint, types, arch, unit and end-to-end tests"
+	@echo "make lint | types | arch | unit | e2e | bench | format | lock | clean"
+
+setup:
+	@tools/setup.sh
+
+demo: setup
+	@$(RUN) $(PLAIT) demo
+
+test: lint types arch unit e2e
+
+lint: setup
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(PYTHON) tools/gates.py
+
+types: setup
+	@$(RUN) mypy
+
+arch: setup
+	@$(RUN) lint-imports --no-logo 2>/dev/null || $(RUN) lint-imports
+
+unit: setup
+	@$(RUN) pytest -q -m "not e2e"
+
+e2e: setup
+	@$(RUN) pytest -q -m e2e
+
+bench: setup
+	@$(RUN) $(PLAIT) bench l4
+
+format: setup
+	@$(RUN) ruff check --fix-only -q .
+	@$(RUN) ruff format -q .
+
+lock:
+	@$(PYTHON) -m pip install --quiet uv
+	@$(RUN) uv pip compile -q --generate-hashes --no-header --no-emit-index-url --no-annotate --group dev --extra demo pyproject.toml -o requirements.lock
+
+clean:
+	@-$(PLAIT) down --all 2>/dev/null
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
