@@ -1,0 +1,91 @@
+"""Running a piece of work as if it were a process of a pod or node: a forked child inside that network namespace.
+
+Traffic of demo and bench comes from here, so it takes exactly the road an application's traffic takes. The calling
+process must be single-threaded when it forks (it may run an event loop; the child leaves it behind).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from plait.base import netns
+from plait.local import space
+
+T = TypeVar("T")
+
+
+class ChildError(Exception):
+    """The work raised; the message is the child's traceback."""
+
+
+class Child(Generic[T]):
+    """A started child. `finish()` asks it to stop (SIGTERM cancels its coroutine) and gives what it returned."""
+
+    def __init__(self, pid: int, reader: int) -> None:
+        self.pid, self._reader = pid, reader
+
+    def wait(self) -> T:
+        """Block until the child is done by itself."""
+        with os.fdopen(self._reader, "rb") as pipe:
+            data = pipe.read()
+        os.waitpid(self.pid, 0)
+        if not data:
+            raise ChildError("the child ended without an answer")
+        ok, value = pickle.loads(data)
+        if not ok:
+            raise ChildError(value)
+        return value  # type: ignore[no-any-return]  # pickled by our own child, of the type `start` promised
+
+    def finish(self) -> T:
+        os.kill(self.pid, signal.SIGTERM)
+        return self.wait()
+
+
+def start(
+    work: Callable[[asyncio.Event], Coroutine[Any, Any, T]], namespace: Path | None = None, holder: int = 0
+) -> Child[T]:
+    """Fork, enter `namespace`, run `work(stop)`; `stop` is set by SIGTERM. The result must be picklable."""
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        os.close(writer)
+        return Child(pid, reader)
+    os.close(reader)
+    answer: tuple[bool, Any]
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        space.enter(holder)
+        if namespace is not None:
+            netns.enter(namespace)
+        asyncio.set_event_loop(None)
+        asyncio._set_running_loop(None)  # the parent's loop was copied by fork and is not ours
+        answer = (True, asyncio.run(_run(work)))
+    except BaseException:
+        import traceback
+
+        answer = (False, traceback.format_exc())
+    try:
+        with os.fdopen(writer, "wb") as pipe:
+            pickle.dump(answer, pipe)
+    finally:
+        os._exit(0)
+
+
+async def _run(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    return await work(stop)
+
+
+def run(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]], namespace: Path | None = None, holder: int = 0) -> T:
+    """`start` and `wait` in one."""
+    return start(work, namespace, holder).wait()
