@@ -1,0 +1,129 @@
+"""Cache: the latest Bundle for one audience, the hooks that answer beyond it, and who is waiting for news.
+
+Many sessions share one cache. Differences between two states of a type are computed once and shared. It decides
+nothing about the protocol (that is `session`) and does no IO: whoever changes it calls `set`, whoever serves it attaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from plait.base.bundle import Bundle, Resource
+
+Lookup = Callable[[str, str], Resource | None]
+"""(type URL, name) -> the resource, for names that no bundle lists: on-demand clusters. Asked again after every `set`."""
+
+Resources = Mapping[str, Resource]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What leads from one state of a type to another."""
+
+    changed: tuple[Resource, ...]
+    removed: tuple[str, ...]
+
+
+class Statistics(Protocol):
+    """Anything that can say how its client stands; sessions register themselves."""
+
+    def statistics(self) -> object: ...
+
+
+class Cache:
+    """One audience. `on_request(type_url, name)` hears each name asked for that nothing answers yet (SDS secrets …)."""
+
+    def __init__(
+        self,
+        bundle: Bundle | None = None,
+        *,
+        lookup: Lookup | None = None,
+        on_request: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self._bundle = bundle or Bundle()
+        self._lookup = lookup
+        self._on_request = on_request
+        self._watchers: dict[Statistics, Callable[[], None]] = {}
+        self._aliases: dict[str, tuple[Resources, dict[str, str]]] = {}
+        self._changes: dict[str, list[tuple[Resources, Resources, Change]]] = {}
+        self.generation = 0
+
+    @property
+    def bundle(self) -> Bundle:
+        return self._bundle
+
+    def set(self, bundle: Bundle, *, lookup: Lookup | None = None) -> None:
+        """Replace everything (and the lookup, if given) and wake the sessions. Pass equal mappings on as they were."""
+        self._bundle = bundle
+        if lookup is not None:
+            self._lookup = lookup
+        self.generation += 1
+        for wake in tuple(self._watchers.values()):
+            wake()
+
+    def set_type(self, type_url: str, resources: Resources) -> None:
+        """Replace one type, e.g. the secrets an agent holds."""
+        self.set(Bundle({**self._bundle.types, type_url: resources}))
+
+    def of(self, type_url: str) -> Resources:
+        return self._bundle.of(type_url)
+
+    def find(self, type_url: str, name: str) -> Resource | None:
+        """By name, else by alias, else what the lookup answers."""
+        resources = self._bundle.of(type_url)
+        found = resources.get(name)
+        if found is None and (canonical := self._alias(type_url, resources).get(name)) is not None:
+            found = resources.get(canonical)
+        if found is None and self._lookup is not None:
+            found = self._lookup(type_url, name)
+        return found
+
+    def request(self, type_url: str, name: str) -> None:
+        """A client asked for a name that is not there (yet)."""
+        if self._on_request is not None:
+            self._on_request(type_url, name)
+
+    def change(self, type_url: str, old: Resources, new: Resources) -> Change:
+        """The difference between two states of one type; the last few are remembered: sessions in step share them."""
+        recent = self._changes.setdefault(type_url, [])
+        for before, after, change in recent:
+            if before is old and after is new:
+                return change
+        change = difference(old, new)
+        recent.append((old, new, change))
+        del recent[:-_REMEMBERED]
+        return change
+
+    def attach(self, session: Statistics, wake: Callable[[], None]) -> None:
+        """`wake()` is called after each change; it must only note that there is news."""
+        self._watchers[session] = wake
+
+    def detach(self, session: Statistics) -> None:
+        self._watchers.pop(session, None)
+
+    def statistics(self) -> Iterable[object]:
+        """One entry a connected client: what it subscribed to, acknowledged, refused."""
+        return [session.statistics() for session in self._watchers]
+
+    def _alias(self, type_url: str, resources: Resources) -> dict[str, str]:
+        kept = self._aliases.get(type_url)
+        if kept is not None and kept[0] is resources:
+            return kept[1]
+        names = {alias: resource.name for resource in resources.values() for alias in resource.aliases}
+        self._aliases[type_url] = (resources, names)
+        return names
+
+
+_REMEMBERED = 4
+
+
+def difference(old: Resources, new: Resources) -> Change:
+    """Resources that are new or have another version, in the new mapping's order, and names that are gone."""
+    changed = tuple(
+        resource
+        for name, resource in new.items()
+        if (before := old.get(name)) is not resource and (before is None or before.version != resource.version)
+    )
+    return Change(changed, tuple(name for name in old if name not in new))
