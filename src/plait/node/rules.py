@@ -95,7 +95,7 @@ def capture(family: Family = 4, *, dns: bool = False) -> Rules:
 
 
 def released(family: Family = 4) -> Rules:
-    """A pod that leaves: new connections go their own way, answers of live preserved-source ones still find the proxy."""
+    """A pod that leaves: new connections go their own way, answers of live ones still find the proxy."""
     kept = capture(family)
     return Rules({"mangle": kept.chains["mangle"]}, {"mangle": kept.calls["mangle"]})
 

@@ -1,0 +1,152 @@
+"""Put rule sets into a namespace, compare them with what is there, take them out: iptables-restore and conntrack.
+
+What the rules are is `rules`' answer. Everything here happens inside one namespace and is safe to repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import shutil
+import socket
+from pathlib import Path
+
+from pyroute2 import NFCTSocket
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple
+
+from plait.base import netns
+from plait.node import rules
+from plait.node.rules import Family, Rules
+
+_PROGRAM: dict[Family, str] = {4: "iptables", 6: "ip6tables"}
+_SEEN_REPLY, _ASSURED, _CONFIRMED = 2, 4, 8
+_ADOPTED_SECONDS = 432_000  # the kernel's own default for an established connection
+
+
+class NetfilterError(Exception):
+    """A command failed; the message has the command, the namespace and what it printed."""
+
+
+async def apply(path: Path, wanted: Rules, family: Family = 4) -> bool:
+    """Make the namespace's ISTIO_* rules exactly `wanted`. True when something had to change."""
+    steps = rules.repair(await saved(path, family), wanted)
+    if not steps:
+        return False
+    await _run(path, f"{_PROGRAM[family]}-restore", "--noflush", "--wait", stdin=steps)
+    return True
+
+
+async def verify(path: Path, wanted: Rules, family: Family = 4) -> bool:
+    """Does the namespace hold exactly these rules?"""
+    return rules.matches(await saved(path, family), wanted)
+
+
+async def remove(path: Path, family: Family = 4) -> bool:
+    """Take every rule of ours out of the namespace. True when there was one."""
+    return await apply(path, rules.NONE, family)
+
+
+async def saved(path: Path, family: Family = 4) -> str:
+    return await _run(path, f"{_PROGRAM[family]}-save")
+
+
+async def adopt(path: Path) -> int:
+    """Tell connection tracking about the TCP connections that live already; how many were told.
+
+    A namespace without rules does not track. Once rules appear, the next packet of an old connection would be taken for
+    the first of a new one and redirected: the connection breaks. A known connection is never looked up in nat again.
+    """
+    return await asyncio.to_thread(netns.call, path, _adopt)
+
+
+def _adopt() -> int:
+    told = 0
+    connections = _established()
+    if not connections:
+        return 0
+    tracker = NFCTSocket()
+    try:
+        for (address, port), (peer, peer_port) in connections:
+            there = NFCTAttrTuple(saddr=address, daddr=peer, proto=socket.IPPROTO_TCP, sport=port, dport=peer_port)
+            back = NFCTAttrTuple(saddr=peer, daddr=address, proto=socket.IPPROTO_TCP, sport=peer_port, dport=port)
+            try:
+                tracker.entry(
+                    "add",
+                    tuple_orig=there,
+                    tuple_reply=back,
+                    timeout=_ADOPTED_SECONDS,
+                    status=_SEEN_REPLY | _ASSURED | _CONFIRMED,
+                )
+                told += 1
+            except NetlinkError as error:
+                if error.code != errno.EEXIST:  # tracked already: an earlier capture of the same pod
+                    raise
+    finally:
+        tracker.close()
+    return told
+
+
+_End = tuple[str, int]
+
+
+def _established() -> list[tuple[_End, _End]]:
+    """IPv4 connections of this namespace that carry data, loopback left out."""
+    found = []
+    for name in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/thread-self/net/{name}").read_text().splitlines()[1:]
+        except FileNotFoundError:
+            continue
+        for line in lines:
+            _, local, remote, state, *_ = line.split()
+            ends = _end(local), _end(remote)
+            # 01 ESTABLISHED, 04/05 FIN_WAIT, 08 CLOSE_WAIT: in both directions bytes may still come.
+            if state in ("01", "04", "05", "08") and ends[0] and ends[1] and not ends[0][0].startswith("127."):
+                found.append((ends[0], ends[1]))
+    return found
+
+
+def _end(text: str) -> _End | None:
+    address, _, port = text.partition(":")
+    words = [int(address[at : at + 8], 16).to_bytes(4, "little") for at in range(0, len(address), 8)]
+    if len(words) == 4 and b"".join(words[:3]) != b"\0" * 10 + b"\xff\xff":
+        return None  # real IPv6: our v6 rules are not in force yet
+    return socket.inet_ntop(socket.AF_INET, words[-1]), int(port, 16)
+
+
+def listening(path: Path) -> frozenset[int]:
+    """TCP ports with a listener in this namespace: the kernel's word, not the proxy's. Blocking."""
+    return netns.call(path, _listening)
+
+
+def _listening() -> frozenset[int]:
+    ports = set()
+    for name in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/thread-self/net/{name}").read_text().splitlines()[1:]
+        except FileNotFoundError:
+            continue
+        ports |= {int(line.split()[1].rpartition(":")[2], 16) for line in lines if line.split()[3] == "0A"}
+    return frozenset(ports)
+
+
+async def _run(path: Path, *command: str, stdin: str = "") -> str:
+    program = shutil.which(command[0]) or shutil.which(command[0], path="/usr/sbin:/sbin")
+    if program is None:
+        raise NetfilterError(f"{command[0]} is not installed: apt-get install iptables")
+    # nsenter moves a process of its own: no thread of ours has to change namespaces for it.
+    process = await asyncio.create_subprocess_exec(
+        "nsenter",
+        f"--net={path}",
+        program,
+        *command[1:],
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate(stdin.encode())
+    if process.returncode != 0:
+        message = err.decode(errors="replace").strip()
+        raise NetfilterError(f"{' '.join(command)} in {path.name} failed ({process.returncode}): {message}")
+    return out.decode()

@@ -1,0 +1,57 @@
+"""Is the pod really captured? One real connection from inside its namespace, and the kernel's record of where it landed.
+
+The probe connects to an address that nobody routes. Only our redirect can complete that handshake, and the namespace's
+socket table must then show the other end at the proxy's outbound port. The proxy drops connections to that address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from pathlib import Path
+from typing import Final
+
+from plait.base import netns
+from plait.base.wellknown import OUTBOUND_PORT
+
+ADDRESS: Final = "169.254.7.126"  # beside the kubelet probes' 169.254.7.127: link-local, never routed
+PORT: Final = 15021
+_ABORT: Final = struct.pack("ii", 1, 0)
+
+
+class NotCaptured(Exception):
+    """The connection did not end at the proxy; the message says where it ended."""
+
+
+async def outbound(path: Path, timeout: float = 1.0) -> None:
+    """Returns when a connection out of this namespace ends at the proxy; NotCaptured otherwise."""
+    await asyncio.to_thread(netns.call, path, _outbound, timeout)
+
+
+def _outbound(timeout: float) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+        client.settimeout(timeout)
+        # Close with RST: the proxy must not keep a half-open probe.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+        try:
+            client.connect((ADDRESS, PORT))
+        except OSError as error:
+            raise NotCaptured(f"a connection from the pod did not reach the proxy ({error})") from error
+        address, port = client.getsockname()
+        if not _ends_at_proxy(address, port):
+            raise NotCaptured(f"a connection from the pod was answered, but not by the proxy at port {OUTBOUND_PORT}")
+
+
+def _ends_at_proxy(address: str, port: int) -> bool:
+    """Has this namespace a socket at 127.0.0.1:15001 whose peer is our client?"""
+    proxy, client = _hex("127.0.0.1", OUTBOUND_PORT), _hex(address, port)
+    for line in Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, *_ = line.split()
+        if local == proxy and remote == client:
+            return True
+    return False
+
+
+def _hex(address: str, port: int) -> str:
+    return f"{int.from_bytes(socket.inet_aton(address), 'little'):08X}:{port:04X}"
