@@ -19,6 +19,7 @@ Key = tuple[str, str]
 Handler = Callable[[Document | None, Document | None], None]
 Indexer = Callable[[Document], Iterable[str]]
 _log = logger("informer")
+_LONG = 5.0  # seconds; a watch that lived this long was healthy, whatever ended it
 _STALE_LISTS = 5  # lists older than what we saw before we believe that the server lost its database
 
 
@@ -54,6 +55,7 @@ class Informer:
         self._changed = asyncio.Event()
         self._retry = retry
         self._stale_lists = 0
+        self._seen = ""  # the newest version ever reached; survives a relist, so that an old list is recognised
 
     def on_change(self, handler: Handler) -> None:
         """Call `handler(old | None, new | None)` for what is already there and for every later change."""
@@ -77,7 +79,7 @@ class Informer:
         """Follow the server until cancelled."""
         delays = self._retry()
         while True:
-            before = self.version
+            before, started = self.version, asyncio.get_running_loop().time()
             try:
                 if not self.version:
                     await self._relist()
@@ -86,12 +88,11 @@ class Informer:
                 if error.code == 410:
                     _log.debug("version expired, listing again", kind=self.kind, version=self.version)
                     self.version = ""
-                    before = ""
                 else:
                     _log.warning("server refused", kind=self.kind, code=error.code, error=error)
             except (OSError, TimeoutError, EOFError) as error:  # ConnectionError is an OSError
                 _log.debug("connection lost", kind=self.kind, error=repr(error))
-            if self.version and self.version != before:
+            if self.version != before != "" or asyncio.get_running_loop().time() - started > _LONG:
                 delays = self._retry()  # progress was made: the next failure starts small again
             await asyncio.sleep(next(delays))
 
@@ -109,8 +110,6 @@ class Informer:
         self.version = self._seen = version
         self.synced.set()
         self._wake()
-
-    _seen = ""  # the newest version ever reached; survives a relist, so that an old list is recognised
 
     async def _follow(self) -> None:
         events = self._api.watch(
