@@ -10,7 +10,7 @@ import os
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from plait.app import supervisor, teardown
@@ -42,6 +42,8 @@ def exclusive(layout: Layout) -> Iterator[None]:
             yield
         finally:
             layout.lock.unlink(missing_ok=True)
+            with suppress(OSError):  # not empty while another mesh is up
+                layout.lock.parent.rmdir()
 
 
 def prepare(layout: Layout, nodes: int, port: int) -> Record:

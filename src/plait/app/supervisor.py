@@ -21,7 +21,7 @@ import msgspec
 from plait.base import netns, observe
 from plait.local import fabric, space
 from plait.local.layout import Layout
-from plait.local.record import ProcessId, Record, save
+from plait.local.record import ProcessId, Record, load, save
 
 _log = observe.logger("supervisor")
 Report = Callable[[str], None]
@@ -59,8 +59,22 @@ def run(layout: Layout, record: Record, report: Report) -> None:
     report("fabric")
     for part in parts:
         _start(part, layout, holder)
-    report("started")
+    report("processes")
+    _fork(lambda: _announce(layout, record, report), layout.logs / "supervisor.log")
     _watch(parts, layout, holder)
+
+
+def _announce(layout: Layout, record: Record, report: Report) -> None:
+    """In a child of its own, so that the supervisor needs no event loop: wait until the mesh is ready, then say so."""
+    from plait.app import readiness
+
+    try:
+        asyncio.run(readiness.wait(layout, record))
+    except readiness.NotReady as error:
+        report(f"error: {error}")
+        return
+    save(layout, msgspec.structs.replace(load(layout) or record, state="ready"))
+    report("ready")
 
 
 def _build(layout: Layout, record: Record, holder: int) -> None:
@@ -69,7 +83,7 @@ def _build(layout: Layout, record: Record, holder: int) -> None:
 
 
 def _parts(layout: Layout, record: Record) -> list[Part]:
-    from plait.app import apiserver, control, node, relay
+    from plait.app import apiserver, control, node, readiness, relay  # noqa: F401 - readiness is for a later fork
 
     plan = record.plan
     inner = layout.netns("fab")
