@@ -286,7 +286,7 @@ class Driver:
                 self._exempted = addresses
 
     async def _tell(self, target: Target, reason: str, message: str, *, warning: bool = False) -> None:
-        (_log.warning if warning else _log.info)(reason, pod=target, message=message)
+        (_log.warning if warning else _log.info)(reason, pod=target, detail=message)
         try:
             await self._announcer.event(target, reason, message, warning=warning)
         except Exception as error:  # an Event is a courtesy: the capture does not depend on it

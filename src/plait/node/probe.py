@@ -1,4 +1,4 @@
-"""Is the pod really captured? One real connection from inside its namespace, and the kernel's record of where it landed.
+"""Is the pod really captured? One real connection from inside its namespace, and the kernel's word on where it landed.
 
 The probe connects to an address that nobody routes. Only our redirect can complete that handshake, and the namespace's
 socket table must then show the other end at the proxy's outbound port. The proxy drops connections to that address.
