@@ -1,0 +1,155 @@
+"""Clusters of a node proxy: the four every node has, and the answer to an on-demand name `out|ip:port`.
+
+A destination's cluster lists its endpoints: tunnel endpoints are addresses of the internal listener, with what the
+tunnel needs as endpoint metadata; plain ones are sockets opened inside the source pod. One cluster may mix both.
+"""
+
+from __future__ import annotations
+
+from plait.base.wellknown import HBONE_PORT
+from plait.envoy import names, telemetry, tls
+from plait.envoy.pieces import UNLIMITED, Doc, any_of, bind_inside_pod, extension, socket_address
+from plait.model.views.destinations import Destination, Endpoint
+
+_KEEPALIVE: Doc = {"tcp_keepalive": {"keepalive_time": 60, "keepalive_interval": 15, "keepalive_probes": 4}}
+_RAW = {
+    "name": "envoy.transport_sockets.raw_buffer",
+    "typed_config": any_of("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"),
+}
+
+
+def shared() -> list[Doc]:
+    """What every node proxy has whatever its pods do."""
+    return [passthrough(), inbound(), hbone(), blackhole(names.BLACKHOLE)]
+
+
+def _original_dst(name: str) -> Doc:
+    # The default breakers (1024 per cluster) would count every connection of the node against one number.
+    return {
+        "name": name,
+        "type": "ORIGINAL_DST",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "connect_timeout": "5s",
+        "cleanup_interval": "5s",
+        "upstream_bind_config": bind_inside_pod(),
+        "upstream_connection_options": _KEEPALIVE,
+        "circuit_breakers": UNLIMITED,
+    }
+
+
+def passthrough() -> Doc:
+    """To the original destination, untouched."""
+    return _original_dst(names.PASSTHROUGH)
+
+
+def inbound() -> Doc:
+    """From a tunnel to the application: the authority of the CONNECT, which the route has pinned to the pod itself."""
+    return {
+        **_original_dst(names.INBOUND),
+        "original_dst_lb_config": {"use_http_header": True, "http_header_name": ":authority"},
+    }
+
+
+def hbone() -> Doc:
+    """Every tunnel of the node: peer, certificate and expected SAN all come from the connection."""
+    return {
+        **_original_dst(names.HBONE),
+        "cleanup_interval": "30s",
+        "original_dst_lb_config": {"upstream_port_override": HBONE_PORT},
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": any_of(
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                explicit_http_config={
+                    "http2_protocol_options": {
+                        "allow_connect": True,
+                        "max_concurrent_streams": 100,
+                        "initial_stream_window_size": 4194304,
+                        "initial_connection_window_size": 16777216,
+                        "connection_keepalive": {"interval": "30s", "timeout": "10s"},
+                    }
+                },
+                # A tunnel does not outlive its certificate: after an hour new streams go to a new one.
+                common_http_protocol_options={"idle_timeout": "300s", "max_connection_duration": "3600s"},
+            )
+        },
+        "transport_socket": tls.upstream(),
+    }
+
+
+def blackhole(name: str) -> Doc:
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": []},
+    }
+
+
+def destination(name: str, found: Destination) -> Doc:
+    """The cluster for one original destination. Always an answer: Envoy asks for a name once per process."""
+    ends = [Endpoint(found.address, found.port)] if found.passthrough else list(found.endpoints)
+    cluster: Doc = {
+        "name": name,
+        "type": "STATIC",
+        "lb_policy": "LEAST_REQUEST" if len(ends) > 1 else "ROUND_ROBIN",
+        "connect_timeout": "5s",
+        "circuit_breakers": UNLIMITED,
+        "metadata": {"filter_metadata": {names.MD_PEER: telemetry.service_labels(found)}},
+        "load_assignment": {"cluster_name": name, "endpoints": _by_priority(ends)},
+    }
+    tunnels = [end for end in ends if end.tunnel]
+    if len(tunnels) < len(ends):
+        cluster["upstream_bind_config"] = bind_inside_pod()
+        cluster["upstream_connection_options"] = _KEEPALIVE
+    if tunnels and len(tunnels) == len(ends):
+        cluster["transport_socket"] = _through_internal_listener()
+    elif tunnels:
+        cluster["transport_socket_matches"] = [
+            {"name": "tunnel", "match": {"tunnel": "h2"}, "transport_socket": _through_internal_listener()}
+        ]
+    return cluster
+
+
+def _by_priority(ends: list[Endpoint]) -> list[Doc]:
+    """Endpoint groups; Envoy wants priorities without gaps."""
+    ranks = sorted({end.priority for end in ends})
+    return [
+        {"priority": number, "lb_endpoints": [_endpoint(end) for end in ends if end.priority == rank]}
+        for number, rank in enumerate(ranks)
+    ]
+
+
+def _endpoint(end: Endpoint) -> Doc:
+    metadata: Doc = {names.MD_PEER: telemetry.peer_labels(end.peer, "mutual_tls" if end.tunnel else "none")}
+    document: Doc = {
+        "endpoint": {"address": socket_address(end.address, end.port)},
+        "metadata": {"filter_metadata": metadata},
+    }
+    if end.weight != 1:
+        document["load_balancing_weight"] = max(end.weight, 1)
+    if end.tunnel:
+        target = names.authority(end.address, end.port)
+        document["endpoint"]["address"] = {
+            "envoy_internal_address": {
+                "server_listener_name": names.TUNNEL_LISTENER,
+                "endpoint_id": f"{target}@{end.via}" if end.via else target,
+            }
+        }
+        # Of an empty list of identities nobody can be one: the listener then expects "-".
+        tunnel = {"identity": ",".join(end.identities)} if end.identities else {}
+        metadata[names.MD_ORIGINAL_DST] = {"local": target}
+        metadata[names.MD_TUNNEL] = {**tunnel, "via": end.via} if end.via else tunnel
+        metadata[names.MD_SOCKET_MATCH] = {"tunnel": "h2"}
+    return document
+
+
+def _through_internal_listener() -> Doc:
+    return extension(
+        "envoy.transport_sockets.internal_upstream",
+        "envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
+        passthrough_metadata=[
+            {"kind": {"host": {}}, "name": names.MD_ORIGINAL_DST},
+            {"kind": {"host": {}}, "name": names.MD_TUNNEL},
+        ],
+        transport_socket=_RAW,
+    )

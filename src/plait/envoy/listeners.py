@@ -1,0 +1,156 @@
+"""The two TCP listeners of a captured pod: what leaves it (15001) and what enters it without a tunnel (15006).
+
+Both are bound inside the pod's network namespace, so whose traffic it is, is a constant of the listener. The tunnel
+listener (15008) and the node's internal listener are in `hbone`.
+"""
+
+from __future__ import annotations
+
+from plait.base.wellknown import INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT, PROXY_MARK
+from plait.envoy import names, plaintext, telemetry
+from plait.envoy.options import Options
+from plait.envoy.pieces import ADS, Doc, any_of, cidr, extension, socket_address, state
+from plait.model.views.node import LocalPod, NodeView
+
+BUFFER = 262144
+ORIGINAL_DST = extension(
+    "envoy.filters.listener.original_dst", "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
+)
+_TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+
+
+def netns_state(pod: LocalPod) -> Doc:
+    """Upstream sockets of this connection open in the pod's namespace.
+
+    It must be hashable: only then is it part of the connection pool's key, and only that keeps the connections of two
+    pods (two identities) off each other's tunnels. It must also be the only hashable one, or pools split needlessly.
+    """
+    return state(names.FS_NETNS, telemetry.literal(pod.netns), "envoy.hashable_string")
+
+
+def set_state(*objects: Doc) -> Doc:
+    return extension(
+        "envoy.filters.network.set_filter_state",
+        "envoy.extensions.filters.network.set_filter_state.v3.Config",
+        on_new_connection=list(objects),
+    )
+
+
+def tcp_proxy(stat_prefix: str, cluster: str, access_log: list[Doc], **more: object) -> Doc:
+    return {
+        "name": "envoy.filters.network.tcp_proxy",
+        "typed_config": any_of(
+            _TCP_PROXY,
+            stat_prefix=stat_prefix,
+            cluster=cluster,
+            # Applications decide how long a silent connection lives; dead peers are found by keepalive.
+            idle_timeout="0s",
+            access_log=access_log,
+            access_log_options={"flush_access_log_on_connected": True},
+            **more,
+        ),
+    }
+
+
+def outbound(view: NodeView, pod: LocalPod, options: Options) -> Doc:
+    """15001: known ranges are looked up at the first connection, the rest passes, our own addresses are a loop."""
+    on_demand = [_outbound_states(pod), _outbound_proxy(pod, options)]
+    guard = {
+        "name": "loop",
+        "filter_chain_match": {"prefix_ranges": [cidr("127.0.0.0/8")]},
+        "filters": [tcp_proxy("loop", names.BLACKHOLE, [_outbound_log(pod, options)])],
+    }
+    chains = [guard]
+    if view.ranges:
+        match = {"prefix_ranges": [cidr(block) for block in view.ranges]}
+        chains.append({"name": "mesh", "filter_chain_match": match, "filters": on_demand})
+        rest = [set_state(netns_state(pod)), _passing(pod, options)]
+    else:
+        rest = on_demand  # no ranges are declared, so everything may be ours
+    return {
+        "name": names.outbound_listener(pod.uid),
+        "address": socket_address("127.0.0.1", OUTBOUND_PORT, pod.netns),
+        "stat_prefix": "outbound",
+        "traffic_direction": "OUTBOUND",
+        "per_connection_buffer_limit_bytes": BUFFER,
+        "listener_filters": [ORIGINAL_DST],
+        "filter_chains": chains,
+        "default_filter_chain": {"name": "rest", "filters": rest},
+    }
+
+
+def _outbound_states(pod: LocalPod) -> Doc:
+    return set_state(
+        netns_state(pod),
+        state(names.FS_SECRET, telemetry.literal(pod.identity), "envoy.string"),
+        # Never shared: the internal listener's proxy would obey it too and call itself until the process dies.
+        state(names.FS_CLUSTER, f"{names.ON_DEMAND}%DOWNSTREAM_LOCAL_ADDRESS%", names.FS_CLUSTER, "NONE"),
+        # For the internal listener only, hence ONCE.
+        state(names.FS_BAGGAGE, telemetry.literal(telemetry.baggage(pod)), "envoy.string", "ONCE"),
+        state(names.FS_FORWARDED, 'for="%DOWNSTREAM_REMOTE_ADDRESS%"', "envoy.string", "ONCE"),
+    )
+
+
+def _outbound_proxy(pod: LocalPod, options: Options) -> Doc:
+    security = f"%UPSTREAM_METADATA({names.MD_PEER}:security)%"
+    own, there, service = telemetry.own(pod), telemetry.from_endpoint(), telemetry.from_cluster()
+    return tcp_proxy(
+        "outbound",
+        names.BLACKHOLE,
+        [_outbound_log(pod, options), *telemetry.metrics("source", own, there, service, security)],
+        on_demand={"odcds_config": ADS, "timeout": "5s"},
+    )
+
+
+def _passing(pod: LocalPod, options: Options) -> Doc:
+    own, there = telemetry.own(pod), telemetry.nobody()
+    service = {
+        "service": telemetry.UNKNOWN,
+        "service_name": names.PASSTHROUGH,
+        "service_namespace": telemetry.UNKNOWN,
+    }
+    metrics = telemetry.metrics("source", own, there, service, "none")
+    return tcp_proxy("passthrough", names.PASSTHROUGH, [_outbound_log(pod, options), *metrics])
+
+
+def _outbound_log(pod: LocalPod, options: Options) -> Doc:
+    extra = {"dst.endpoint": "%UPSTREAM_REMOTE_ADDRESS%", "cluster": "%UPSTREAM_CLUSTER%"}
+    service = telemetry.from_cluster()["service"]
+    fields = telemetry.log_fields("outbound", telemetry.own(pod), telemetry.from_endpoint(), service, extra)
+    return telemetry.log_line(options.access_log, fields, only=telemetry.ENDED)
+
+
+def inbound_plaintext(pod: LocalPod, service: dict[str, str], options: Options) -> Doc:
+    """15006: the chain is chosen by policy before anything is connected; the application sees the client's address."""
+    entry = plaintext.verdict(pod.policies, pod.addresses, strict=pod.strict, known=pod.known)
+    source, own = telemetry.nobody(), telemetry.own(pod)
+    fields = telemetry.log_fields("inbound", source, own, service["service"], {"mtls": "false"})
+    line = telemetry.log_line(options.access_log, fields, only=telemetry.ENDED)
+    metrics = telemetry.metrics("destination", source, own, service, "none")
+    return {
+        "name": names.plaintext_listener(pod.uid),
+        "address": socket_address("0.0.0.0", INBOUND_PLAINTEXT_PORT, pod.netns),
+        "stat_prefix": "inbound",
+        "traffic_direction": "INBOUND",
+        "per_connection_buffer_limit_bytes": BUFFER,
+        "tcp_keepalive": {"keepalive_time": 60, "keepalive_interval": 15, "keepalive_probes": 4},
+        "listener_filters": [
+            ORIGINAL_DST,
+            extension(
+                "envoy.filters.listener.original_src",
+                "envoy.extensions.filters.listener.original_src.v3.OriginalSrc",
+                mark=PROXY_MARK,
+            ),
+        ],
+        "filter_chains": [
+            {
+                "name": plaintext.ALLOWED,
+                "filters": [set_state(netns_state(pod)), tcp_proxy("inbound", names.PASSTHROUGH, [line, *metrics])],
+            },
+            {
+                "name": plaintext.REFUSED,
+                "filters": [tcp_proxy("refused", names.BLACKHOLE, [line, *metrics])],
+            },
+        ],
+        "filter_chain_matcher": plaintext.chain_matcher(entry),
+    }

@@ -1,0 +1,13 @@
+"""What a node's owner decides about its Envoy, beside what the mesh says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`access_log` is a path as Envoy sees it. `eager` services at most are pushed before anybody asks for them."""
+
+    access_log: str = "/dev/stdout"
+    eager: int = 500

@@ -1,0 +1,79 @@
+"""The smallest repeated shapes of Envoy's configuration: a typed extension, an address, a filter state object."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from plait.base.bundle import TYPE_PREFIX
+from plait.base.wellknown import PROXY_MARK
+
+Doc = dict[str, Any]
+ADS: Final[Doc] = {"ads": {}, "resource_api_version": "V3"}
+UNLIMITED: Final[Doc] = {
+    "thresholds": [
+        {
+            "max_connections": 4294967295,
+            "max_pending_requests": 4294967295,
+            "max_requests": 4294967295,
+            "max_retries": 4294967295,
+        }
+    ]
+}
+SO_MARK: Final[Doc] = {
+    "description": "SO_MARK",
+    "level": 1,
+    "name": 36,
+    "int_value": PROXY_MARK,
+    "state": "STATE_PREBIND",
+}
+
+
+def any_of(type_name: str, /, **fields: Any) -> Doc:
+    """A `typed_config`."""
+    return {"@type": TYPE_PREFIX + type_name, **fields}
+
+
+def extension(name: str, type_name: str, /, **fields: Any) -> Doc:
+    """A named extension with its configuration."""
+    return {"name": name, "typed_config": any_of(type_name, **fields)}
+
+
+def socket_address(address: str, port: int, netns: str = "") -> Doc:
+    document: Doc = {"address": address, "port_value": port}
+    if netns:
+        document["network_namespace_filepath"] = netns
+    return {"socket_address": document}
+
+
+def cidr(text: str) -> Doc:
+    address, _, length = text.partition("/")
+    return {"address_prefix": address, "prefix_len": int(length or (128 if ":" in address else 32))}
+
+
+def state(key: str, value: str, factory: str, shared: str = "TRANSITIVE", *, optional: bool = False) -> Doc:
+    """One filter state object; `optional` ones are left out where their value is empty."""
+    document: Doc = {
+        "object_key": key,
+        "format_string": {"text_format_source": {"inline_string": value}},
+        "factory_key": factory,
+        "shared_with_upstream": shared,
+    }
+    if optional:
+        document["format_string"]["omit_empty_values"] = True
+        document["skip_if_empty"] = True
+    return document
+
+
+def bind_inside_pod() -> Doc:
+    """Upstream sockets open in the network namespace that the connection's filter state names, and carry our mark.
+
+    The source address must be present, though any, or Envoy never asks the selector.
+    """
+    return {
+        "source_address": {"address": "0.0.0.0", "port_value": 0},
+        "local_address_selector": extension(
+            "envoy.upstream.local_address_selector.filter_state_override",
+            "envoy.extensions.local_address_selectors.filter_state_override.v3.Config",
+        ),
+        "socket_options": [SO_MARK],
+    }
