@@ -1,7 +1,7 @@
 """Cache: the latest Bundle for one audience, the hooks that answer beyond it, and who is waiting for news.
 
 Many sessions share one cache. Differences between two states of a type are computed once and shared. It decides
-nothing about the protocol (that is `session`) and does no IO: whoever changes it calls `set`, whoever serves it attaches.
+nothing about the protocol (that is `session`) and does no IO: who changes it calls `set`, who serves it attaches.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 from plait.base.bundle import Bundle, Resource
 
 Lookup = Callable[[str, str], Resource | None]
-"""(type URL, name) -> the resource, for names that no bundle lists: on-demand clusters. Asked again after every `set`."""
+"""(type URL, name) -> the resource, for names no bundle lists: on-demand clusters. Asked again after every `set`."""
 
 Resources = Mapping[str, Resource]
 

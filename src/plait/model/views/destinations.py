@@ -32,7 +32,7 @@ class Peer(Struct, frozen=True, gc=False):
 
 
 class Endpoint(Struct, frozen=True, gc=False):
-    """One place to send to. Plain: connect to address:port. Tunnel: CONNECT address:port at `via`, else at address:15008."""
+    """One place to send to. Plain: connect to address:port. Tunnel: CONNECT to it at `via`, else at address:15008."""
 
     address: str
     port: int

@@ -1,0 +1,134 @@
+"""A delta-ADS client: subscribes to whole types, hands each delta on, reconnects and says what it already holds.
+
+`on_delta(type_url, resources, removed)` may raise `Rejected`: the delta is refused (NACK) and its versions are not
+remembered, so that a later reconnect asks for them again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+import grpc
+
+from plait.base.aio import backoff
+from plait.base.bundle import Resource
+from plait.base.observe import logger
+from plait.xds import messages
+from plait.xds.messages import Node, Request
+from plait.xds.server import OPTIONS
+
+_log = logger("xds")
+OnDelta = Callable[[str, tuple[Resource, ...], tuple[str, ...]], None]
+Metadata = Callable[[], Awaitable[Sequence[tuple[str, str]]]]
+
+
+class Rejected(ValueError):
+    """Raised by on_delta: nothing of this delta was taken; the message goes to the server."""
+
+
+async def _no_metadata() -> Sequence[tuple[str, str]]:
+    return ()
+
+
+class Client:
+    """`await Client(address, node, types, on_delta).run()` until cancelled."""
+
+    def __init__(
+        self,
+        address: str,
+        node: Node,
+        types: Sequence[str],
+        on_delta: OnDelta,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: Metadata = _no_metadata,
+        on_state: Callable[[bool, str], None] | None = None,
+        override_authority: str = "",
+    ) -> None:
+        """`metadata()` is awaited before each connection (tokens expire); `on_state(connected, why)` hears of both.
+
+        `override_authority` is the name checked against the server's certificate when `address` is an IP.
+        """
+        self._address = address
+        self._node = node
+        self._types = types
+        self._on_delta = on_delta
+        self._credentials = credentials
+        self._metadata = metadata
+        self._on_state = on_state or (lambda connected, why: None)
+        self._authority = override_authority
+        self._held: dict[str, dict[str, str]] = {type_url: {} for type_url in types}
+        self._synced: set[str] = set()
+        self._complete = asyncio.Event()
+
+    async def synced(self) -> None:
+        """Wait until every type has been answered once."""
+        await self._complete.wait()
+
+    async def run(self) -> None:
+        delays = backoff()
+        while True:
+            why = "the server closed the stream"
+            try:
+                if await self._stream():
+                    delays = backoff()
+            except grpc.aio.AioRpcError as error:
+                why = f"{error.code().name}: {error.details()}"
+            except OSError as error:
+                why = str(error)
+            self._on_state(False, why)
+            _log.info("discovery stream ended", server=self._address, reason=why)
+            await asyncio.sleep(next(delays))
+
+    async def _stream(self) -> bool:
+        """One connection until it ends; True when anything was heard on it."""
+        heard = False
+        outbox: asyncio.Queue[bytes] = asyncio.Queue()
+        async with self._channel() as channel:
+            call = channel.stream_stream(f"/{messages.SERVICE}/{messages.METHOD}")
+            node: Node | None = self._node
+            for type_url in self._types:
+                outbox.put_nowait(messages.write_request(Request(type_url, versions=self._held[type_url], node=node)))
+                node = None
+            stream = call(_sent(outbox), metadata=tuple(await self._metadata()))
+            async for data in stream:
+                if not heard:
+                    heard = True
+                    self._on_state(True, "")
+                outbox.put_nowait(messages.write_request(self._heard(data)))
+        return heard
+
+    def _heard(self, data: bytes) -> Request:
+        response = messages.read_response(data)
+        url = response.type_url
+        error: str | None = None
+        try:
+            self._on_delta(url, response.resources, response.removed)
+        except Rejected as rejected:
+            error = str(rejected)
+            _log.warning("delta rejected", type=url, reason=error)
+        else:
+            held = self._held.setdefault(url, {})
+            for name in response.removed:
+                held.pop(name, None)
+            held.update({resource.name: resource.version for resource in response.resources})
+        self._synced.add(url)
+        if self._synced.issuperset(self._types):
+            self._complete.set()
+        return Request(url, nonce=response.nonce, error=error)
+
+    def _channel(self) -> grpc.aio.Channel:
+        options = list(OPTIONS)
+        if self._authority:
+            options += [("grpc.ssl_target_name_override", self._authority), ("grpc.default_authority", self._authority)]
+        # Our own backoff decides when to try again; gRPC's would sit on top of it for up to two minutes.
+        options += [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 1000)]
+        if self._credentials is not None:
+            return grpc.aio.secure_channel(self._address, self._credentials, options=options)
+        return grpc.aio.insecure_channel(self._address, options=options)
+
+
+async def _sent(outbox: asyncio.Queue[bytes]) -> AsyncIterator[bytes]:
+    while True:
+        yield await outbox.get()

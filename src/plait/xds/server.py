@@ -1,0 +1,165 @@
+"""Delta ADS over gRPC, as TCP with TLS and on unix sockets: the shell around `session`.
+
+`connect(peer, first request)` decides which Cache a stream gets, or refuses it (`Denied`). Other gRPC services of the
+same process (certificates) come in as generic handlers. Malformed input ends the stream it came on, nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import grpc
+
+from plait.base.aio import cancel, spawn
+from plait.base.observe import logger
+from plait.xds import messages
+from plait.xds.cache import Cache
+from plait.xds.messages import Request, Response
+from plait.xds.session import Refused, Session
+from plait.xds.types import DEFAULT, Rules
+
+_log = logger("xds")
+_MAX_MESSAGE = 200 * 1024 * 1024
+OPTIONS: Sequence[tuple[str, Any]] = (
+    ("grpc.max_receive_message_length", _MAX_MESSAGE),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who opened the stream: gRPC metadata (lower-case keys), transport address, client certificate's identities."""
+
+    metadata: Mapping[str, str]
+    address: str
+    identities: tuple[str, ...] = ()
+
+
+class Denied(Exception):
+    """`connect` raises it: this caller gets no stream."""
+
+    def __init__(self, code: Literal["UNAUTHENTICATED", "PERMISSION_DENIED", "UNAVAILABLE"], message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+Connect = Callable[[Peer, Request], Awaitable[Cache]]
+
+
+class Server:
+    """`await Server(connect).start("unix:/…/xds.sock")`; several addresses may be served."""
+
+    def __init__(
+        self, connect: Connect, *, rules: Rules = DEFAULT, services: Sequence[grpc.GenericRpcHandler] = ()
+    ) -> None:
+        self._connect = connect
+        self._rules = rules
+        self._services = services
+        self._server: grpc.aio.Server | None = None
+        self.streams = 0
+        """Streams that are open now."""
+
+    async def start(self, *addresses: str, credentials: grpc.ServerCredentials | None = None) -> tuple[int, ...]:
+        """Serve on every address (`unix:/path` or `ip:port`); returns the bound ports. OSError where one is taken."""
+        server = grpc.aio.server(options=OPTIONS)
+        server.add_generic_rpc_handlers((self._handler(), *self._services))
+        ports: list[int] = []
+        for address in addresses:
+            try:
+                secure = credentials is not None and not address.startswith("unix:")
+                bound = server.add_secure_port(address, credentials) if secure else server.add_insecure_port(address)
+            except RuntimeError as error:
+                raise OSError(f"cannot listen on {address}: {error}") from error
+            if bound == 0:
+                raise OSError(f"cannot listen on {address}")
+            ports.append(bound)
+        await server.start()
+        self._server = server
+        return tuple(ports)
+
+    async def stop(self, grace: float | None = None) -> None:
+        if self._server is not None:
+            await self._server.stop(grace)
+            self._server = None
+
+    def _handler(self) -> grpc.GenericRpcHandler:
+        method = grpc.stream_stream_rpc_method_handler(
+            self._stream, request_deserializer=None, response_serializer=None
+        )
+        return grpc.method_handlers_generic_handler(messages.SERVICE, {messages.METHOD: method})
+
+    async def _stream(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        self.streams += 1
+        try:
+            await self._serve(requests, context)
+        except (messages.Malformed, Refused) as error:
+            _log.warning("discovery stream refused", peer=context.peer(), reason=error)
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except Denied as error:
+            _log.warning("discovery stream denied", peer=context.peer(), reason=error)
+            await context.abort(grpc.StatusCode[error.code], str(error))
+        finally:
+            self.streams -= 1
+
+    async def _serve(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        first = await anext(aiter(requests), None)
+        if first is None:
+            return
+        request = messages.read_request(first)
+        cache = await self._connect(_peer(context), request)
+        session = Session(cache, self._rules)
+        news = asyncio.Event()
+        inbox: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=64)
+        reader = spawn(_read(requests, inbox, news), "xds reader")
+        cache.attach(session, news.set)
+        try:
+            await _write(context, session.receive(request))
+            while True:
+                await news.wait()
+                news.clear()
+                while not inbox.empty():
+                    data = inbox.get_nowait()
+                    if data is None:
+                        return
+                    await _write(context, _received(session, messages.read_request(data)))
+                await _write(context, session.refresh())
+        finally:
+            cache.detach(session)
+            await cancel(reader)
+
+
+async def _read(requests: AsyncIterator[bytes], inbox: asyncio.Queue[bytes | None], news: asyncio.Event) -> None:
+    try:
+        async for data in requests:
+            await inbox.put(data)
+            news.set()
+    except grpc.RpcError:
+        pass  # the client went away
+    await inbox.put(None)
+    news.set()
+
+
+def _received(session: Session, request: Request) -> list[Response]:
+    if request.error is not None:
+        _log.warning("configuration refused", node=session.node.id, type=request.type_url, reason=request.error)
+    return session.receive(request)
+
+
+async def _write(context: grpc.aio.ServicerContext[bytes, bytes], responses: list[Response]) -> None:
+    for response in responses:
+        await context.write(messages.write_response(response))
+
+
+def _peer(context: grpc.aio.ServicerContext[bytes, bytes]) -> Peer:
+    metadata = {str(key): value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    auth = context.auth_context()
+    names = auth.get("x509_subject_alternative_name", ())
+    return Peer(metadata, context.peer(), tuple(bytes(name).decode("utf-8", "replace") for name in names))

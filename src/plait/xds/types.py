@@ -1,0 +1,49 @@
+"""Type URLs the server orders, and how each type is to be treated when a name is not there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+_ENVOY = "type.googleapis.com/envoy."
+CLUSTER: Final = _ENVOY + "config.cluster.v3.Cluster"
+ENDPOINTS: Final = _ENVOY + "config.endpoint.v3.ClusterLoadAssignment"
+LISTENER: Final = _ENVOY + "config.listener.v3.Listener"
+ROUTES: Final = _ENVOY + "config.route.v3.RouteConfiguration"
+EXTENSION: Final = _ENVOY + "config.core.v3.TypedExtensionConfig"
+SECRET: Final = _ENVOY + "extensions.transport_sockets.tls.v3.Secret"
+ADDRESS: Final = "type.googleapis.com/istio.workload.Address"
+WORKLOAD: Final = "type.googleapis.com/istio.workload.Workload"
+AUTHORIZATION: Final = "type.googleapis.com/istio.security.Authorization"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a session treats types.
+
+    `order`: additions go out in it, removals in its reverse; unlisted types follow. Authorizations precede addresses: a
+    workload must never be known before the policy it names.
+    `declared_absent`: types for which a missing name is said to be removed; for others the answer waits until there is
+    one (Envoy 1.40 never asks again for an on-demand cluster that was "removed").
+    `by_name`: types that have no wildcard, so an empty first request (Envoy sends them on reconnect) asks for nothing.
+    """
+
+    order: tuple[str, ...] = (
+        CLUSTER,
+        ENDPOINTS,
+        LISTENER,
+        ROUTES,
+        EXTENSION,
+        SECRET,
+        AUTHORIZATION,
+        ADDRESS,
+        WORKLOAD,
+    )
+    declared_absent: frozenset[str] = frozenset({ADDRESS, WORKLOAD, AUTHORIZATION})
+    by_name: frozenset[str] = frozenset({ENDPOINTS, ROUTES, EXTENSION, SECRET})
+
+    def rank(self, type_url: str) -> int:
+        return self.order.index(type_url) if type_url in self.order else len(self.order)
+
+
+DEFAULT: Final = Rules()

@@ -1,0 +1,180 @@
+"""Real gRPC in one process: server and client on a unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import grpc
+import pytest
+
+from plait.base.aio import cancel, spawn
+from plait.base.bundle import Bundle, Resource
+from plait.xds import messages
+from plait.xds.cache import Cache
+from plait.xds.client import Client, Rejected
+from plait.xds.messages import Node, Request, Response
+from plait.xds.server import Denied, Peer, Server
+from plait.xds.types import ADDRESS, AUTHORIZATION, CLUSTER
+
+Call = grpc.aio.StreamStreamCall
+
+
+def made(name: str, content: str = "1", *aliases: str) -> Resource:
+    return Resource(name, content, content.encode(), aliases)
+
+
+def bundle(**resources: Resource) -> Bundle:
+    return Bundle({ADDRESS: {r.name: r for r in resources.values()}})
+
+
+@pytest.fixture
+async def serve(tmp_path: Path) -> AsyncIterator[Callable[[Cache], Awaitable[str]]]:
+    servers: list[Server] = []
+
+    async def start(cache: Cache) -> str:
+        async def connect(peer: Peer, request: Request) -> Cache:
+            if peer.metadata.get("authorization") == "Bearer wrong":
+                raise Denied("UNAUTHENTICATED", "this token is not known")
+            return cache
+
+        server = Server(connect)
+        address = f"unix:{tmp_path}/xds{len(servers)}.sock"
+        await server.start(address)
+        servers.append(server)
+        return address
+
+    yield start
+    for server in servers:
+        await server.stop()
+
+
+async def opened(channel: grpc.aio.Channel, **metadata: str) -> Call:
+    call = channel.stream_stream(f"/{messages.SERVICE}/{messages.METHOD}")
+    stream: Call = call(metadata=tuple(metadata.items()))
+    return stream
+
+
+async def asked(stream: Call, request: Request) -> Response:
+    await stream.write(messages.write_request(request))
+    return messages.read_response(await asyncio.wait_for(stream.read(), 10))
+
+
+async def test_a_wildcard_gets_everything_and_later_changes_unasked(serve) -> None:
+    cache = Cache(bundle(a=made("a"), b=made("b")))
+    async with grpc.aio.insecure_channel(await serve(cache)) as channel:
+        stream = await opened(channel)
+        first = await asked(stream, Request(ADDRESS, node=Node("ztunnel~1.2.3.4~z.istio-system~x")))
+        assert [r.name for r in first.resources] == ["a", "b"]
+        cache.set(bundle(a=made("a", "2")))
+        later = messages.read_response(await asyncio.wait_for(stream.read(), 10))
+        assert ([(r.name, r.value) for r in later.resources], later.removed) == ([("a", b"2")], ("b",))
+
+
+async def test_bytes_that_are_no_request_end_only_their_own_stream(serve) -> None:
+    cache = Cache(bundle(a=made("a")))
+    async with grpc.aio.insecure_channel(await serve(cache)) as channel:
+        good, bad = await opened(channel), await opened(channel)
+        await asked(good, Request(ADDRESS))
+        await bad.write(b"\xff\xff\xff\xff")
+        assert await bad.code() is grpc.StatusCode.INVALID_ARGUMENT
+        cache.set(bundle(a=made("a", "2")))
+        assert messages.read_response(await asyncio.wait_for(good.read(), 10)).resources[0].version == "2"
+
+
+async def test_a_request_without_type_is_an_invalid_argument(serve) -> None:
+    async with grpc.aio.insecure_channel(await serve(Cache())) as channel:
+        stream = await opened(channel)
+        await stream.write(messages.write_request(Request("")))
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await stream.read()
+        assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_denied_caller_hears_why(serve) -> None:
+    async with grpc.aio.insecure_channel(await serve(Cache())) as channel:
+        stream = await opened(channel, authorization="Bearer wrong")
+        await stream.write(messages.write_request(Request(ADDRESS)))
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await stream.read()
+        assert (error.value.code(), error.value.details()) == (
+            grpc.StatusCode.UNAUTHENTICATED,
+            "this token is not known",
+        )
+
+
+async def test_the_cache_forgets_a_client_that_left(serve) -> None:
+    cache = Cache(bundle(a=made("a")))
+    async with grpc.aio.insecure_channel(await serve(cache)) as channel:
+        stream = await opened(channel)
+        await asked(stream, Request(ADDRESS))
+        assert len(list(cache.statistics())) == 1
+    async with asyncio.timeout(10):
+        while list(cache.statistics()):
+            await asyncio.sleep(0.01)
+
+
+async def test_an_on_demand_name_is_answered_by_the_lookup(serve) -> None:
+    cache = Cache(lookup=lambda url, name: made(name, "looked up") if url == CLUSTER else None)
+    async with grpc.aio.insecure_channel(await serve(cache)) as channel:
+        stream = await opened(channel)
+        answer = await asked(stream, Request(CLUSTER, subscribe=("out|10.0.0.1:80",)))
+        assert (answer.resources[0].name, answer.removed) == ("out|10.0.0.1:80", ())
+
+
+async def test_our_client_follows_the_server_and_survives_its_restart(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/restart.sock"
+    cache = Cache(Bundle({ADDRESS: {"a": made("a"), "b": made("b")}, AUTHORIZATION: {"p": made("p")}}))
+
+    async def connect(peer: Peer, request: Request) -> Cache:
+        return cache
+
+    seen: dict[str, dict[str, str]] = {ADDRESS: {}, AUTHORIZATION: {}}
+    heard: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []
+    changed = asyncio.Event()
+
+    def on_delta(url: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> None:
+        heard.append((url, tuple(r.name for r in resources), removed))
+        seen[url].update({r.name: r.version for r in resources})
+        for name in removed:
+            del seen[url][name]
+        changed.set()
+
+    server = Server(connect)
+    await server.start(address)
+    client = Client(address, Node("n"), (AUTHORIZATION, ADDRESS), on_delta)
+    task = spawn(client.run(), "client")
+    try:
+        await asyncio.wait_for(client.synced(), 10)
+        assert seen == {ADDRESS: {"a": "1", "b": "1"}, AUTHORIZATION: {"p": "1"}}
+        await server.stop()
+        cache.set(Bundle({ADDRESS: {"b": made("b"), "c": made("c")}, AUTHORIZATION: {"p": made("p")}}))
+        heard.clear()
+        server = Server(connect)
+        await server.start(address)
+        async with asyncio.timeout(20):
+            while seen[ADDRESS] != {"b": "1", "c": "1"}:
+                changed.clear()
+                await changed.wait()
+        assert (ADDRESS, ("c",), ("a",)) in heard, "what the client still had was not sent again"
+    finally:
+        await cancel(task)
+        await server.stop()
+
+
+async def test_a_delta_our_client_rejects_is_refused_on_the_wire(serve) -> None:
+    cache = Cache(bundle(a=made("a")))
+
+    def on_delta(url: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> None:
+        raise Rejected("a is nonsense")
+
+    task = spawn(Client(await serve(cache), Node("n"), (ADDRESS,), on_delta).run(), "client")
+    try:
+        async with asyncio.timeout(10):
+            while not any(s.types[ADDRESS].refused for s in cache.statistics() if ADDRESS in s.types):
+                await asyncio.sleep(0.01)
+        (state,) = cache.statistics()
+        assert state.types[ADDRESS].refused == {"a": "a is nonsense"}
+    finally:
+        await cancel(task)
