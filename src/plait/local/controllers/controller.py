@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from plait.base import aio
 from plait.base.observe import logger
@@ -22,12 +23,20 @@ Reconcile = Callable[[Cluster, Key, float], Outcome]
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """`wakes`: for a changed document of a kind, the keys to look at. `reconcile` only reads caches and returns."""
+    """`wakes`: for a changed document of a kind, the keys to look at. `reconcile` only reads caches and returns.
+
+    `wakes_in` is the same for kinds where the answer needs the caches.
+    """
 
     name: str
     wakes: Mapping[Kind, Concerned]
     reconcile: Reconcile
     workers: int = 4
+    wakes_in: Mapping[Kind, Callable[[Cluster, Document], Iterable[Key]]] = field(default_factory=dict)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        return (*self.wakes, *self.wakes_in)
 
 
 def itself(document: Document) -> list[Key]:
@@ -63,6 +72,8 @@ async def run(controller: Controller, cluster: Cluster) -> None:
 
     for kind, concerned in controller.wakes.items():
         cluster[kind].on_change(listener(concerned))
+    for kind, concerned_in in controller.wakes_in.items():
+        cluster[kind].on_change(listener(partial(concerned_in, cluster)))
     for informer in cluster.informers.values():
         await informer.synced.wait()
     workers = [
