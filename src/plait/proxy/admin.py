@@ -1,0 +1,92 @@
+"""A typed client of Envoy's admin interface, over a unix socket or TCP.
+
+Only what the mesh asks of a proxy: is it ready, what does it listen on, what does it hold, its numbers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+
+
+class AdminError(Exception):
+    """Envoy answered with another status than 200, or not at all."""
+
+
+class Admin:
+    """`Admin(Path("…/admin.sock"))` or `Admin("127.0.0.1:15000")`."""
+
+    def __init__(self, where: Path | str, timeout: float = 5.0) -> None:
+        self._where = where
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def ready(self) -> bool:
+        """LIVE, not warming and not draining."""
+        try:
+            return (await self._ask("GET", "/ready")).strip() == "LIVE"
+        except AdminError:
+            return False
+
+    async def prometheus(self) -> str:
+        """All used metrics in Prometheus text format."""
+        return await self._ask("GET", "/stats/prometheus?usedonly")
+
+    async def stats(self, matching: str = "") -> dict[str, int]:
+        """Counters and gauges whose names match the regular expression."""
+        query = {"filter": matching} if matching else {}
+        lines = (line.rpartition(": ") for line in (await self._ask("GET", "/stats", query)).splitlines())
+        return {name: int(value) for name, _, value in lines if value.isdigit()}
+
+    async def listeners(self) -> dict[str, str]:
+        """Active listener name -> address."""
+        found = await self._json("/listeners", {"format": "json"})
+        return {
+            listener["name"]: _address(listener.get("local_address", {}))
+            for listener in found.get("listener_statuses", ())
+        }
+
+    async def config_dump(self, resource: str = "") -> dict[str, Any]:
+        return await self._json("/config_dump", {"resource": resource} if resource else {})
+
+    async def drain(self) -> None:
+        """Close listeners gracefully: no new connections, existing ones are asked to end."""
+        await self._ask("POST", "/drain_listeners?graceful")
+
+    async def logging(self, **levels: str) -> None:
+        """`logging(level="debug")` for all, or `logging(paths="tls:debug,http:info")`."""
+        await self._ask("POST", "/logging", levels)
+
+    async def _json(self, path: str, query: dict[str, str]) -> dict[str, Any]:
+        try:
+            found = orjson.loads(await self._ask("GET", path, query))
+        except ValueError as error:
+            raise AdminError(f"envoy admin {path}: not JSON") from error
+        return found if isinstance(found, dict) else {}
+
+    async def _ask(self, method: str, path: str, query: dict[str, str] | None = None) -> str:
+        if self._session is None:
+            connector = aiohttp.UnixConnector(str(self._where)) if isinstance(self._where, Path) else None
+            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
+        host = "envoy" if isinstance(self._where, Path) else self._where
+        try:
+            async with self._session.request(method, f"http://{host}{path}", params=query or None) as answer:
+                text = await answer.text(errors="replace")
+                if answer.status != 200:
+                    raise AdminError(f"envoy admin {path}: {answer.status} {text[:200]}")
+                return text
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise AdminError(f"envoy admin {path}: {error or type(error).__name__}") from error
+
+
+def _address(document: dict[str, Any]) -> str:
+    socket = document.get("socket_address", {})
+    return f"{socket.get('address', '')}:{socket.get('port_value', '')}" if socket else ""
