@@ -55,6 +55,10 @@ class Watcher:
         self._events.append(event)
         self._wake.set()
 
+    @property
+    def pending(self) -> bool:
+        return bool(self._events)
+
     def close(self) -> None:
         self.closed = True
         self._wake.set()

@@ -1,0 +1,135 @@
+"""Subresources and reviews that are not plain reads and writes of an object: scale, binding, eviction, token, …
+
+Each function takes the verbs it builds on; status goes through the ordinary verbs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from plait.store import access, errors
+from plait.store.api import Document, PatchType
+from plait.store.patch import PatchError, json_patch, merge_patch
+from plait.store.state import stamp
+from plait.store.tokens import Tokens
+from plait.store.verbs import Ask, Verbs
+
+
+def scale_of(document: Document) -> Document:
+    """autoscaling/v1 Scale of a Deployment or ReplicaSet."""
+    meta = document["metadata"]
+    kept = {k: meta[k] for k in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if k in meta}
+    spec, status = document.get("spec", {}), document.get("status", {})
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": kept,
+        "spec": {"replicas": spec.get("replicas", 1)},
+        "status": {"replicas": status.get("replicas", 0), "selector": selector_text(spec.get("selector"))},
+    }
+
+
+def selector_text(selector: Document | None) -> str:
+    """A LabelSelector in the grammar of query parameters."""
+    selector = selector or {}
+    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for one in selector.get("matchExpressions") or ():
+        key, values = one["key"], ",".join(one.get("values") or ())
+        forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key}
+        parts.append(forms.get(one["operator"], f"!{key}"))
+    return ",".join(parts)
+
+
+async def rescale(verbs: Verbs, ask: Ask, body: Any, how: PatchType | None) -> Document:
+    """PUT or PATCH of scale: only spec.replicas can change."""
+    plain = replace(ask, subresource="")
+    old = verbs.get(plain)
+    try:
+        if how == "json":
+            body = json_patch(scale_of(old.document), body)
+        elif how is not None:
+            body = merge_patch(scale_of(old.document), body)
+    except PatchError as error:
+        raise errors.bad_request(error.message) from error
+    replicas = (body.get("spec") or {}).get("replicas", 0) if isinstance(body, dict) else None
+    if not isinstance(replicas, int) or replicas < 0:
+        text = f"Invalid value: {replicas}: must be a number greater than or equal to 0"
+        raise errors.invalid(ask.kind, ask.name, [("spec.replicas", text, "FieldValueInvalid")])
+    patch: Document = {"spec": {"replicas": replicas}}
+    if version := (body.get("metadata") or {}).get("resourceVersion"):
+        patch["metadata"] = {"resourceVersion": version}
+    record, _ = await verbs.patch(plain, patch, "merge")
+    return scale_of(record.document)
+
+
+async def bind(verbs: Verbs, ask: Ask, body: Document, now: float) -> Document:
+    """POST pods/x/binding: put a pod on a node, once."""
+    node = (body.get("target") or {}).get("name", "")
+    plain = replace(ask, subresource="")
+    pod = verbs.get(plain).document
+    if not node:
+        raise errors.invalid(ask.kind, ask.name, [("target.name", "Required value", "FieldValueRequired")])
+    if placed := pod["spec"].get("nodeName"):
+        raise errors.conflict(ask.kind, ask.name, f'pod {ask.name} is already assigned to node "{placed}"')
+    if "deletionTimestamp" in pod["metadata"]:
+        raise errors.conflict(ask.kind, ask.name, f"pod {ask.name} is being deleted, cannot be assigned to a host")
+    version = {"metadata": {"resourceVersion": pod["metadata"]["resourceVersion"]}}
+    record, _ = await verbs.patch(plain, version | {"spec": {"nodeName": node}}, "merge")
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": stamp(now)}
+    others = [c for c in record.document.get("status", {}).get("conditions") or () if c["type"] != "PodScheduled"]
+    status = replace(ask, subresource="status")
+    if not ask.dry_run:
+        await verbs.patch(status, {"status": {"conditions": [*others, scheduled]}}, "merge")
+    return _done()
+
+
+async def evict(verbs: Verbs, ask: Ask, body: Document) -> Document:
+    """POST pods/x/eviction: a delete by another name (there are no disruption budgets here)."""
+    options = {"gracePeriodSeconds": 0} if ask.dry_run else {}
+    await verbs.delete(replace(ask, subresource=""), {**options, **(body.get("deleteOptions") or {})})
+    return _done()
+
+
+def token(verbs: Verbs, tokens: Tokens, ask: Ask, body: Document, now: float) -> Document:
+    """POST serviceaccounts/x/token."""
+    spec = body.get("spec") or {}
+    status = tokens.request(ask.namespace, ask.name, spec, now)
+    asked = {"audiences": ["https://kubernetes.default.svc.cluster.local"], "expirationSeconds": 3600, **spec}
+    meta = {"name": ask.name, "namespace": ask.namespace, "creationTimestamp": stamp(now)}
+    return {
+        "kind": "TokenRequest",
+        "apiVersion": "authentication.k8s.io/v1",
+        "metadata": meta,
+        "spec": asked,
+        "status": status,
+    }
+
+
+async def finalize(verbs: Verbs, ask: Ask, body: Document) -> Document:
+    """PUT namespaces/x/finalize: only spec.finalizers."""
+    return verbs.finalize(replace(ask, subresource=""), list((body.get("spec") or {}).get("finalizers") or ())).document
+
+
+def review(verbs: Verbs, tokens: Tokens, ask: Ask, body: Document, now: float) -> Document:
+    """POST of a kind that is asked, not stored: the body with its status filled in."""
+    spec, state, kind = body.get("spec") or {}, verbs.storage.state, ask.kind.kind
+    if kind == "TokenReview":
+        status = tokens.review(spec, now)
+    elif kind == "SelfSubjectReview":
+        status = {"userInfo": ask.user.document()}
+    elif kind == "SelfSubjectRulesReview":
+        status = access.rules_review(state, ask.user, spec.get("namespace", ""))
+    elif kind == "SelfSubjectAccessReview":
+        status = access.review(state, ask.user, spec)
+    else:
+        extra = {k: tuple(v) for k, v in (spec.get("extra") or {}).items()}
+        user = access.User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""), extra)
+        status = access.review(state, user, spec)
+    meta = {"creationTimestamp": None, **(body.get("metadata") or {})}
+    identity = {"kind": kind, "apiVersion": ask.kind.api_version(ask.version)}
+    return {**identity, "metadata": meta, "spec": spec, "status": status}
+
+
+def _done() -> Document:
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

@@ -1,0 +1,406 @@
+"""What each verb does, on both ways in (HTTP and in-process): the pipeline from a decoded body to a committed change.
+
+decode -> unknown fields and defaults -> mutating webhooks -> schema, semantics and per-kind rules -> validating
+webhooks -> managedFields -> compare-and-swap write. Between reading the present object and the write there may be
+awaits (webhooks); the write itself is atomic and fails with Conflict when the object moved.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
+
+from plait.resources.kinds import Kind
+from plait.store import crds, errors, fields, patch, strategies
+from plait.store.access import ADMIN, User
+from plait.store.api import ApiError, Document, PatchType
+from plait.store.bridge import managed
+from plait.store.discovery import Catalog
+from plait.store.schemas import Schemas
+from plait.store.state import Address, Record, born, deletion, finished, same, stamp, updated
+from plait.store.storage import Storage
+
+Validation = Literal["Strict", "Warn", "Ignore"]
+_OPEN: Document = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+_RETRIES = 8
+
+
+@dataclass(slots=True)
+class Ask:
+    """One request: what, where, by whom, how. `warnings` collects texts for Warning headers."""
+
+    kind: Kind
+    version: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    user: User = ADMIN
+    dry_run: bool = False
+    manager: str = "unknown"
+    validation: Validation = "Warn"
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def address(self) -> Address:
+        return self.kind.group, self.kind.plural
+
+
+class Admission(Protocol):
+    """The webhooks, as the pipeline calls them. `new` is None for DELETE."""
+
+    async def mutate(self, ask: Ask, operation: str, old: Document | None, new: Document) -> Document: ...
+
+    async def validate(self, ask: Ask, operation: str, old: Document | None, new: Document | None) -> None: ...
+
+
+class Verbs:
+    """The verbs of one API server."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        schemas: Schemas,
+        *,
+        clock: Callable[[], float],
+        admission: Admission,
+        context: strategies.Context,
+    ) -> None:
+        self.storage, self.schemas, self.catalog = storage, schemas, Catalog(schemas)
+        self._clock, self._admission, self._context = clock, admission, context
+        for record in storage.state.list(("apiextensions.k8s.io", "customresourcedefinitions")):
+            self._serve_crd(record.document)
+
+    # -- reading -----------------------------------------------------------------------------------------------
+    def get(self, ask: Ask) -> Record:
+        found = self._find(ask)
+        if found is None:
+            raise errors.not_found(ask.kind, ask.name)
+        return found
+
+    def _find(self, ask: Ask) -> Record | None:
+        return self.storage.state.get(ask.address, (ask.namespace if ask.kind.namespaced else "", ask.name))
+
+    def list(self, ask: Ask, match: Callable[[Document], bool]) -> tuple[list[Record], int]:
+        """Matching records and the revision at which this was the truth."""
+        state = self.storage.state
+        return [r for r in state.list(ask.address, ask.namespace) if match(r.document)], state.revision
+
+    # -- writing -----------------------------------------------------------------------------------------------
+    async def create(self, ask: Ask, document: Document, *, apply: bool = False) -> Record:
+        """POST to a collection (or the creating half of an apply patch)."""
+        given = self._received(ask, document)
+        meta = given["metadata"]
+        if meta.get("resourceVersion"):
+            raise errors.bad_request("resourceVersion should not be set on objects to be created")
+        if not meta.get("name") and meta.get("generateName"):
+            suffix = "".join(secrets.choice(_LETTERS) for _ in range(5))
+            meta["name"] = meta["generateName"][:58] + suffix
+        if not meta.get("name"):
+            raise errors.invalid(
+                ask.kind, "", [("metadata.name", "name or generateName is required", "FieldValueRequired")]
+            )
+        ask = replace(ask, name=meta["name"])
+        self._namespace_open(ask)
+        if self._find(ask) is not None:
+            raise errors.already_exists(ask.kind, ask.name)
+        new = self._cleaned(ask, given)
+        strategies.default(self._context, ask.kind, new, None)
+        new = self._cleaned(ask, await self._admission.mutate(ask, "CREATE", None, new), quiet=True)
+        now = stamp(self._clock())
+        new = born(ask.kind, new, uid=str(uuid.uuid4()), now=now)
+        strategies.prepare(self._context, ask.kind, new, None, now)
+        self._checked(ask, None, new)
+        await self._admission.validate(ask, "CREATE", None, new)
+        if self._find(ask) is not None:
+            raise errors.already_exists(ask.kind, ask.name)
+        self._namespace_open(ask)
+        strategies.allocate(self._context, ask.kind, new, None)
+        if not apply:
+            new = self._managed(ask, None, new, now)
+        return self._commit(ask, None, new)
+
+    async def update(self, ask: Ask, document: Document) -> tuple[Record, bool]:
+        """PUT: the record, and whether it was created."""
+        given = self._received(ask, document)
+        meta = given["metadata"]
+        wanted, uid = meta.get("resourceVersion") or "", meta.get("uid") or ""
+        if wanted and not wanted.isdigit():
+            raise errors.bad_request(f"invalid metadata.resourceVersion {wanted!r}: copy it from the object you read")
+        for attempt in range(_RETRIES):
+            old = self.get(ask)
+            if wanted and wanted != "0" and wanted != str(old.revision):
+                raise errors.conflict(ask.kind, ask.name)
+            if uid and uid != old.document["metadata"]["uid"]:
+                raise errors.conflict(ask.kind, ask.name, _uid_differs(uid, old))
+            if not wanted and self.catalog.is_custom(ask.kind):
+                why = "must be specified for an update"
+                raise errors.invalid(ask.kind, ask.name, [("metadata.resourceVersion", why, "FieldValueInvalid")])
+            try:
+                return await self._replace(ask, old, given), False
+            except ApiError as error:
+                if error.reason != "Conflict" or wanted or attempt == _RETRIES - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def patch(self, ask: Ask, body: Any, how: PatchType, *, force: bool = False) -> tuple[Record, bool]:
+        """PATCH: the record, and whether it was created (apply only)."""
+        if how == "strategic" and self.catalog.is_custom(ask.kind):
+            raise errors.unsupported_media(
+                "application/strategic-merge-patch+json",
+                "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+            )
+        schema = self._schema(ask)
+        for attempt in range(_RETRIES):
+            old = self._find(ask)
+            if old is None and (how != "apply" or ask.subresource):
+                raise errors.not_found(ask.kind, ask.name)
+            try:
+                if how == "apply":
+                    new = self._applied(ask, old, body, force)
+                    if old is None:
+                        return await self.create(ask, new, apply=True), True
+                else:
+                    assert old is not None
+                    present = {**old.copy(), "apiVersion": ask.kind.api_version(ask.version)}
+                    new = _patched(present, body, how, schema)
+                    given = new.get("metadata", {}).get("resourceVersion")
+                    if given and given != str(old.revision):
+                        raise errors.conflict(ask.kind, ask.name)
+                    if (uid := new.get("metadata", {}).get("uid")) and uid != old.document["metadata"]["uid"]:
+                        raise errors.conflict(ask.kind, ask.name, _uid_differs(uid, old))
+                return await self._replace(ask, old, self._received(ask, new), apply=how == "apply"), False
+            except patch.PatchError as error:
+                raise _patch_refused(ask, error) from error
+            except managed.ApplyConflict as error:
+                raise _apply_refused(error) from error
+            except ApiError as error:
+                pinned = isinstance(body, dict) and (body.get("metadata") or {}).get("resourceVersion")
+                if error.reason not in ("Conflict", "AlreadyExists") or pinned or attempt == _RETRIES - 1:
+                    raise
+                if error.details.get("causes"):  # field manager conflicts do not go away by trying again
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _replace(self, ask: Ask, old: Record, given: Document, *, apply: bool = False) -> Record:
+        """The common second half of PUT and PATCH."""
+        kind, now = ask.kind, stamp(self._clock())
+        new = updated(kind, old.document, self._cleaned(ask, given), ask.subresource)
+        if not ask.subresource:
+            strategies.default(self._context, kind, new, old.document)
+        mutated = await self._admission.mutate(ask, "UPDATE", old.document, new)
+        if mutated is not new:
+            new = updated(kind, old.document, self._cleaned(ask, mutated, quiet=True), ask.subresource)
+        strategies.prepare(self._context, kind, new, old.document, now, ask.subresource)
+        self._checked(ask, old.document, new)
+        await self._admission.validate(ask, "UPDATE", old.document, new)
+        if not apply:
+            new = self._managed(ask, old.document, new, now)
+        if self._find(ask) is not old:
+            raise errors.conflict(kind, ask.name)
+        if not ask.subresource:
+            strategies.allocate(self._context, kind, new, old.document)
+        if same(old.document, new):
+            return old
+        return self._commit(ask, old, new)
+
+    async def delete(self, ask: Ask, options: Document) -> tuple[Record, bool]:
+        """The record after the call, and whether the object is gone with it."""
+        for _ in range(_RETRIES):
+            old = self.get(ask)
+            meta = old.document["metadata"]
+            wanted = options.get("preconditions") or {}
+            if wanted.get("uid") and wanted["uid"] != meta["uid"]:
+                raise errors.conflict(ask.kind, ask.name, _uid_differs(wanted["uid"], old))
+            if wanted.get("resourceVersion") and wanted["resourceVersion"] != meta["resourceVersion"]:
+                raise errors.conflict(ask.kind, ask.name, "the ResourceVersion in the precondition does not match")
+            strategies.deletable(ask.kind, old.document)
+            await self._admission.validate(ask, "DELETE", old.document, None)
+            if self._find(ask) is not old:
+                continue
+            orphan = options.get("orphanDependents")
+            propagation = options.get("propagationPolicy") or ("Orphan" if orphan else "")
+            grace = options.get("gracePeriodSeconds")
+            marked, gone = deletion(old.document, now=self._clock(), grace=grace, propagation=propagation)
+            if ask.dry_run:
+                return Record(marked, old.revision), gone
+            if gone:
+                return self._gone(ask, marked), True
+            return (old if same(old.document, marked) else self.storage.put(ask.address, marked).record), False
+        raise errors.conflict(ask.kind, ask.name)
+
+    def finalize(self, ask: Ask, finalizers: list[str]) -> Record:
+        """Replace a Namespace's spec.finalizers; with none left, a deleted Namespace is gone."""
+        old = self.get(ask)
+        new = {**old.document, "spec": {**old.document.get("spec", {}), "finalizers": finalizers}}
+        return old if same(old.document, new) else self._commit(ask, old, new)
+
+    def _commit(self, ask: Ask, old: Record | None, new: Document) -> Record:
+        if ask.dry_run:
+            return Record(new, old.revision if old else 0)
+        if finished(new):
+            return self._gone(ask, new)
+        record = self.storage.put(ask.address, new).record
+        if ask.kind.kind == "CustomResourceDefinition":
+            self._serve_crd(record.document)
+        for kind, document in strategies.companions(ask.kind, record.document) if old is None else ():
+            if self.storage.state.get((kind.group, kind.plural), (ask.name, document["metadata"]["name"])) is None:
+                whole = born(kind, document, uid=str(uuid.uuid4()), now=stamp(self._clock()))
+                self.storage.put((kind.group, kind.plural), whole)
+        return record
+
+    def _gone(self, ask: Ask, last: Document) -> Record:
+        if ask.kind.kind == "CustomResourceDefinition":
+            self._drop_crd(last)
+        meta = last["metadata"]
+        return self.storage.remove(ask.address, (meta.get("namespace", ""), meta["name"]), last).record
+
+    # -- steps -------------------------------------------------------------------------------------------------
+    def _received(self, ask: Ask, document: Document) -> Document:
+        """A body of the right kind, version, name and namespace, with a metadata of its own to change."""
+        if not isinstance(document, dict) or not isinstance(document.get("metadata", {}), dict):
+            raise errors.bad_request(f"the body must be a {ask.kind.kind} object with a metadata object")
+        expected = {"apiVersion": ask.kind.api_version(ask.version), "kind": ask.kind.kind}
+        for key, value in expected.items():
+            if document.get(key) not in (None, "", value):
+                raise errors.bad_request(
+                    f"{key} in the data ({document[key]}) does not match the expected {key} ({value})"
+                )
+        meta = {k: v for k, v in (document.get("metadata") or {}).items() if v is not None}
+        namespace = ask.namespace if ask.kind.namespaced else ""
+        for key, place in (("namespace", namespace), ("name", ask.name)):
+            if place and meta.get(key) not in (None, "", place):
+                raise errors.bad_request(
+                    f"the {key} of the provided object ({meta[key]}) does not match the {key} on the request ({place})"
+                )
+            if place:
+                meta[key] = place
+        if not ask.kind.namespaced:
+            meta.pop("namespace", None)
+        return {**document, **expected, "metadata": meta}
+
+    def _schema(self, ask: Ask) -> Document:
+        return self.schemas.get(ask.kind, ask.version) or _OPEN
+
+    def _cleaned(self, ask: Ask, document: Document, *, quiet: bool = False) -> Document:
+        """Without unknown fields and with defaults; unknown fields refuse, warn or pass as the client asked."""
+        strict = ask.validation != "Ignore" and not quiet
+        cleaned, unknown = fields.normalize(document, self._schema(ask), strict=strict)
+        if unknown and ask.validation == "Strict":
+            listed = ", ".join(problem.message for problem in unknown)
+            raise errors.bad_request(f"strict decoding error: {listed}")
+        ask.warnings += [problem.message for problem in unknown]
+        return cleaned
+
+    def _checked(self, ask: Ask, old: Document | None, new: Document) -> None:
+        at = {**new, "apiVersion": ask.kind.api_version(ask.version)}
+        found = [(e.path, e.message, e.reason) for e in fields.check(at, self._schema(ask), old=old)]
+        if not found:
+            found = strategies.problems(self._context, ask.kind, new, old)
+        if found:
+            raise errors.invalid(ask.kind, ask.name, found)
+
+    def _managed(self, ask: Ask, old: Document | None, new: Document, now: str) -> Document:
+        return managed.record_update(
+            old,
+            new,
+            manager=ask.manager,
+            schema=self._schema(ask),
+            now=now,
+            api_version=ask.kind.api_version(ask.version),
+            subresource=ask.subresource,
+        )
+
+    def _applied(self, ask: Ask, old: Record | None, body: Any, force: bool) -> Document:
+        if not isinstance(body, dict):
+            raise errors.bad_request("an apply patch must be an object")
+        given = self._received(ask, body)
+        if given["metadata"].get("managedFields"):
+            raise errors.bad_request("metadata.managedFields must be nil")
+        if self._strictly_unknown(ask, given):
+            self._cleaned(ask, given)
+        live = old.copy() if old else None
+        return managed.apply(
+            live,
+            given,
+            manager=ask.manager,
+            force=force,
+            schema=self._schema(ask),
+            now=stamp(self._clock()),
+            api_version=ask.kind.api_version(ask.version),
+            subresource=ask.subresource,
+        )
+
+    def _strictly_unknown(self, ask: Ask, given: Document) -> bool:
+        return ask.validation == "Strict" and bool(fields.normalize(given, self._schema(ask), strict=True)[1])
+
+    def _namespace_open(self, ask: Ask) -> None:
+        if not ask.kind.namespaced:
+            return
+        if not ask.namespace:
+            raise errors.bad_request("an empty namespace may not be set during creation")
+        found = self.storage.state.get(("", "namespaces"), ("", ask.namespace))
+        if found is None:
+            raise ApiError(
+                404,
+                "NotFound",
+                f'namespaces "{ask.namespace}" not found',
+                {"name": ask.namespace, "kind": "namespaces"},
+            )
+        if "deletionTimestamp" in found.document["metadata"]:
+            why = f"unable to create new content in namespace {ask.namespace} because it is being terminated"
+            error = errors.forbidden(ask.kind, ask.name, why)
+            cause = {"reason": "NamespaceTerminating", "message": f"namespace {ask.namespace} is being terminated"}
+            error.details["causes"] = [cause | {"field": "metadata.namespace"}]
+            raise error
+
+    def columns(self, kind: Kind, version: str) -> list[Document]:
+        """Printer columns that a CRD states for its kind; also for our own kinds, when their CRD was stored."""
+        name = f"{kind.plural}.{kind.group}"
+        found = self.storage.state.get(("apiextensions.k8s.io", "customresourcedefinitions"), ("", name))
+        return crds.columns_of(found.document, version) if found else []
+
+    # -- custom resource definitions ---------------------------------------------------------------------------
+    def _serve_crd(self, document: Document) -> None:
+        if not strategies.is_builtin(document):
+            self.schemas.add_crd(document)
+
+    def _drop_crd(self, document: Document) -> None:
+        if strategies.is_builtin(document):
+            return
+        kind = crds.kind_of(document)
+        address = (kind.group, kind.plural)
+        for record in self.storage.state.list(address):
+            meta = record.document["metadata"]
+            self.storage.remove(address, (meta.get("namespace", ""), meta["name"]))
+        self.schemas.remove_crd(document["metadata"]["name"])
+        self.storage.watches.close_all(address)
+
+
+def _uid_differs(uid: str, old: Record) -> str:
+    have = old.document["metadata"]["uid"]
+    return f"Precondition failed: UID in precondition: {uid}, UID in object meta: {have}"
+
+
+def _patched(present: Document, body: Any, how: PatchType, schema: Document) -> Document:
+    if how == "json":
+        return patch.json_patch(present, body)
+    if how == "merge":
+        return patch.merge_patch(present, body)
+    return patch.strategic_patch(present, body, schema)
+
+
+def _patch_refused(ask: Ask, error: patch.PatchError) -> ApiError:
+    if error.code == 422:
+        return errors.invalid(ask.kind, ask.name, [("patch", error.message, "FieldValueInvalid")])
+    return ApiError(error.code, "BadRequest" if error.code == 400 else "RequestEntityTooLarge", error.message)
+
+
+def _apply_refused(error: managed.ApplyConflict) -> ApiError:
+    count = len(error.causes)
+    text = f"Apply failed with {count} conflict{'s' if count != 1 else ''}: "
+    text += "; ".join(f"{cause['message']}: {cause['field']}" for cause in error.causes)
+    return ApiError(409, "Conflict", text, {"causes": error.causes})
