@@ -14,12 +14,12 @@ from cryptography.x509 import random_serial_number
 from google.protobuf.message import DecodeError
 
 from plait.base import aio, spiffe
+from plait.base.certification import IMPERSONATED, METHOD, SERVICE, Request, Response
 from plait.base.observe import logger
 from plait.base.spiffe import SpiffeId
 from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE, DEFAULT_TRUST_DOMAIN, NODE_AGENT_ACCOUNT
 from plait.identity import authority
 from plait.identity.authority import Refused
-from plait.identity.messages import IMPERSONATED, METHOD, SERVICE, Request, Response
 from plait.identity.tokens import Caller, NotAuthenticated, Tokens
 from plait.identity.trust import Trust
 

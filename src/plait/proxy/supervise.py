@@ -30,13 +30,9 @@ class Settings:
     """How one Envoy is started. `directory` receives its log, pid file and admin address."""
 
     directory: Path
-    bootstrap: Path
-    node_id: str
-    service_cluster: str = "plait"
-    concurrency: int = 2
-    drain_seconds: int = 45
-    log_level: str = "warning"
-    component_log_level: str = ""
+    name: str
+    arguments: tuple[str, ...]
+    """Envoy's own, the program's name not included."""
     survive: bool = True
     """Envoy lives on when this process dies (a restarted agent adopts it)."""
     start_seconds: float = 20.0
@@ -76,9 +72,9 @@ class Supervisor:
                 await self.start()
                 await self._watch()
                 self._lost()
-                _log.error("envoy ended", node=self.settings.node_id, log=self.settings.log, last=self.last_lines(3))
+                _log.error("envoy ended", proxy=self.settings.name, log=self.settings.log, last=self.last_lines(3))
             except StartFailed as error:
-                _log.error("envoy did not start", node=self.settings.node_id, error=error)
+                _log.error("envoy did not start", proxy=self.settings.name, error=error)
             self.ready.clear()
             self.restarts += 1
             if asyncio.get_running_loop().time() - began > STEADY:
@@ -100,7 +96,7 @@ class Supervisor:
                 env=_environment(),
             )
         else:
-            _log.info("found a running envoy", node=settings.node_id, pid=self._process.pid)
+            _log.info("found a running envoy", proxy=settings.name, pid=self._process.pid)
         try:
             await self._until_ready(self._process)
         except StartFailed:
@@ -124,20 +120,8 @@ class Supervisor:
 
     def command(self) -> list[str]:
         """The command line; hot restart is off until upgrades hand listeners over."""
-        settings = self.settings
-        words = [
-            str(processes.envoy_binary()),
-            *("--config-path", str(settings.bootstrap)),
-            *("--service-node", settings.node_id, "--service-cluster", settings.service_cluster),
-            *("--concurrency", str(settings.concurrency)),
-            *("--drain-time-s", str(settings.drain_seconds)),
-            *("--log-level", settings.log_level),
-            # Shared memory of hot restart is keyed by base id across users of one machine: stay out of it.
-            "--disable-hot-restart",
-        ]
-        if settings.component_log_level:
-            words += ["--component-log-level", settings.component_log_level]
-        return words
+        # Shared memory of hot restart is keyed by base id across users of one machine: stay out of it.
+        return [str(processes.envoy_binary()), *self.settings.arguments, "--disable-hot-restart"]
 
     def last_lines(self, count: int = 10) -> str:
         try:

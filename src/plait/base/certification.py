@@ -18,7 +18,7 @@ _Field = descriptor_pb2.FieldDescriptorProto
 
 def _file() -> descriptor_pb2.FileDescriptorProto:
     file = descriptor_pb2.FileDescriptorProto(
-        name="plait/identity/ca.proto",
+        name="plait/base/certification.proto",
         package="istio.v1.auth",
         syntax="proto3",
         dependency=["google/protobuf/struct.proto"],

@@ -1,0 +1,168 @@
+"""The certificates of one node: keys made here, requests through a Ca, renewal at half life, secrets for Envoy.
+
+A failed renewal is tried again with back-off while the old certificate stays until it ends. What the authority answers is
+checked: it must hold our key and exactly the identity asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from plait.base import aio
+from plait.base.observe import logger
+from plait.base.secret import Secret
+
+_log = logger("certs")
+LIFETIME = 24 * 3600.0
+_PEM = serialization.Encoding.PEM
+
+
+class CaError(Exception):
+    """No certificate this time; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """PEM certificates, leaf first, and the PEM bundle of roots."""
+
+    chain: tuple[str, ...]
+    roots: str
+
+
+class Ca(Protocol):
+    async def certify(self, csr: str, identity: str, lifetime: float) -> Issued:
+        """CaError when refused or out of reach."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One identity's key and certificate."""
+
+    identity: str
+    key: Secret
+    chain: str
+    begins: float
+    ends: float
+
+
+class Certificates:
+    """`want` says which identities; `changed()` is called after every new certificate or root."""
+
+    def __init__(
+        self,
+        ca: Ca,
+        changed: Callable[[], None],
+        *,
+        lifetime: float = LIFETIME,
+        roots: str = "",
+        clock: Callable[[], float] = aio.now,
+    ) -> None:
+        self._ca, self._changed, self._lifetime, self._clock = ca, changed, lifetime, clock
+        self._held: dict[str, Held] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._arrived: dict[str, asyncio.Event] = {}
+        self.problems: dict[str, str] = {}
+        self.roots = roots
+
+    def want(self, identities: Iterable[str]) -> None:
+        """Hold exactly these; the keys of others are forgotten."""
+        wanted = set(identities)
+        for identity in wanted - self._tasks.keys():
+            self._arrived[identity] = asyncio.Event()
+            self._tasks[identity] = aio.spawn(self._keep(identity), f"certificate {identity}")
+        for identity in self._tasks.keys() - wanted:
+            self._tasks.pop(identity).cancel()
+            self._arrived.pop(identity)
+            self._held.pop(identity, None)
+            self.problems.pop(identity, None)
+
+    async def present(self, identity: str) -> None:
+        """Wait until a usable certificate of a wanted identity is there."""
+        await self._arrived[identity].wait()
+
+    def held(self) -> dict[str, Held]:
+        """Usable certificates: those not ended."""
+        now = self._clock()
+        return {name: held for name, held in self._held.items() if held.ends > now}
+
+    def secrets(self, root_name: str) -> dict[str, dict[str, Any]]:
+        """Envoy's Secret documents: one per identity, named by it, and the roots under `root_name`."""
+        documents: dict[str, dict[str, Any]] = {
+            name: {
+                "name": name,
+                "tls_certificate": {
+                    "certificate_chain": {"inline_string": held.chain},
+                    "private_key": {"inline_string": held.key.reveal().decode()},
+                },
+            }
+            for name, held in self.held().items()
+        }
+        if self.roots:
+            documents[root_name] = {
+                "name": root_name,
+                "validation_context": {"trusted_ca": {"inline_string": self.roots}},
+            }
+        return documents
+
+    async def close(self) -> None:
+        tasks = list(self._tasks.values())
+        self.want(())
+        await aio.cancel(*tasks)
+
+    async def _keep(self, identity: str) -> None:
+        delays = aio.backoff(0.05, 30.0)
+        while True:
+            try:
+                held = await self._renewed(identity)
+            except (CaError, OSError) as error:
+                if self.problems.get(identity) != str(error):
+                    _log.warning("no certificate", identity=identity, error=error)
+                self.problems[identity] = str(error)
+                await asyncio.sleep(next(delays))
+                continue
+            delays = aio.backoff(0.05, 30.0)
+            self.problems.pop(identity, None)
+            self._held[identity] = held
+            self._arrived[identity].set()
+            self._changed()
+            # Half of what is left, give or take a tenth: a node's certificates must not all renew in one second.
+            await asyncio.sleep(max(1.0, (held.ends - self._clock()) * random.uniform(0.4, 0.5)))
+
+    async def _renewed(self, identity: str) -> Held:
+        key = ec.generate_private_key(ec.SECP256R1())
+        alternative = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity)])
+        csr = (
+            x509.CertificateSigningRequestBuilder()
+            .subject_name(x509.Name([]))
+            .add_extension(alternative, critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        issued = await self._ca.certify(csr.public_bytes(_PEM).decode(), identity, self._lifetime)
+        leaf = _checked(issued, identity, key.public_key())
+        private = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        self.roots = issued.roots
+        begins, ends = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
+        return Held(identity, Secret(private), "".join(issued.chain), begins, ends)
+
+
+def _checked(issued: Issued, identity: str, key: ec.EllipticCurvePublicKey) -> x509.Certificate:
+    try:
+        leaf = x509.load_pem_x509_certificate(issued.chain[0].encode())
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        x509.load_pem_x509_certificates(issued.roots.encode())
+    except (ValueError, IndexError, x509.ExtensionNotFound) as error:
+        raise CaError(f"the authority's answer cannot be read: {error}") from error
+    if names.get_values_for_type(x509.UniformResourceIdentifier) != [identity]:
+        raise CaError(f"the authority certified another identity than {identity}")
+    if leaf.public_key() != key:
+        raise CaError("the authority certified another key than ours")
+    return leaf

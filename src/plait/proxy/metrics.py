@@ -1,0 +1,50 @@
+"""One page of metrics for a node: Envoy's with the mesh's names as people know them, and the agent's own.
+
+Envoy puts `envoy_` before every metric, also before the mesh's `istio_*`; that prefix is taken off here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+
+_PREFIX = re.compile(r"^((?:# (?:TYPE|HELP) )?)envoy_(istio_)", re.MULTILINE)
+
+
+def renamed(text: str) -> str:
+    """`envoy_istio_tcp_…` -> `istio_tcp_…`; everything else as it was."""
+    return _PREFIX.sub(r"\1\2", text)
+
+
+class MetricsServer:
+    """Serves /metrics and /stats/prometheus. When Envoy is away, the agent's own metrics still come."""
+
+    def __init__(self, envoy: Callable[[], Awaitable[str]], registry: CollectorRegistry) -> None:
+        self._envoy, self._registry = envoy, registry
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> None:
+        application = web.Application()
+        application.router.add_get("/metrics", self._answer)
+        application.router.add_get("/stats/prometheus", self._answer)
+        self._runner = web.AppRunner(application, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def page(self) -> str:
+        own = generate_latest(self._registry).decode()
+        try:
+            return renamed(await self._envoy()) + own
+        except Exception as error:  # a scrape while Envoy restarts is not a failure of the page
+            return f"# envoy does not answer: {type(error).__name__}\n{own}"
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        body = await self.page()
+        return web.Response(text=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
