@@ -1,0 +1,46 @@
+"""Manifests named on a command line: `-f FILE|FOLDER|-`, several times; folders are read one level deep, sorted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+
+from plait.resources import documents
+from plait.resources.documents import Sourced
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+class Unreadable(click.ClickException):
+    exit_code = 2
+
+
+def texts(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(source, text) of every file; Unreadable names the file that cannot be read."""
+    for name in names:
+        if name == "-":
+            yield "standard input", sys.stdin.read()
+            continue
+        path = Path(name)
+        files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES) if path.is_dir() else [path]
+        if not files:
+            raise Unreadable(f"{name}: no {', '.join(SUFFIXES)} file in this folder")
+        for file in files:
+            try:
+                yield str(file), file.read_text()
+            except (OSError, UnicodeDecodeError) as error:
+                raise Unreadable(f"{file}: {error}") from error
+
+
+def read(names: Iterable[str]) -> tuple[list[Sourced], list[str]]:
+    """Every document and a line for each that is broken."""
+    found: list[Sourced] = []
+    broken: list[str] = []
+    for source, text in texts(names):
+        good, problems = documents.read(text, source)
+        found += good
+        broken += [str(problem) for problem in problems]
+    return found, broken
