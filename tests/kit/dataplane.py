@@ -1,7 +1,7 @@
-"""Two node proxies over a `Lab`: real Envoys, our views and translation, xDS from this process. What a trap test starts with.
+"""Two node proxies over a `Lab`: real Envoys, our views and translation, xDS from this process.
 
-The world is a `Mesh` made here: pods a1, a2 (node na) and b1, b2 (node nb) speak HBONE, `plain` does not. `change` replaces
-parts of it, as the agent would when the control plane speaks.
+The world is a `Mesh` made here: pods a1, a2 (node na) and b1, b2 (node nb) speak HBONE, `plain` does not. `change`
+replaces parts of it, as the agent would when the control plane speaks; `reset` restores the first state.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,9 +18,11 @@ from plait.base.bundle import Bundle, Resource
 from plait.envoy import names
 from plait.envoy.options import Options
 from plait.envoy.roles import node
+from plait.envoy.wire import resource
 from plait.model.mesh import Membership, Mesh, NetworkAddress, Port, Service, Settings, Workload
 from plait.model.policies import Policy
 from plait.model.views.node import NodeState, NodeView, PodState, project
+from plait.xds.cache import Lookup
 
 from .envoys import Envoy, Xds, secrets, until
 from .netlab import CAPTURED, PODS, Lab
@@ -33,6 +36,10 @@ def identity(pod: str) -> str:
     return f"spiffe://cluster.local/ns/{NAMESPACE}/sa/{pod}"
 
 
+def uid_of(pod: str) -> str:
+    return f"Kubernetes//Pod/{NAMESPACE}/{pod}"
+
+
 class DataPlane:
     """Started by `running`. `service_ip` is the address of service `web` (b1 and b2, port 80 to 8080)."""
 
@@ -43,10 +50,11 @@ class DataPlane:
         self.service_ip = f"10.{lab.index}.128.10"
         self.xds = {name: Xds(str(directory / f"{name}.xds")) for name in NODE_OF}
         self.envoys: dict[str, Envoy] = {}
-        self.secrets = {name: secrets(self.authority, [identity(p) for p in pods]) for name, pods in NODE_OF.items()}
-        self.mesh = self._mesh()
-        self.views: dict[str, NodeView] = {}
+        self._secrets = {name: secrets(self.authority, [identity(p) for p in pods]) for name, pods in NODE_OF.items()}
+        self.answers: dict[str, dict[str, Any]] = {}
+        """Clusters that are answered instead of the translated ones, by on-demand name."""
         self.options = {name: Options(access_log=str(directory / f"{name}.access.log"), eager=0) for name in NODE_OF}
+        self.reset()
 
     def _mesh(self) -> Mesh:
         web = Service(
@@ -54,7 +62,7 @@ class DataPlane:
         )
         workloads = {}
         for pod in PODS:
-            uid = f"Kubernetes//Pod/{NAMESPACE}/{pod}"
+            uid = uid_of(pod)
             services = (Membership(web.key, (Port(80, 8080),)),) if pod in ("b1", "b2") else ()
             workloads[uid] = Workload(
                 uid=uid,
@@ -71,46 +79,76 @@ class DataPlane:
         return Mesh(Settings(ranges=(self.lab.network,)), workloads, {web.key: web}, {})
 
     def change(
-        self, *, policies: Iterable[Policy] | None = None, workloads: dict[str, dict[str, object]] | None = None
+        self,
+        *,
+        policies: Iterable[Policy] | None = None,
+        workloads: dict[str, dict[str, object]] | None = None,
+        services: Iterable[Service] | None = None,
+        settle: bool = True,
     ) -> None:
-        """Replace the policies, or fields of workloads by pod name, and tell the proxies."""
-        mesh = self.mesh
-        if policies is not None:
-            mesh = Mesh(mesh.settings, mesh.workloads, mesh.services, {p.key: p for p in policies})
-        if workloads is not None:
-            changed = dict(mesh.workloads)
-            for pod, fields in workloads.items():
-                uid = f"Kubernetes//Pod/{NAMESPACE}/{pod}"
-                changed[uid] = msgspec.structs.replace(changed[uid], **fields)
-            mesh = Mesh(mesh.settings, changed, mesh.services, mesh.policies)
-        self.mesh = mesh
+        """Replace the policies, the services, or fields of workloads by pod name, and tell the proxies."""
+        old = self.mesh
+        changed = dict(old.workloads)
+        for pod, fields in (workloads or {}).items():
+            changed[uid_of(pod)] = msgspec.structs.replace(changed[uid_of(pod)], **fields)
+        self.mesh = Mesh(
+            old.settings,
+            changed,
+            old.services if services is None else {s.key: s for s in services},
+            old.policies if policies is None else {p.key: p for p in policies},
+        )
         self.push()
+        if settle:
+            self.expect_settled()
 
-    def push(self) -> None:
-        for name, pods in NODE_OF.items():
-            states = tuple(
-                PodState(f"uid-{pod}", NAMESPACE, pod, pod, (self.lab.address(pod),), str(self.lab.netns(pod)))
-                for pod in pods
-            )
-            view = project(self.mesh, NodeState(name, states))
-            self.views[name] = view
+    def forget(self, pod: str) -> None:
+        """The pod is not described any more (its own node keeps its view until the next push of that node)."""
+        workloads = {uid: workload for uid, workload in self.mesh.workloads.items() if uid != uid_of(pod)}
+        self.mesh = Mesh(self.mesh.settings, workloads, self.mesh.services, self.mesh.policies)
+        self.push(only="na")
+
+    def view(self, node_name: str) -> NodeView:
+        return project(self.mesh, NodeState(node_name, tuple(self.pods[node_name])))
+
+    def reset(self) -> None:
+        """Back to the first world, with the first secrets and pods."""
+        self.mesh = self._mesh()
+        self.secrets = dict(self._secrets)
+        self.pods = {name: list(map(self.pod_state, pods)) for name, pods in NODE_OF.items()}
+        self.answers.clear()
+        if self.envoys:
+            for xds in self.xds.values():
+                xds.refused.clear()
+            self.push()
+            self.expect_settled()
+
+    def pod_state(self, pod: str, account: str = "") -> PodState:
+        return PodState(
+            f"uid-{pod}", NAMESPACE, pod, account or pod, (self.lab.address(pod),), str(self.lab.netns(pod))
+        )
+
+    def push(self, only: str = "") -> None:
+        """Tell the proxies what the present world, pods, secrets and answers are."""
+        for name in [only] if only else NODE_OF:
+            view = self.view(name)
             bundle = node.translate(view, self.options[name])
             self.xds[name].set(Bundle({**bundle.types, names.SECRET: self.secrets[name]}), self._lookup(view))
 
-    @staticmethod
-    def _lookup(view: NodeView):  # type: ignore[no-untyped-def]
+    def _lookup(self, view: NodeView) -> Lookup:
         def found(url: str, name: str) -> Resource | None:
-            return (
-                node.destination_resource(view, name) if url == names.CLUSTER and names.destination_of(name) else None
-            )
+            if url != names.CLUSTER or names.destination_of(name) is None:
+                return None
+            if name in self.answers:
+                return resource(url, name, self.answers[name])
+            return node.destination_resource(view, name)
 
         return found
 
     def settled(self) -> bool:
-        """Every proxy has acknowledged everything."""
-        return all(
-            state.settled and state.types for xds in self.xds.values() for state in xds.cache.statistics()
-        ) and all(len(self.envoys[name].listeners()) == 7 for name in NODE_OF)
+        """Every proxy has acknowledged everything, and listens."""
+        states = [state for xds in self.xds.values() for state in xds.statistics()]
+        listening = all(len(self.envoys[n].listeners()) >= 3 * len(self.pods[n]) for n in self.envoys)
+        return bool(states) and all(state.settled and state.types for state in states) and listening
 
     def expect_settled(self) -> None:
         until(self.settled, "both proxies acknowledged their configuration")

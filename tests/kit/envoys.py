@@ -31,7 +31,7 @@ from plait.envoy import bootstrap, names
 from plait.envoy.wire import resource
 from plait.xds import messages
 from plait.xds.cache import Cache, Lookup
-from plait.xds.session import Session
+from plait.xds.session import Session, SessionState
 from plait.xds.types import DEFAULT
 
 from .pki import Authority
@@ -78,7 +78,8 @@ class Xds:
         self.refused: list[str] = []
         self.cache = Cache(on_request=lambda url, name: self.requested.append((url, name)))
         self._lock = threading.Lock()
-        self._streams: list[queue.Queue[messages.Request | str | None]] = []
+        self._streams: list[queue.Queue[messages.Request | list[messages.Response] | None]] = []
+        self._sessions: list[Session] = []
         self._server = grpc.server(futures.ThreadPoolExecutor(8))
         method = grpc.stream_stream_rpc_method_handler(
             self._stream,
@@ -93,16 +94,17 @@ class Xds:
     def set(self, bundle: Bundle, lookup: Lookup | None = None) -> None:
         with self._lock:
             self.cache.set(bundle, lookup=lookup)
-            for stream in self._streams:
-                stream.put("news")
+            for stream, session in zip(self._streams, self._sessions, strict=True):
+                stream.put(session.refresh())
 
     def _stream(
         self, requests: Iterator[messages.Request], context: grpc.ServicerContext
     ) -> Iterator[messages.Response]:
-        mine: queue.Queue[messages.Request | str | None] = queue.Queue()
+        mine: queue.Queue[messages.Request | list[messages.Response] | None] = queue.Queue()
         session = Session(self.cache, DEFAULT)
         with self._lock:
             self._streams.append(mine)
+            self._sessions.append(session)
 
         def read() -> None:
             with contextlib.suppress(Exception):
@@ -112,14 +114,21 @@ class Xds:
 
         threading.Thread(target=read, daemon=True).start()
         while (event := mine.get()) is not None:
+            if isinstance(event, list):
+                yield from event
+                continue
             with self._lock:
-                if isinstance(event, str):
-                    answers = session.refresh()
-                else:
-                    if event.error is not None:
-                        self.refused.append(event.error)
-                    answers = session.receive(event)
+                if event.error is not None:
+                    self.refused.append(event.error)
+                answers = session.receive(event)
             yield from answers
+        with self._lock:
+            self._streams.remove(mine)
+            self._sessions.remove(session)
+
+    def statistics(self) -> list[SessionState]:
+        with self._lock:
+            return [session.statistics() for session in self._sessions]
 
     def stop(self) -> None:
         for stream in self._streams:

@@ -157,6 +157,22 @@ class Lab:
         made.connect((address, port))
         return made
 
+    def hold(self, pod: str, port: int) -> None:
+        """A server in one thread that greets each connection with "!" and keeps it: for very many connections."""
+        with inside(self.netns(pod)):
+            listening = socket.create_server(("0.0.0.0", port), backlog=4096)
+        self._servers.append(listening)
+        kept: list[socket.socket] = []
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    connection.sendall(b"!")
+                    kept.append(connection)
+
+        threading.Thread(target=accept, daemon=True).start()
+
     def serve(self, pod: str, port: int, handler: Handler, address: str = "0.0.0.0") -> socket.socket:
         """A thread-per-connection TCP server inside a pod; `handler` gets the socket and the client's address."""
         with inside(self.netns(pod)):

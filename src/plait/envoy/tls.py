@@ -54,8 +54,8 @@ def downstream(identity: str, trust_domain: str) -> Doc:
 def upstream() -> Doc:
     """Our side of outbound HBONE: the certificate that the connection's filter state names, and the SANs it names.
 
-    Envoy demands both the static SAN and the connection's. The internal listener always sets the latter (to "-" where it
-    knows none, which no certificate carries), so the static one only says what all have in common.
+    Envoy demands both the static SAN and the connection's. The internal listener always sets the latter (to "-" where
+    it knows none, which no certificate carries), so the static one only says what all have in common.
     """
     mapper = extension(
         "envoy.tls.upstream_certificate_mappers.filter_state_override",
