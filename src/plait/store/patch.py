@@ -159,16 +159,16 @@ def _list(old: list[Any], patch: list[Any], key: str | None, item: Schema, order
     if order is None:
         return out
     wanted = [one.get(key) if isinstance(one, dict) else one for one in order]
-    return _ordered(out, [one.get(key) for one in old], wanted, lambda one: one.get(key))
+    return ordered(out, [one.get(key) for one in old], wanted, lambda one: one.get(key))
 
 
 def _primitives(old: list[Any], patch: list[Any], order: Any, gone: Any) -> list[Any]:
     out = [each for each in old if each not in (gone or ())]
     out += [each for each in patch if each not in out]
-    return out if order is None else _ordered(out, old, list(order), lambda one: one)
+    return out if order is None else ordered(out, old, list(order), lambda one: one)
 
 
-def _ordered(items: list[Any], before: list[Any], wanted: list[Any], name: Any) -> list[Any]:
+def ordered(items: list[Any], before: list[Any], wanted: list[Any], name: Any) -> list[Any]:
     """Items the patch orders, in its order, among items it does not mention, in the order they had."""
     left = sorted((each for each in items if name(each) in wanted), key=lambda each: wanted.index(name(each)))
     right = [each for each in items if name(each) not in wanted]
