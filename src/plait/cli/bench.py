@@ -1,0 +1,106 @@
+"""`plait bench`: what this mesh costs on this machine, measured side by side in one run; every figure with its spread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, TypeVar
+
+import typer
+
+from plait.cli import connect, output
+from plait.cli.demo import samples_folder
+from plait.cli.down import take_down
+from plait.cli.up import bring_up
+from plait.local.layout import Layout
+from plait.trial.scene import Scene
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure it, side by side with no mesh.")
+T = TypeVar("T")
+Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter blocks.")]
+Format = Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")]
+
+
+@contextmanager
+def mesh(nodes: int = 2) -> Iterator[Layout]:
+    """A mesh for the length of one measurement."""
+    name = f"bench-{os.getpid()}"
+    if bring_up(name, nodes, 0, detach=True, quiet=True):
+        raise typer.Exit(1)
+    try:
+        yield Layout.of(name)
+    finally:
+        take_down(name, quiet=True)
+
+
+def _on(layout: Layout, work: Callable[[Scene], Awaitable[T]]) -> T:
+    async def body() -> T:
+        async with connect.connected(layout) as scene:
+            return await work(scene)
+
+    return asyncio.run(body())
+
+
+def _progress(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+@app.command("l4")
+def l4(quick: Quick = False, form: Format = "table", rate: float = 1000.0) -> int:
+    """No mesh against L4: rate, latency, proxy CPU and memory for 1 KB requests and one bulk stream."""
+    from plait.trial import bench_l4
+
+    blocks, seconds = (3, 2.0) if quick else (7, 5.0)
+    with mesh() as layout:
+        report = _on(
+            layout,
+            lambda scene: bench_l4.run(
+                scene, samples_folder(), blocks=blocks, seconds=seconds, rate=rate, tell=_progress
+            ),
+        )
+    print(output.render(list(report.summary()), form))
+    if report.memory and form == "table":
+        used = report.memory
+        print(f"{used.proxies} proxies: {used.private / 1e6:.1f} MB private in all, {used.shared / 1e6:.0f} MB shared")
+    return 0
+
+
+@app.command("up")
+def start(rounds: int = 3, form: Format = "table") -> int:
+    """`plait up` to the first request through mTLS; the first round is the coldest this machine offers."""
+    from plait.trial import bench_start
+
+    took: list[tuple[float, float]] = []
+    for number in range(rounds):
+        began = time.perf_counter()
+        with mesh() as layout:
+            ready = time.perf_counter() - began
+            _on(layout, lambda scene: bench_start.first_request(scene, samples_folder()))
+            took.append((ready, time.perf_counter() - began))
+        _progress(f"round {number + 1}: ready {ready:.1f} s, first request {took[-1][1]:.1f} s")
+    rows = [
+        _figures("mesh ready", [a for a, _ in took], 1.0, "s"),
+        _figures("first mTLS request", [b for _, b in took]),
+    ]
+    print(output.render(rows, form))
+    return 0
+
+
+@app.command("enrol")
+def enrol(rounds: int = 10, form: Format = "table") -> int:
+    """Label to verified capture of running pods."""
+    from plait.trial import bench_start
+
+    with mesh() as layout:
+        took = _on(layout, lambda scene: bench_start.enrolments(scene, samples_folder(), rounds, _progress))
+    print(output.render([_figures("label to verified capture", took, 1e-3, "ms")], form))
+    return 0
+
+
+def _figures(what: str, values: list[float], unit: float = 1.0, name: str = "s") -> dict[str, object]:
+    median, low, high = (round(f(values) / unit, 2) for f in (statistics.median, min, max))
+    return {"what": what, "unit": name, "median": median, "min": low, "max": high, "rounds": len(values)}
