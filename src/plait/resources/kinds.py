@@ -111,13 +111,14 @@ AUTHORIZATION_POLICY = _kind(_SEC, "v1 v1beta1", "AuthorizationPolicy", "authori
                              cat=_ISTIO)
 TELEMETRY = _kind(_TEL, "v1 v1alpha1", "Telemetry", "telemetries", "telemetry", sub=_STATUS, cat=_ISTIO)
 WASM_PLUGIN = _kind(_EXT, "v1alpha1", "WasmPlugin", "wasmplugins", sub=_STATUS, cat=_ISTIO)
+TRAFFIC_EXTENSION = _kind(_EXT, "v1alpha1", "TrafficExtension", "trafficextensions", sub=_STATUS, cat=_ISTIO)
 
 GATEWAY_CLASS = _kind(_GWAPI, "v1 v1beta1", "GatewayClass", "gatewayclasses", "gc", namespaced=False, sub=_STATUS,
                       cat=_GW)
 GATEWAY = _kind(_GWAPI, "v1 v1beta1", "Gateway", "gateways", "gtw", sub=_STATUS, cat=_GW)
 HTTP_ROUTE = _kind(_GWAPI, "v1 v1beta1", "HTTPRoute", "httproutes", sub=_STATUS, cat=_GW)
 GRPC_ROUTE = _kind(_GWAPI, "v1", "GRPCRoute", "grpcroutes", sub=_STATUS, cat=_GW)
-TCP_ROUTE = _kind(_GWAPI, "v1alpha2", "TCPRoute", "tcproutes", sub=_STATUS, cat=_GW)
+TCP_ROUTE = _kind(_GWAPI, "v1 v1alpha2", "TCPRoute", "tcproutes", sub=_STATUS, cat=_GW)
 TLS_ROUTE = _kind(_GWAPI, "v1 v1alpha3 v1alpha2", "TLSRoute", "tlsroutes", sub=_STATUS, cat=_GW)
 REFERENCE_GRANT = _kind(_GWAPI, "v1 v1beta1", "ReferenceGrant", "referencegrants", "refgrant", cat=_GW)
 BACKEND_TLS_POLICY = _kind(_GWAPI, "v1 v1alpha3", "BackendTLSPolicy", "backendtlspolicies", "btlspolicy", sub=_STATUS,
