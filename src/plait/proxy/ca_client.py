@@ -21,7 +21,10 @@ class CaClient:
 
     def __init__(self, address: str, token: Token, roots: bytes | None, server_name: str = "") -> None:
         self._token = token
-        options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 1000)]
+        options: list[tuple[str, str | int]] = [("grpc.max_reconnect_backoff_ms", 1000)]
+            ("grpc.initial_reconnect_backoff_ms", 50),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+        ]
         if server_name:
             options += [("grpc.ssl_target_name_override", server_name), ("grpc.default_authority", server_name)]
         if roots is None:

@@ -1,7 +1,7 @@
 """The certificates of one node: keys made here, requests through a Ca, renewal at half life, secrets for Envoy.
 
-A failed renewal is tried again with back-off while the old certificate stays until it ends. What the authority answers is
-checked: it must hold our key and exactly the identity asked for.
+A failed renewal is tried again with back-off while the old certificate stays until it ends. What the authority answers
+is checked: it must hold our key and exactly the identity asked for.
 """
 
 from __future__ import annotations

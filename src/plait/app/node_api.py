@@ -1,0 +1,103 @@
+"""What the node agent does at the API server: its own token, the announcement of a capture, events people read."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+from plait.base import aio
+from plait.base.wellknown import (
+    CA_AUDIENCE,
+    DATAPLANE_MODE,
+    DEFAULT_ROOT_NAMESPACE,
+    NODE_AGENT_ACCOUNT,
+    REDIRECTION,
+    SIDECAR_STATUS,
+)
+from plait.node.driver import Target
+from plait.resources import kinds
+from plait.store.api import Api, ApiError, Document
+
+_TOKEN_SECONDS = 3600
+
+
+class AgentToken:
+    """A token of the node agent's account, bound to this Node and to the authority's audience; renewed at half life."""
+
+    def __init__(self, api: Api, node: str) -> None:
+        self._api, self._node = api, node
+        self._token, self._until = "", 0.0
+        self._lock = asyncio.Lock()
+
+    async def __call__(self) -> str:
+        """ConnectionError when the API server gives none now: whoever asks tries again."""
+        async with self._lock:
+            if aio.now() < self._until:
+                return self._token
+            try:
+                node = await self._api.get(kinds.NODE, self._node)
+                reference = {"apiVersion": "v1", "kind": "Node", "name": self._node, "uid": node["metadata"]["uid"]}
+                spec = {"audiences": [CA_AUDIENCE], "expirationSeconds": _TOKEN_SECONDS, "boundObjectRef": reference}
+                request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+                answer = await self._api.create_subresource(
+                    kinds.SERVICE_ACCOUNT, NODE_AGENT_ACCOUNT, "token", request, DEFAULT_ROOT_NAMESPACE
+                )
+            except ApiError as error:
+                account = f"{DEFAULT_ROOT_NAMESPACE}/{NODE_AGENT_ACCOUNT}"
+                raise ConnectionError(f"no token for service account {account}: {error}") from error
+            self._token = answer["status"]["token"]
+            self._until = aio.now() + _TOKEN_SECONDS / 2
+            return self._token
+
+
+class Announcements:
+    """The capture driver's Announcer."""
+
+    def __init__(self, api: Api, node: str) -> None:
+        self._api, self._node = api, node
+
+    async def announce(self, target: Target, captured: bool) -> None:
+        # The uid makes the server refuse when the pod of this name is another one by now.
+        meta: dict[str, Any] = {"uid": target.uid, "annotations": {REDIRECTION: "enabled" if captured else None}}
+        try:
+            await self._api.patch(kinds.POD, target.name, {"metadata": meta}, target.namespace)
+        except ApiError as error:
+            if captured or error.reason not in ("NotFound", "Conflict"):
+                raise
+
+    async def event(self, target: Target, reason: str, message: str, *, warning: bool) -> None:
+        now = datetime.fromtimestamp(aio.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        await self._api.create(
+            kinds.EVENT,
+            {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {"generateName": f"{target.name}.", "namespace": target.namespace},
+                "involvedObject": {
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "name": target.name,
+                    "namespace": target.namespace,
+                    "uid": target.uid,
+                },
+                "reason": reason,
+                "message": message,
+                "type": "Warning" if warning else "Normal",
+                "source": {"component": "plait-agent", "host": self._node},
+                "firstTimestamp": now,
+                "lastTimestamp": now,
+                "count": 1,
+            },
+            target.namespace,
+        )
+
+
+def wanted(pod: Document, namespace: Document | None) -> bool:
+    """Should the node proxy capture this pod? The pod's label wins over its namespace's; a sidecar has its own way."""
+    meta, spec = pod["metadata"], pod.get("spec", {})
+    if spec.get("hostNetwork") or SIDECAR_STATUS in (meta.get("annotations") or {}):
+        return False
+    own = (meta.get("labels") or {}).get(DATAPLANE_MODE)
+    above = (namespace["metadata"].get("labels") or {}).get(DATAPLANE_MODE) if namespace else None
+    return bool((own if own is not None else above) == "ambient")
