@@ -45,6 +45,8 @@ async def running(root: Path | None = None, *, plan: AddressPlan = PLAN) -> Asyn
     with tempfile.TemporaryDirectory(prefix="plait-store-") as made:
         layout = Layout("kit", root or Path(made))
         layout.root.mkdir(parents=True, exist_ok=True)
-        async with listening(layout, plan, bind=[("127.0.0.1", 0)]) as server:
-            async with HttpApi.from_kubeconfig(layout.kubeconfig) as http:
-                yield Cluster(http, server.api, layout, server)
+        async with (
+            listening(layout, plan, bind=[("127.0.0.1", 0)]) as server,
+            HttpApi.from_kubeconfig(layout.kubeconfig) as http,
+        ):
+            yield Cluster(http, server.api, layout, server)

@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 try:
-    from plait.store import managed
+    from plait.store import tables as tables  # type: ignore[attr-defined]
 except ImportError:
-
-    class managed:  # type: ignore[no-redef]
-        class ApplyConflict(Exception):
-            causes: list[dict[str, Any]] = []  # noqa: RUF012
-
-        @staticmethod
-        def record_update(old: Any, new: Any, **_: Any) -> Any:
-            return new
-
-        @staticmethod
-        def apply(live: Any, applied: Any, **_: Any) -> Any:
-            from plait.store import patch
-
-            return patch.merge_patch(live or {}, applied)
-
-
+    tables = None
 try:
-    from plait.store import tables
+    from plait.store import protobuf as protobuf  # type: ignore[attr-defined]
 except ImportError:
-    tables = None  # type: ignore[assignment]
+    protobuf = None
 try:
-    from plait.store import protobuf
+    from plait.store import admission as admission  # type: ignore[attr-defined]
 except ImportError:
-    protobuf = None  # type: ignore[assignment]
+    admission = None
 try:
-    from plait.store import admission
+    from plait.store import streams as streams  # type: ignore[attr-defined]
 except ImportError:
-    admission = None  # type: ignore[assignment]
+    streams = None
 try:
-    from plait.store import streams
+    from plait.resources import validate as validate  # type: ignore[attr-defined]
 except ImportError:
-    streams = None  # type: ignore[assignment]
-try:
-    from plait.resources import validate
-except ImportError:
-    validate = None  # type: ignore[assignment]
+    validate = None

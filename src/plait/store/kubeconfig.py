@@ -52,7 +52,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 def merge(path: Path, content: dict[str, Any], *, use: bool = False) -> None:
     """Put our entries into a user's kubeconfig, replacing those of the same name; `use` makes ours the current one."""
-    existing = read(path) if path.exists() else {"apiVersion": "v1", "kind": "Config"}
+    existing: dict[str, Any] = read(path) if path.exists() else {"apiVersion": "v1", "kind": "Config"}
     for section in ("clusters", "users", "contexts"):
         ours = {entry["name"] for entry in content[section]}
         kept = [entry for entry in existing.get(section) or () if entry.get("name") not in ours]

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from plait.resources.kinds import Kind
-from plait.store import crds, errors, fields, patch, strategies
+from plait.resources.kinds import NAMESPACE, Kind
+from plait.store import crds, errors, fields, managed, patch, strategies
 from plait.store.access import ADMIN, User
 from plait.store.api import ApiError, Document, PatchType
-from plait.store.bridge import managed
 from plait.store.discovery import Catalog
 from plait.store.schemas import Schemas
 from plait.store.state import Address, Record, born, deletion, finished, same, stamp, updated
@@ -232,10 +231,10 @@ class Verbs:
             return (old if same(old.document, marked) else self.storage.put(ask.address, marked).record), False
         raise errors.conflict(ask.kind, ask.name)
 
-    def finalize(self, ask: Ask, finalizers: list[str]) -> Record:
+    def finalize(self, ask: Ask, finalizers: Sequence[str]) -> Record:
         """Replace a Namespace's spec.finalizers; with none left, a deleted Namespace is gone."""
         old = self.get(ask)
-        new = {**old.document, "spec": {**old.document.get("spec", {}), "finalizers": finalizers}}
+        new = {**old.document, "spec": {**old.document.get("spec", {}), "finalizers": list(finalizers)}}
         return old if same(old.document, new) else self._commit(ask, old, new)
 
     def _commit(self, ask: Ask, old: Record | None, new: Document) -> Record:
@@ -344,12 +343,7 @@ class Verbs:
             raise errors.bad_request("an empty namespace may not be set during creation")
         found = self.storage.state.get(("", "namespaces"), ("", ask.namespace))
         if found is None:
-            raise ApiError(
-                404,
-                "NotFound",
-                f'namespaces "{ask.namespace}" not found',
-                {"name": ask.namespace, "kind": "namespaces"},
-            )
+            raise errors.not_found(NAMESPACE, ask.namespace)
         if "deletionTimestamp" in found.document["metadata"]:
             why = f"unable to create new content in namespace {ask.namespace} because it is being terminated"
             error = errors.forbidden(ask.kind, ask.name, why)
@@ -357,7 +351,7 @@ class Verbs:
             error.details["causes"] = [cause | {"field": "metadata.namespace"}]
             raise error
 
-    def columns(self, kind: Kind, version: str) -> list[Document]:
+    def columns(self, kind: Kind, version: str) -> Sequence[Document]:
         """Printer columns that a CRD states for its kind; also for our own kinds, when their CRD was stored."""
         name = f"{kind.plural}.{kind.group}"
         found = self.storage.state.get(("apiextensions.k8s.io", "customresourcedefinitions"), ("", name))

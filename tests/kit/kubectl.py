@@ -1,0 +1,59 @@
+"""Every kubectl on this machine, each version once; where there is none, tests skip and say so."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+_NAME = re.compile(r"kubectl(\.\d+\.\d+)?\Z")
+
+
+def found() -> list[Path]:
+    """kubectl and kubectl.<major>.<minor> in $PATH and beside what a kubectl in $PATH links to."""
+    places = [Path(place) for place in os.environ.get("PATH", "").split(os.pathsep) if place]
+    if linked := shutil.which("kubectl"):
+        places.append(Path(linked).resolve().parent)
+    places += Path("/usr/lib").glob("*/bin")
+    versions: dict[str, Path] = {}
+    for place in places:
+        if place.is_dir():
+            for file in sorted(place.iterdir()):
+                if _NAME.match(file.name) and os.access(file, os.X_OK):
+                    versions.setdefault(file.name, file)
+    return sorted(versions.values(), key=lambda p: p.name)
+
+
+def parameters() -> list[object]:
+    """For `pytest.mark.parametrize("kubectl", kubectl.parameters())`."""
+    reason = "no kubectl on this machine (looked in $PATH and /usr/lib/*/bin for kubectl and kubectl.<version>)"
+    if not (paths := found()):
+        return [pytest.param(None, marks=[pytest.mark.kubectl, pytest.mark.skip(reason=reason)])]
+    return [pytest.param(path, id=path.name, marks=pytest.mark.kubectl) for path in paths]
+
+
+class Kubectl:
+    """Runs one kubectl against one kubeconfig, with a home directory of its own."""
+
+    def __init__(self, binary: Path, kubeconfig: Path, home: Path) -> None:
+        self._binary = binary
+        self._env = {"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": str(kubeconfig)}
+
+    async def __call__(self, *words: str, stdin: str = "", code: int = 0) -> str:
+        """Output (both streams) of one command; AssertionError when it exits otherwise than expected."""
+        process = await asyncio.create_subprocess_exec(
+            self._binary,
+            *words,
+            env=self._env,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await process.communicate(stdin.encode())
+        text = out.decode()
+        assert process.returncode == code, f"{self._binary.name} {' '.join(words)}: {process.returncode}: {text}"
+        return text
