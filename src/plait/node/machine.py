@@ -120,9 +120,10 @@ def step(state: Capture, event: Event) -> Step:
         case Gone():
             return _enter(replace(state, attached=False), "gone")
         case Attached(rules, announced):
-            return _steer(
-                replace(state, attached=True, rules=state.rules or rules, announced=state.announced or announced)
-            )
+            if state.phase != "out":  # what was found is older than what we did since
+                rules = announced = False
+            found = replace(state, rules=state.rules or rules, announced=state.announced or announced)
+            return _steer(replace(found, attached=True))
         case Wanted(value):
             return _steer(replace(state, wanted=value))
         case Served(value):

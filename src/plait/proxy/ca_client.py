@@ -21,7 +21,7 @@ class CaClient:
 
     def __init__(self, address: str, token: Token, roots: bytes | None, server_name: str = "") -> None:
         self._token = token
-        options: list[tuple[str, str | int]] = [("grpc.max_reconnect_backoff_ms", 1000)]
+        options: list[tuple[str, str | int]] = [
             ("grpc.initial_reconnect_backoff_ms", 50),
             ("grpc.max_reconnect_backoff_ms", 1000),
         ]
