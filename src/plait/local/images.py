@@ -92,7 +92,7 @@ class Table:
         if found is None:
             raise UnknownImage(
                 f'image "{image}" is not in the image table: give the container a command, or add to images.yaml in '
-                f'the mesh directory: \'- {{pattern: "{bare(image)}", entrypoint: [/path/to/program]}}\''
+                f"the mesh directory: '- {{pattern: \"{bare(image)}\", entrypoint: [/path/to/program]}}'"
             )
         words = [*found.entrypoint, *(args or found.cmd)]
         if not words:

@@ -1,0 +1,56 @@
+"""When does a probe's series of answers change the verdict? Thresholds only; `probes` asks, `lifecycle` acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from plait.store.api import Document
+
+ProbeKind = Literal["startup", "liveness", "readiness"]
+KINDS: tuple[ProbeKind, ...] = ("startup", "liveness", "readiness")
+
+
+@dataclass
+class ProbeState:
+    """One probe of one run. `verdict` starts false, but for liveness: alive until proven dead."""
+
+    kind: ProbeKind
+    success_threshold: int
+    failure_threshold: int
+    verdict: bool
+    streak: int = 0
+    last: bool | None = None
+
+    @classmethod
+    def of(cls, kind: ProbeKind, spec: Document) -> ProbeState:
+        successes = int(spec.get("successThreshold") or 1) if kind == "readiness" else 1
+        return cls(kind, successes, int(spec.get("failureThreshold") or 3), kind == "liveness")
+
+    @property
+    def gave_up(self) -> bool:
+        """The container must be killed: enough failures of a probe that does more than steer traffic."""
+        return self.kind != "readiness" and self.last is False and self.streak >= self.failure_threshold
+
+    def count(self, ok: bool) -> None:
+        self.streak = self.streak + 1 if self.last is ok else 1
+        self.last = ok
+        if ok and self.streak >= self.success_threshold:
+            self.verdict = True
+        elif not ok and self.streak >= self.failure_threshold:
+            self.verdict = False
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    delay: float
+    period: float
+    timeout: float
+
+
+def timing(spec: Document) -> Timing:
+    return Timing(
+        float(spec.get("initialDelaySeconds") or 0),
+        float(spec.get("periodSeconds") or 10),
+        float(spec.get("timeoutSeconds") or 1),
+    )
