@@ -1,4 +1,4 @@
-"""`plait bench`: what this mesh costs on this machine, measured side by side in one run; every figure with its spread."""
+"""`plait bench`: what this mesh costs on this machine, measured side by side in one run; with its spread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`plait bench up` and `plait bench enrol`: how long until the first request through mTLS, and from label to capture."""
+"""`plait bench up` and `plait bench enrol`: time to the first mTLS request, and to enrol."""
 
 from __future__ import annotations
 
