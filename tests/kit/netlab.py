@@ -22,8 +22,8 @@ from pathlib import Path
 from types import TracebackType
 
 NETNS = Path("/run/netns")
-CAPTURED = {"a1": 1, "a2": 1, "b1": 2, "b2": 2}  # pod -> node number
-PODS = {"a1": "1.11", "a2": "1.12", "b1": "2.11", "b2": "2.12", "plain": "3.11"}
+CAPTURED = {"a1": 1, "a2": 1, "a3": 1, "b1": 2, "b2": 2}  # pod -> node number
+PODS = {"a1": "1.11", "a2": "1.12", "a3": "1.13", "b1": "2.11", "b2": "2.12", "plain": "3.11"}
 NODES = {"na": "255.11", "nb": "255.12"}
 _runs = itertools.count()
 _libc = ctypes.CDLL(None, use_errno=True)
