@@ -1,0 +1,200 @@
+"""Service -> services; which pods back which service; EndpointSlices written by hand -> endpoints.
+
+As in other implementations of workload discovery, membership of pods follows selectors and health follows the pod's
+readiness, so an endpoint is right as soon as the pod is; slices count only for endpoints that are no pods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from ipaddress import ip_address
+
+from plait.model.compile.memory import Memory
+from plait.model.mesh import (
+    AppProtocol,
+    IpFamilies,
+    LoadBalancing,
+    Membership,
+    NetworkAddress,
+    Port,
+    Scope,
+    Service,
+    Settings,
+    Workload,
+)
+from plait.resources import kubernetes
+from plait.resources.kubernetes import EndpointSlice, Pod, ServicePort
+
+_SERVICE_NAME = "kubernetes.io/service-name"
+_PROTOCOLS: Mapping[str, AppProtocol] = {
+    "http": "http11",
+    "http2": "http2",
+    "kubernetes.io/h2c": "http2",
+    "grpc": "grpc",
+    "grpc-web": "grpc",
+    "tcp": "tcp",
+    "https": "tls",
+    "tls": "tls",
+}
+_NEAR: Mapping[str, tuple[Scope, ...]] = {
+    "PreferClose": ("network", "region", "zone"),
+    "PreferSameZone": ("network", "region", "zone"),
+    "PreferSameNode": ("network", "region", "zone", "subzone", "node"),
+}
+
+
+class Selection:
+    """All Services, findable by the labels they select; the ways from a pod to its memberships."""
+
+    def __init__(self, services: Iterable[kubernetes.Service], settings: Settings) -> None:
+        self._settings = settings
+        self._all = [s for s in services if s.spec.type != "ExternalName"]
+        self._by_label: dict[tuple[str, str, str], list[kubernetes.Service]] = {}
+        for service in self._all:
+            if service.spec.selector:
+                label, value = min(service.spec.selector.items())
+                self._by_label.setdefault((service.namespace, label, value), []).append(service)
+        self._by_name = {s.ident: s for s in self._all}
+
+    def services(self, memory: Memory) -> Iterator[Service]:
+        for service in self._all:
+            yield memory.made(("service", service.ident), service, partial(_service, service, self._settings))
+
+    def named(self, namespace: str, name: str) -> kubernetes.Service | None:
+        return self._by_name.get((namespace, name))
+
+    def key(self, service: kubernetes.Service) -> str:
+        return f"{service.namespace}/{hostname(service.name, service.namespace, self._settings)}"
+
+    def of(self, namespace: str, labels: Mapping[str, str]) -> Iterator[kubernetes.Service]:
+        """Services whose selector these labels meet."""
+        for label, value in labels.items():
+            for service in self._by_label.get((namespace, label, value), ()):
+                if service.spec.selector.items() <= labels.items():
+                    yield service
+
+    def memberships(self, pod: Pod) -> tuple[Membership, ...]:
+        found = (
+            Membership(self.key(service), tuple(_targets(service, pod)))
+            for service in self.of(pod.namespace, pod.meta.labels)
+        )
+        return tuple(sorted(found, key=lambda m: m.service))
+
+
+def hostname(name: str, namespace: str, settings: Settings) -> str:
+    return f"{name}.{namespace}.svc.{settings.cluster_domain}"
+
+
+def application_protocol(port_name: str, app_protocol: str | None) -> AppProtocol:
+    """appProtocol, else the port name up to its first dash, in Istio's words."""
+    return _PROTOCOLS.get((app_protocol or port_name.partition("-")[0]).lower(), "")
+
+
+def manual(
+    slices: Iterable[EndpointSlice], chosen: Selection, settings: Settings, memory: Memory
+) -> Iterator[Workload]:
+    """Endpoints of slices that stand for no pod (somebody wrote the slice by hand)."""
+    for each in slices:
+        service = chosen.named(each.namespace, each.meta.labels.get(_SERVICE_NAME, ""))
+        if service is None or each.address_type == "FQDN":
+            continue
+        yield from memory.made(("slice", each.ident), each, partial(_listed, each, service, chosen, settings), service)
+
+
+def _service(service: kubernetes.Service, settings: Settings) -> Service:
+    spec = service.spec
+    given = (*(spec.cluster_ips or (spec.cluster_ip,)), *(each.ip for each in service.status.load_balancer.ingress))
+    addresses = dict.fromkeys(text for address in given if (text := _address(address)))
+    return Service(
+        name=service.name,
+        namespace=service.namespace,
+        hostname=hostname(service.name, service.namespace, settings),
+        addresses=tuple(NetworkAddress(address, settings.network) for address in addresses),
+        ports=tuple(_port(port) for port in spec.ports if port.protocol in ("TCP", "")),
+        load_balancing=_balancing(service),
+        ip_families=_families(spec.ip_families),
+        canonical=True,
+    )
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return ""  # headless ("None"), not yet given, or a name
+
+
+def _port(port: ServicePort) -> Port:
+    target = port.target_port if isinstance(port.target_port, int) else 0
+    return Port(port.port, target or (port.port if port.target_port in (0, "") else 0), _protocol(port))
+
+
+def _protocol(port: ServicePort) -> AppProtocol:
+    return application_protocol(port.name, port.app_protocol)
+
+
+def _targets(service: kubernetes.Service, pod: Pod) -> Iterator[Port]:
+    for port in service.spec.ports:
+        if port.protocol not in ("TCP", ""):
+            continue
+        target = port.target_port or port.port
+        if isinstance(target, str):
+            target = int(target) if target.isdigit() else _named(pod, target)
+        if target:
+            yield Port(port.port, target, _protocol(port))
+
+
+def _named(pod: Pod, name: str) -> int:
+    containers = (*pod.spec.containers, *(c for c in pod.spec.init_containers if c.restart_policy == "Always"))
+    return next((p.container_port for c in containers for p in c.ports if p.name == name and p.protocol == "TCP"), 0)
+
+
+def _balancing(service: kubernetes.Service) -> LoadBalancing | None:
+    spec = service.spec
+    wanted = service.meta.annotations.get("networking.istio.io/traffic-distribution") or spec.traffic_distribution or ""
+    unready = spec.publish_not_ready_addresses
+    if spec.internal_traffic_policy == "Local":
+        return LoadBalancing(("node",), "strict", unready)
+    if wanted in _NEAR:
+        return LoadBalancing(_NEAR[wanted], "failover", unready)
+    return LoadBalancing(allow_unhealthy=True) if unready else None
+
+
+def _families(families: tuple[str, ...]) -> IpFamilies:
+    if len(families) > 1:
+        return "dual"
+    return "" if not families else "ipv4" if families[0] == "IPv4" else "ipv6"
+
+
+def _listed(
+    each: EndpointSlice, service: kubernetes.Service, chosen: Selection, settings: Settings
+) -> tuple[Workload, ...]:
+    return tuple(_endpoints(each, service, chosen, settings))
+
+
+def _endpoints(
+    each: EndpointSlice, service: kubernetes.Service, chosen: Selection, settings: Settings
+) -> Iterator[Workload]:
+    numbers = {port.name or "": port.port for port in each.ports or () if port.port and port.protocol in (None, "TCP")}
+    ports = tuple(Port(p.port, n, _protocol(p)) for p in service.spec.ports if (n := numbers.get(p.name)))
+    for endpoint in each.endpoints or ():
+        if endpoint.target_ref is not None and endpoint.target_ref.kind == "Pod":
+            continue
+        for address in filter(None, map(_address, endpoint.addresses)):
+            yield Workload(
+                uid=f"{settings.cluster_id}/discovery.k8s.io/EndpointSlice/{each.namespace}/{each.name}/{address}",
+                name=each.name,
+                namespace=each.namespace,
+                addresses=(address,),
+                network=settings.network,
+                trust_domain=settings.trust_domain,
+                workload_name=each.name,
+                workload_type="pod",
+                canonical_name=service.name,
+                canonical_revision="latest",
+                status="unhealthy" if endpoint.conditions.ready is False else "healthy",
+                services=(Membership(chosen.key(service), ports),),
+                cluster_id=settings.cluster_id,
+                node=endpoint.node_name or "",
+            )
