@@ -1,0 +1,167 @@
+"""Rules of the Gateway API kinds, as their CRDs state them in CEL."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any
+
+from plait.resources import durations
+from plait.resources.rules import words
+from plait.resources.rules.words import bad
+from plait.resources.structure import Finding
+
+
+def gateway(each: Any) -> Iterator[Finding]:
+    seen: set[tuple[int, str, str]] = set()
+    for index, listener in enumerate(each.spec.listeners):
+        path = f"spec.listeners[{index}]"
+        protocol, tls = listener.protocol, listener.tls
+        if protocol in ("HTTP", "TCP", "UDP") and tls is not None:
+            yield bad(f"{path}.tls", f"protocol {protocol} has no tls; use HTTPS or TLS, or remove it")
+        if protocol == "HTTPS" and tls is not None and tls.mode != "Terminate":
+            yield bad(f"{path}.tls.mode", "protocol HTTPS needs mode Terminate; use protocol TLS to pass through")
+        if protocol == "TLS" and tls is None:
+            yield bad(f"{path}.tls", "protocol TLS needs tls.mode; add it")
+        if tls is not None and tls.mode == "Terminate" and not tls.certificate_refs and not tls.options:
+            yield bad(f"{path}.tls.certificateRefs", "mode Terminate needs a certificate; add certificateRefs")
+        if protocol in ("TCP", "UDP") and listener.hostname:
+            yield bad(f"{path}.hostname", f"protocol {protocol} has no hostname; remove it")
+        identity = (listener.port, protocol, listener.hostname or "")
+        if identity in seen:
+            yield bad(path, "another listener has the same port, protocol and hostname; change one of them")
+        seen.add(identity)
+    for index, address in enumerate(getattr(each.spec, "addresses", ())):
+        if address.type == "IPAddress" and address.value:
+            try:
+                ipaddress.ip_address(address.value)
+            except ValueError:
+                yield bad(f"spec.addresses[{index}].value", f"{address.value!r} is not an IP address; write one")
+
+
+def route(each: Any) -> Iterator[Finding]:
+    yield from _parents(each.spec.parent_refs)
+    names = [rule.name for rule in each.spec.rules if rule.name]
+    yield from words.unique("spec.rules", names, "rule name")
+    for index, rule in enumerate(each.spec.rules):
+        path = f"spec.rules[{index}]"
+        yield from _filters(f"{path}.filters", getattr(rule, "filters", ()))
+        for number, backend in enumerate(rule.backend_refs):
+            yield from _backend(f"{path}.backendRefs[{number}]", backend)
+            yield from _filters(f"{path}.backendRefs[{number}].filters", getattr(backend, "filters", ()))
+        for number, match in enumerate(getattr(rule, "matches", ())):
+            method = getattr(match, "method", None)
+            if method is not None and not isinstance(method, str) and not method.service and not method.method:
+                yield bad(f"{path}.matches[{number}].method", "neither service nor method is given; add one")
+
+
+def _parents(parents: tuple[Any, ...]) -> Iterator[Finding]:
+    seen: set[tuple[Any, ...]] = set()
+    for index, ref in enumerate(parents):
+        identity = (ref.group, ref.kind, ref.namespace, ref.name, ref.section_name, ref.port)
+        if identity in seen:
+            text = "the same parent is given twice; set sectionName or port to tell them apart"
+            yield bad(f"spec.parentRefs[{index}]", text)
+        seen.add(identity)
+
+
+def _backend(path: str, backend: Any) -> Iterator[Finding]:
+    if backend.group == "" and backend.kind == "Service" and backend.port is None:
+        yield bad(f"{path}.port", "a Service needs its port; add it")
+
+
+_FIELDS = {
+    "RequestHeaderModifier": ("requestHeaderModifier", "request_header_modifier"),
+    "ResponseHeaderModifier": ("responseHeaderModifier", "response_header_modifier"),
+    "RequestMirror": ("requestMirror", "request_mirror"),
+    "RequestRedirect": ("requestRedirect", "request_redirect"),
+    "URLRewrite": ("urlRewrite", "url_rewrite"),
+    "CORS": ("cors", "cors"),
+    "ExternalAuth": ("externalAuth", "external_auth"),
+    "ExtensionRef": ("extensionRef", "extension_ref"),
+}
+_ONCE = frozenset(_FIELDS) - {"RequestMirror", "ExtensionRef"}
+
+
+def _filters(path: str, filters: tuple[Any, ...]) -> Iterator[Finding]:
+    types = [each.type for each in filters]
+    if "RequestRedirect" in types and "URLRewrite" in types:
+        yield bad(path, "RequestRedirect and URLRewrite exclude each other; keep one of them")
+    for once in sorted(_ONCE):
+        if types.count(once) > 1:
+            yield bad(path, f"{once} may stand once; join the filters")
+    for index, each in enumerate(filters):
+        place = f"{path}[{index}]"
+        for name, (field, attribute) in _FIELDS.items():
+            given = getattr(each, attribute, None) is not None
+            if given and each.type != name:
+                yield bad(f"{place}.{field}", f"the filter's type is {each.type}; remove {field} or change the type")
+            elif not given and each.type == name:
+                yield bad(f"{place}.{field}", f"a filter of type {name} needs {field}; add it")
+        if (mirror := each.request_mirror) is not None:
+            yield from _backend(f"{place}.requestMirror.backendRef", mirror.backend_ref)
+            if mirror.percent is not None and mirror.fraction is not None:
+                yield bad(f"{place}.requestMirror", "percent and fraction exclude each other; keep one of them")
+            if mirror.fraction is not None and mirror.fraction.numerator > mirror.fraction.denominator:
+                yield bad(f"{place}.requestMirror.fraction", "the fraction is more than 1; lower the numerator")
+        for field, attribute in (("requestRedirect", "request_redirect"), ("urlRewrite", "url_rewrite")):
+            change = getattr(each, attribute, None)
+            if change is not None and change.path is not None:
+                yield from _path_change(f"{place}.{field}.path", change.path)
+
+
+def _path_change(path: str, change: Any) -> Iterator[Finding]:
+    for kind, field, value in (
+        ("ReplaceFullPath", "replaceFullPath", change.replace_full_path),
+        ("ReplacePrefixMatch", "replacePrefixMatch", change.replace_prefix_match),
+    ):
+        if (value is not None) != (change.type == kind):
+            yield bad(f"{path}.{field}", f"type {change.type} and {field} do not agree; give the field of the type")
+
+
+def http_route(each: Any) -> Iterator[Finding]:
+    yield from route(each)
+    for index, rule in enumerate(each.spec.rules):
+        path = f"spec.rules[{index}]"
+        redirects = [f for f in rule.filters if f.request_redirect is not None]
+        if redirects and rule.backend_refs:
+            yield bad(f"{path}.backendRefs", "a rule that redirects has no backends; remove them or the redirect")
+        for number, match in enumerate(rule.matches):
+            place = f"{path}.matches[{number}].path.value"
+            if match.path.type == "RegularExpression":
+                yield from words.expression(place, match.path.value)
+            elif not match.path.value.startswith("/"):
+                yield bad(place, f"{match.path.value!r} does not begin with '/'; add it")
+            elif any(part in match.path.value for part in ("//", "/./", "/../", "%2f", "%2F", "#")):
+                yield bad(place, f"{match.path.value!r} is not a normal path; remove '//', '/./', '/../', '%2F' and '#'")
+            elif match.path.value.endswith(("/..", "/.")):
+                yield bad(place, f"{match.path.value!r} ends in a relative part; remove it")
+        prefix = [m.path.type == "PathPrefix" for m in rule.matches]
+        for number, found in enumerate(rule.filters):
+            change = (found.request_redirect or found.url_rewrite) if found else None
+            if change is not None and change.path is not None and change.path.type == "ReplacePrefixMatch":
+                if prefix != [True]:
+                    text = "ReplacePrefixMatch needs exactly one match, by PathPrefix; change the matches"
+                    yield bad(f"{path}.filters[{number}]", text)
+        yield from _timeouts(f"{path}.timeouts", rule.timeouts)
+
+
+def _timeouts(path: str, timeouts: Any) -> Iterator[Finding]:
+    if timeouts is None or timeouts.request is None or timeouts.backend_request is None:
+        return
+    whole, one = durations.gateway_seconds(timeouts.request), durations.gateway_seconds(timeouts.backend_request)
+    if whole and one and one > whole:
+        yield bad(f"{path}.backendRequest", "backendRequest is longer than request; lower it")
+
+
+def backend_tls(each: Any) -> Iterator[Finding]:
+    found = each.spec.validation
+    given = {
+        "caCertificateRefs": found.ca_certificate_refs,
+        "wellKnownCACertificates": found.well_known_ca_certificates,
+    }
+    yield from words.exactly_one("spec.validation", given)
+    for index, name in enumerate(found.subject_alt_names):
+        path = f"spec.validation.subjectAltNames[{index}]"
+        if (name.type == "Hostname") != bool(name.hostname) or (name.type == "URI") != bool(name.uri):
+            yield bad(path, f"type {name.type} and the given field do not agree; give the field of the type")

@@ -1,0 +1,111 @@
+"""Checks that rules of several kinds share: hosts, addresses, ports, expressions, one-of."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from plait.resources import codes, durations
+from plait.resources.structure import Finding
+
+_LABEL = re.compile(r"[a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z0-9_])?")
+
+
+def bad(path: str, message: str) -> Finding:
+    """A broken rule."""
+    return Finding(codes.SCHEMA, path, message)
+
+
+def exactly_one(path: str, given: dict[str, Any], *, none_is_fine: bool = False) -> Iterator[Finding]:
+    """One of these fields must be given; both too many and none are told."""
+    present = [name for name, value in given.items() if value]
+    if len(present) > 1:
+        yield bad(path, f"{' and '.join(present)} exclude each other; keep one of them")
+    elif not present and not none_is_fine:
+        yield bad(path, f"none of {', '.join(given)} is given; add one")
+
+
+def host(path: str, value: str, *, star: bool = True) -> Iterator[Finding]:
+    """A host name, with a wildcard only as its first label; `*` alone when `star`."""
+    if value == "*" and star:
+        return
+    name = value.removeprefix("*.") if value.startswith("*.") else value.removeprefix("*-")
+    labels = name.removesuffix(".").split(".")
+    if len(value) > 255 or not all(len(each) <= 63 and _LABEL.fullmatch(each) for each in labels):
+        yield bad(path, f"{value!r} is not a host name; write one such as a.example.com or *.example.com")
+
+
+def address(path: str, value: str) -> Iterator[Finding]:
+    """An IP address or a CIDR block."""
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        yield bad(path, f"{value!r} is neither an IP address nor a CIDR block; write one such as 10.0.0.0/8")
+
+
+def port(path: str, value: int | None, *, zero: bool = False) -> Iterator[Finding]:
+    if value is not None and not (1 <= value <= 65535 or (zero and value == 0)):
+        yield bad(path, f"{value} is not a port; write a number of 1 to 65535")
+
+
+def positive(path: str, value: str | None) -> Iterator[Finding]:
+    """A duration of at least one millisecond."""
+    number = durations.seconds(value) if value is not None else None
+    if number is not None and number < 0.001:
+        yield bad(path, f"{value} is shorter than 1ms; write a longer duration")
+
+
+# RE2 has neither look-around nor back references nor possessive or atomic groups.
+_NOT_RE2 = re.compile(r"(?<!\\)(?:\\\\)*(?:\(\?(?:=|!|<=|<!|>|\()|\\[1-9]|[*+?}]\+)")
+_RE2_ONLY = re.compile(r"\\p\{?\^?\w+\}?|\\P\{?\w+\}?|\\z|\\C|\[\[:\^?\w+:\]\]")
+
+
+def expression(path: str, value: str | None) -> Iterator[Finding]:
+    """An RE2 expression."""
+    if value is None:
+        return
+    if len(value) > 1024:
+        yield bad(path, "the expression is longer than 1024 characters; shorten it")
+        return
+    text = ""
+    if found := _NOT_RE2.search(value):
+        text = f"RE2 has no {found.group()!r}"
+    else:
+        try:
+            plain = re.sub(r"\(\?[imsU-]+\)", "", _RE2_ONLY.sub("[a]", value)).replace("(?P<", "(?P<")
+            re.compile(re.sub(r"\(\?[imsU-]+:", "(?:", plain))
+        except (re.error, OverflowError, RecursionError) as error:
+            text = str(error)
+    if text:
+        yield bad(path, f"{value!r} is not an RE2 expression: {text}; rewrite it")
+
+
+def string_match(path: str, match: Any) -> Iterator[Finding]:
+    """exact, prefix or regex: at most one, and the expression must compile."""
+    if match is None:
+        return
+    given = {"exact": match.exact is not None, "prefix": match.prefix is not None, "regex": match.regex is not None}
+    yield from exactly_one(path, given, none_is_fine=True)
+    if match.prefix == "":
+        yield bad(f"{path}.prefix", "the prefix is empty; give one or remove the match")
+    if match.regex == "":
+        yield bad(f"{path}.regex", "the expression is empty; give one or remove the match")
+    yield from expression(f"{path}.regex", match.regex)
+
+
+def unique(path: str, names: list[str], what: str) -> Iterator[Finding]:
+    """Names given twice."""
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name in seen:
+            yield bad(f"{path}[{index}]", f"the {what} {name!r} is given twice; rename one")
+        seen.add(name)
+
+
+def export_to(values: tuple[str, ...]) -> Iterator[Finding]:
+    for index, value in enumerate(values):
+        if value not in (".", "*", "~") and not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", value):
+            yield bad(f"spec.exportTo[{index}]", f"{value!r} is no namespace; write a name, '.', '*' or '~'")
+    yield from unique("spec.exportTo", list(values), "namespace")
