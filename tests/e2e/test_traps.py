@@ -18,6 +18,7 @@ import pytest
 from msgspec.structs import replace
 
 from kit import tunnel
+from kit.asking import GREETING, ask, greeted, policy, said, who
 from kit.dataplane import NAMESPACE, NODE_OF, DataPlane, identity, running, uid_of
 from kit.envoys import Envoy, secrets, until
 from kit.netlab import echo, quiet_echo
@@ -25,11 +26,10 @@ from kit.pki import Authority
 from plait.envoy import names
 from plait.envoy.roles import node as role
 from plait.model.mesh import GatewayAddress, NetworkAddress
-from plait.model.policies import Group, Match, Policy, Range, Rule, Text
+from plait.model.policies import Match, Range, Text
 from plait.model.views.node import PodState
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
-GREETING = b"220 server speaks first\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -48,41 +48,6 @@ def plane(shared: DataPlane) -> Iterator[DataPlane]:
     yield shared
     for name in NODE_OF:
         assert shared.envoys[name].ready(), f"{name} died: {shared.envoys[name].log.read_text()[-2000:]}"
-
-
-def policy(action: str, match: Match, name: str = "p", **more: object) -> Policy:
-    return Policy(name, NAMESPACE, "namespace", action, (Group((Rule((match,)),)),), **more)  # type: ignore[arg-type]
-
-
-def who(pod: str) -> Match:
-    return Match(principals=(Text("exact", identity(pod).removeprefix("spiffe://")),))
-
-
-def said(connection: socket.socket, size: int = 4096) -> bytes:
-    """What arrives; nothing when the other side ends or resets the connection."""
-    with contextlib.suppress(ConnectionError):
-        return connection.recv(size)
-    return b""
-
-
-def ask(plane: DataPlane, source: str, address: str, port: int = 8080) -> bytes:
-    """One connection that waits for the server to speak, and what it said."""
-    with contextlib.suppress(ConnectionError), plane.lab.connect(source, address, port) as connection:
-        return said(connection)
-    return b""
-
-
-def greeted(plane: DataPlane, pod: str, port: int) -> list[str]:
-    """A server-first server in a pod. Returns the list in which it notes who connected."""
-    seen: list[str] = []
-
-    def handler(connection: socket.socket, client: tuple[str, int]) -> None:
-        seen.append(client[0])
-        connection.sendall(GREETING)
-        connection.recv(1)
-
-    plane.lab.serve(pod, port, handler)
-    return seen
 
 
 # The four that are security ---
@@ -255,8 +220,12 @@ def test_hbone_speaks_tls_13_only(plane: DataPlane) -> None:
     leaf = plane.authority.issue(identity("a1"))
     old = tunnel.context(plane.authority, leaf)
     old.maximum_version = ssl.TLSVersion.TLSv1_2
-    with pytest.raises((ssl.SSLError, ConnectionError)):
-        old.wrap_socket(plane.lab.connect("plain", plane.lab.address("b1"), 15008)).recv(1)
+    with (
+        plane.lab.connect("plain", plane.lab.address("b1"), 15008) as plain,
+        pytest.raises((ssl.SSLError, ConnectionError)),
+        old.wrap_socket(plain) as stream,
+    ):
+        stream.recv(1)
     new = tunnel.context(plane.authority, leaf)
     with new.wrap_socket(plane.lab.connect("plain", plane.lab.address("b1"), 15008)) as stream:
         assert (stream.version(), stream.selected_alpn_protocol()) == ("TLSv1.3", "h2")

@@ -154,7 +154,11 @@ class Lab:
         with inside(self.netns(pod)):
             made = socket.socket()
         made.settimeout(timeout)
-        made.connect((address, port))
+        try:
+            made.connect((address, port))
+        except BaseException:
+            made.close()
+            raise
         return made
 
     def hold(self, pod: str, port: int) -> None:
@@ -167,9 +171,10 @@ class Lab:
         def accept() -> None:
             with contextlib.suppress(OSError):
                 while True:
-                    connection, _ = listening.accept()
-                    connection.sendall(b"!")
-                    kept.append(connection)
+                    kept.append(listening.accept()[0])
+                    kept[-1].sendall(b"!")
+            for connection in kept:
+                connection.close()
 
         threading.Thread(target=accept, daemon=True).start()
 
