@@ -1,39 +1,96 @@
 """One node's process, joined: API client, mesh agent, kubelet and its server, service proxy, DNS.
 
-It runs inside the node's network namespace. Cancelled (SIGTERM) it ends its pods; killed, it leaves them to its successor.
+It runs inside the node's network namespace. Cancelled (SIGTERM) it ends its pods; killed, it leaves them running and
+its successor adopts them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
+from plait.app import agent as mesh_agent
 from plait.base import aio
 from plait.base.observe import logger
-from plait.local import images
+from plait.local import dns, images, links, serviceproxy
 from plait.local.addresses import AddressPlan
 from plait.local.kubelet import Kubelet
 from plait.local.kubelet_server import KubeletServer
 from plait.local.layout import Layout
 from plait.local.recorder import EventRecorder
-from plait.store.api import Api
+from plait.store.api import Api, Document
 from plait.store.client import HttpApi
-from plait.store.kubeconfig import Access
 
 _log = logger("node")
+_HOLD = 30.0  # seconds a pod's start waits for the agent before it is tried again
 APPS = Path(__file__).parents[3] / "samples" / "apps"
 
 
-async def serve(layout: Layout, plan: AddressPlan, node_name: str, node_index: int, *, api: Api | None = None) -> None:
-    """Be the node until cancelled."""
+class AgentNotReady(Exception):
+    """The mesh agent of this node has not started yet; the pod is tried again."""
+
+
+class MeshAgent:
+    """The node agent, started in the background: pods wait for it, the rest of the node does not. A PodNetworkHook."""
+
+    def __init__(self, layout: Layout, plan: AddressPlan, name: str, index: int, api: Api) -> None:
+        self._layout, self._plan, self._name, self._api = layout, plan, name, api
+        self._address = str(plan.node(index))
+        self._agent: mesh_agent.Agent | None = None
+        self._started = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start it, again and again until it works; it then runs on its own until `close`."""
+        for delay in aio.backoff(0.5, 10.0):
+            try:
+                self._agent = await mesh_agent.start(
+                    self._layout, self._plan, self._name, self._api, node_address=self._address
+                )
+                self._started.set()
+                return
+            except Exception as error:  # no control plane yet, a proxy that does not start: the node stays useful
+                _log.error("mesh agent not started", node=self._name, error=repr(error))
+                await asyncio.sleep(delay)
+
+    async def close(self) -> None:
+        if self._agent is not None:
+            await self._agent.close()
+
+    async def attached(self, pod: Document, netns: Path, address: str) -> None:
+        try:
+            async with asyncio.timeout(_HOLD):
+                await self._started.wait()
+        except TimeoutError:
+            raise AgentNotReady(f"the mesh agent of node {self._name} has not started: see its log") from None
+        assert self._agent is not None
+        await self._agent.hook.attached(pod, netns, address)
+
+    async def detaching(self, pod: Document, netns: Path) -> None:
+        if self._agent is not None:
+            await self._agent.hook.detaching(pod, netns)
+
+
+async def serve(
+    layout: Layout,
+    plan: AddressPlan,
+    node_name: str,
+    node_index: int,
+    *,
+    api: Api | None = None,
+    mesh: bool = True,
+) -> None:
+    """Be the node until cancelled. Without `mesh` there is no agent and no proxy."""
     async with AsyncExitStack() as stack:
-        client: Api = api if api is not None else await stack.enter_async_context(connect(layout, node_name))
-        hook = await _mesh_agent(stack, layout, plan, node_name, client)
+        client = api if api is not None else await stack.enter_async_context(await connect(layout, node_name))
+        tasks: list[asyncio.Task[None]] = []
+        hook = None
+        if mesh:
+            hook = MeshAgent(layout, plan, node_name, node_index, client)
+            stack.push_async_callback(hook.close)
+            tasks.append(aio.spawn(hook.run(), "mesh agent"))
         recorder = EventRecorder(client, node_name)
+        apps = APPS if APPS.is_dir() else None
         kubelet = Kubelet(
             client,
             layout,
@@ -42,50 +99,27 @@ async def serve(layout: Layout, plan: AddressPlan, node_name: str, node_index: i
             node_index,
             hook=hook,
             recorder=recorder.tell,
-            images=images.load(layout.root, APPS if APPS.is_dir() else None),
+            images=images.load(layout.root, apps),
         )
         stack.push_async_callback(kubelet.stop, keep_pods=False)
         server = KubeletServer(kubelet, layout.kubelet_socket(node_name))
         await server.start()
         stack.push_async_callback(server.stop)
-        tasks = [aio.spawn(kubelet.run(), "kubelet"), aio.spawn(recorder.run(), "events")]
-        tasks += _optional(client, layout, plan, node_name, node_index)
+        # The resolver's service address is local on every node: a pod asks its own node.
+        await asyncio.to_thread(links.address, "lo", plan.dns_service, 32)
+        tasks += [
+            aio.spawn(recorder.run(), "events"),
+            aio.spawn(serviceproxy.run(client, node=node_index, plan=plan), "service proxy"),
+            aio.spawn(dns.run(client, plan, str(plan.dns_service), forward=dns.upstreams()), "dns"),
+            aio.spawn(kubelet.run(), "kubelet"),
+        ]
         stack.push_async_callback(aio.cancel, *tasks)
         await asyncio.gather(*tasks)
 
 
-def connect(layout: Layout, node_name: str) -> HttpApi:
-    """The API server through its unix socket, with the node's own certificate."""
-    pki = layout.pki
-    access = Access(
-        "https://localhost",
-        (pki / "ca.crt").read_bytes(),
-        (pki / f"node-{node_name}.crt").read_bytes(),
-        (pki / f"node-{node_name}.key").read_bytes(),
-        socket=str(layout.api_socket),
-    )
-    return HttpApi(access)
-
-
-async def _mesh_agent(stack: AsyncExitStack, layout: Layout, plan: AddressPlan, node_name: str, api: Api) -> Any:
-    """The mesh's capture hook, from `plait.app.agent.start(layout, plan, node_name, api)`; None without an agent."""
-    if importlib.util.find_spec("plait.app.agent") is None:
-        _log.warning("no mesh agent on this node", node=node_name)
-        return None
-    agent = importlib.import_module("plait.app.agent")
-    started = await agent.start(layout, plan, node_name, api)
-    if hasattr(started, "stop"):
-        stack.push_async_callback(started.stop)
-    return started
-
-
-def _optional(api: Api, layout: Layout, plan: AddressPlan, node_name: str, node_index: int) -> list[asyncio.Task[None]]:
-    """Service proxy and DNS: `run(api, layout, plan, node_name, node_index)` of their modules."""
-    tasks = []
-    for module in ("plait.local.services", "plait.local.dns"):
-        if importlib.util.find_spec(module) is None:
-            _log.warning("missing part of the node", module=module)
-            continue
-        run: Callable[..., Any] = importlib.import_module(module).run
-        tasks.append(aio.spawn(run(api, layout, plan, node_name, node_index), module))
-    return tasks
+async def connect(layout: Layout, node_name: str) -> HttpApi:
+    """The API server through its unix socket, with the node's own certificate; waits for both to be there."""
+    credentials = layout.node(node_name) / "kubeconfig"
+    while not (credentials.exists() and layout.api_socket.exists()):
+        await asyncio.sleep(0.02)
+    return HttpApi.from_kubeconfig(credentials, socket=layout.api_socket)

@@ -162,7 +162,7 @@ class Containers:
             handle = -1
         if handle >= 0:
             ended = asyncio.get_running_loop().create_future()
-            asyncio.get_running_loop().add_reader(handle, lambda: ended.done() or ended.set_result(None))
+            asyncio.get_running_loop().add_reader(handle, lambda: None if ended.done() else ended.set_result(None))
             try:
                 if running.alive and not select.select([handle], [], [], 0)[0]:
                     await ended

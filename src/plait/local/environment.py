@@ -69,8 +69,8 @@ def compose(
         for key, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
             if key in source:
                 prefix = source.get("prefix", "")
-                for name, value in _content(facts, kind, source[key]).items():
-                    result[prefix + name] = value.decode(errors="replace")
+                for name, data in _content(facts, kind, source[key]).items():
+                    result[prefix + name] = data.decode(errors="replace")
     for variable in container.get("env", ()):
         value = _value(variable, container, pod, facts, result)
         if value is not None:

@@ -251,8 +251,8 @@ def _become(spec: dict[str, Any], ends: tuple[int, int, int], error: int, settle
     """Never returns: the child becomes the command, or reports why not on `error` and exits."""
     try:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+        for each in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
         os.setsid()
         saved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in ends]
         error = fcntl.fcntl(error, fcntl.F_DUPFD_CLOEXEC, 10)

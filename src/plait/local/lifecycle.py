@@ -275,7 +275,7 @@ class Lifecycle:
             if container.stage != "running":
                 continue
             for kind in ("startup", "liveness"):
-                state = container.probes.get(kind)  # type: ignore[call-overload]
+                state = container.probes.get(kind)
                 if state is not None and state.gave_up:
                     own = container.spec[kind + "Probe"].get("terminationGracePeriodSeconds")
                     container.stage = "stopping"

@@ -89,9 +89,9 @@ async def entries(file: Path, options: Options, over: Callable[[], bool]) -> Asy
                 handle.seek(position)
             data = handle.read(256 * 1024) if handle is not None else b""
             for line in (rest + data).splitlines(keepends=True):
-                entry = crilog.parse(line)
-                if entry is not None and entry.at >= options.since:
-                    yield entry
+                parsed = crilog.parse(line)
+                if parsed is not None and parsed.at >= options.since:
+                    yield parsed
             rest = b"" if (rest + data).endswith(b"\n") else (rest + data).rpartition(b"\n")[2]
             if data:
                 continue

@@ -1,4 +1,4 @@
-"""The Node and Lease documents of one local node: what it offers and how it is reached. Reads the machine's size only."""
+"""The Node and Lease documents of one local node: what it offers and how it is reached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A container of a pod document -> the launcher's spec: user, capabilities, the /etc files, log and state paths. Pure."""
+"""A container of a pod document -> the launcher's spec: user, capabilities, /etc files, paths. Pure."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def _conditions(lifecycle: Lifecycle, pod: Document, old: Document, now: float) 
     if not lifecycle.initialized:
         initialized = (False, "ContainersNotInitialized", f"containers with incomplete status: [{' '.join(waiting)}]")
     computed: dict[str, tuple[bool, str, str]] = {
-        "PodReadyToStartContainers": (not lifecycle.phase == "Succeeded", "", ""),
+        "PodReadyToStartContainers": (lifecycle.phase != "Succeeded", "", ""),
         "Initialized": initialized,
         "Ready": ready,
         "ContainersReady": containers,

@@ -173,7 +173,7 @@ class PodWorker:
             try:
                 await self._attach()
                 break
-            except (OSError, LookupError, ApiError) as error:
+            except Exception as error:  # also the mesh's refusal to start the pod uncaptured
                 self.node.record(self.pod, "Warning", "FailedCreatePodSandBox", str(error))
                 _log.warning("pod network failed", pod=self.key, error=error)
                 with suppress(TimeoutError):
@@ -269,7 +269,7 @@ class PodWorker:
             running = await self._create(spec, command.attempt)
         except UnknownImage as error:
             self._refused(name, "ErrImagePull", str(error))
-        except (ConfigError, volumes.ConfigError) as error:
+        except ConfigError as error:
             self._refused(name, "CreateContainerConfigError", str(error))
         except ApiError as error:
             self._refused(name, "CreateContainerConfigError", f"the API server refused: {error}")

@@ -113,7 +113,7 @@ class Root:
         return self.path + done
 
     def mount(self, source: str, target: str, *, readonly: bool) -> None:
-        """Bind a file or directory of the host at `target`; what is missing on the way is made in the container only."""
+        """Bind a file or directory of the host at `target`; what is missing is made in the container only."""
         parent = self.resolve(os.path.dirname(target.rstrip("/")) or "/")
         os.makedirs(parent, exist_ok=True)
         inner = os.path.join(parent, os.path.basename(target.rstrip("/")))

@@ -16,6 +16,7 @@ import termios
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from aiohttp import WSMsgType, web
 
@@ -91,7 +92,8 @@ class Session:
         outputs = [aio.spawn(self._output(fd, channel), "exec output") for fd, channel in ours]
         reading = aio.spawn(self._frames(), "exec input")
         try:
-            await asyncio.wait({ended, reading}, return_when=asyncio.FIRST_COMPLETED)
+            waits: list[asyncio.Future[Any]] = [ended, reading]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():  # the user went away
                 with suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGHUP)
