@@ -1,4 +1,4 @@
-"""What a test of the data plane asks of a `DataPlane`: a connection, a server that speaks first, a policy in one line."""
+"""What a data plane test asks of a `DataPlane`: a connection, a server that speaks first, a policy in one line."""
 
 from __future__ import annotations
 
