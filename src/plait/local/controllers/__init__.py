@@ -8,12 +8,15 @@ from plait.base import aio
 from plait.local.addresses import AddressPlan
 from plait.local.controllers import controller as shell
 from plait.local.controllers import (
+    daemonsets,
     deployments,
     endpoints,
     events,
     garbage,
+    jobs,
     loadbalancers,
     namespaces,
+    nodes,
     replicasets,
     scheduler,
     serviceaccounts,
@@ -29,6 +32,9 @@ async def run(api: Api, plan: AddressPlan, *, root_ca: bytes) -> None:
         endpoints.controller(),
         loadbalancers.controller(plan),
         deployments.controller(),
+        daemonsets.controller(),
+        jobs.controller(),
+        nodes.controller(),
         replicasets.controller(),
         scheduler.controller(),
         serviceaccounts.controller(root_ca),

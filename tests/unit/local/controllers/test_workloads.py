@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from ipaddress import IPv4Address
 
 import pytest
 
@@ -12,7 +13,23 @@ from kit.memory_api import MemoryApi
 from plait.base import aio
 from plait.local import controllers
 from plait.local.addresses import AddressPlan
-from plait.resources.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, NAMESPACE, NODE, POD, REPLICA_SET, SERVICE_ACCOUNT
+from plait.resources import kinds
+from plait.resources.kinds import (
+    CONFIG_MAP,
+    DAEMON_SET,
+    DEPLOYMENT,
+    ENDPOINT_SLICE,
+    EVENT,
+    JOB,
+    LEASE,
+    NAMESPACE,
+    NODE,
+    POD,
+    REPLICA_SET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    Kind,
+)
 from plait.store.api import Document
 
 
@@ -35,6 +52,10 @@ class World:
     def status(self, name: str = "web") -> Document:
         [found] = [d for d in self.api.all(DEPLOYMENT) if d["metadata"]["name"] == name]
         return found.get("status", {})
+
+    def condition(self, kind: Kind, type: str) -> Document:
+        found = [c for d in self.api.all(kind) for c in d.get("status", {}).get("conditions") or ()]
+        return next((c for c in found if c["type"] == type), {})
 
     async def until(self, holds: Callable[[], object]) -> None:
         async with asyncio.timeout(20):
@@ -194,3 +215,99 @@ async def test_every_namespace_gets_its_account_and_the_root_certificate(world: 
     [account], [root] = world.api.all(SERVICE_ACCOUNT, "shop"), world.api.all(CONFIG_MAP, "shop")
     assert account["metadata"]["name"] == "default"
     assert (root["metadata"]["name"], root["data"]) == ("kube-root-ca.crt", {"ca.crt": "PEM"})
+
+
+def workload(name: str, image: str, **spec: object) -> Document:
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": image}]}}
+    return {
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"selector": {"matchLabels": labels}, "template": template, **spec},
+    }
+
+
+async def test_a_job_runs_its_completions_and_says_complete(world: World) -> None:
+    world.kubelets.finish["task"] = "Succeeded"
+    await world.api.create(JOB, workload("sum", "task", completions=3, parallelism=2))
+    await world.until(lambda: world.condition(JOB, "Complete"))
+    [job] = world.api.all(JOB)
+    assert (job["status"]["succeeded"], len(world.pods("task"))) == (3, 3)
+
+
+async def test_a_job_that_keeps_failing_gives_up_at_its_limit(world: World) -> None:
+    world.kubelets.finish["task"] = "Failed"
+    await world.api.create(JOB, workload("sum", "task", completions=1, backoffLimit=0))
+    await world.until(lambda: world.condition(JOB, "Failed"))
+    assert world.condition(JOB, "Failed")["reason"] == "BackoffLimitExceeded"
+
+
+async def test_a_daemon_set_has_one_pod_on_every_node_also_on_later_ones(world: World) -> None:
+    await world.api.create(DAEMON_SET, workload("agent", "d:1"))
+    await world.until(lambda: len(world.pods("d:1")) == 2)
+    await world.kubelets.add_node("n3")
+    await world.until(lambda: sorted(p["spec"]["nodeName"] for p in world.pods("d:1")) == ["n1", "n2", "n3"])
+    changed = workload("agent", "d:2")["spec"]["template"]
+    await world.api.patch(DAEMON_SET, "agent", {"spec": {"template": changed}}, "shop")
+    await world.until(lambda: len(world.pods("d:2")) == 3 and not world.pods("d:1"))
+
+
+async def test_a_deleted_namespace_goes_with_all_it_holds(world: World) -> None:
+    await world.api.create(DEPLOYMENT, deployment())
+    await world.rolled_out()
+    await world.api.delete(NAMESPACE, "shop")
+    await world.until(lambda: not world.api.all(NAMESPACE))
+    assert not [document for kind in kinds.ALL if kind.namespaced for document in world.api.all(kind, "shop")]
+
+
+@pytest.mark.parametrize(("policy", "left"), [("Background", 0), ("Foreground", 0), ("Orphan", 3)])
+async def test_dependents_follow_the_deletion_policy(world: World, policy: str, left: int) -> None:
+    await world.api.create(DEPLOYMENT, deployment())
+    await world.rolled_out()
+    [replica_set] = world.api.all(REPLICA_SET)
+    await world.api.delete(DEPLOYMENT, "web", "shop", propagation="Orphan")
+    await world.until(lambda: not world.api.all(DEPLOYMENT))
+    await world.api.delete(REPLICA_SET, replica_set["metadata"]["name"], "shop", propagation=policy)
+    await world.until(lambda: not world.api.all(REPLICA_SET) and len(world.pods()) == left)
+    assert not any(pod["metadata"].get("ownerReferences") for pod in world.pods())
+
+
+async def test_a_service_has_the_ready_pods_as_endpoints_and_an_address(world: World) -> None:
+    ports = [{"name": "http", "port": 80, "targetPort": 8080}]
+    spec = {"type": "LoadBalancer", "clusterIP": "10.64.128.9", "selector": {"app": "web"}, "ports": ports}
+    await world.api.create(SERVICE, {"metadata": {"name": "web", "namespace": "shop"}, "spec": spec})
+    await world.api.create(DEPLOYMENT, deployment())
+
+    def ready() -> list[str]:
+        slices = world.api.all(ENDPOINT_SLICE)
+        return [e["targetRef"]["name"] for s in slices for e in s["endpoints"] if e["conditions"]["ready"]]
+
+    await world.until(lambda: len(ready()) == 3)
+    assert sorted(ready()) == sorted(pod["metadata"]["name"] for pod in world.pods())
+    [slice_] = [s for s in world.api.all(ENDPOINT_SLICE) if s["endpoints"]]
+    assert slice_["ports"] == [{"name": "http", "protocol": "TCP", "port": 8080}]
+    await world.until(lambda: world.api.all(SERVICE)[0].get("status", {}).get("loadBalancer"))
+    [ingress] = world.api.all(SERVICE)[0]["status"]["loadBalancer"]["ingress"]
+    assert IPv4Address(ingress["ip"]) in AddressPlan(64).load_balancers
+    await world.api.patch(DEPLOYMENT, "web", {"spec": {"replicas": 0}}, "shop")
+    await world.until(lambda: not ready())
+
+
+async def test_pods_of_a_node_that_is_gone_go_and_a_stale_lease_makes_it_unknown(world: World) -> None:
+    await world.api.create(DEPLOYMENT, deployment())
+    await world.rolled_out()
+    lease = {"metadata": {"name": "n1", "namespace": "kube-node-lease"}, "spec": {"renewTime": "2020-01-01T00:00:00Z"}}
+    await world.api.create(LEASE, lease)
+    await world.until(
+        lambda: (
+            [
+                c["status"]
+                for n in world.api.all(NODE)
+                if n["metadata"]["name"] == "n1"
+                for c in n["status"]["conditions"]
+            ]
+            == ["Unknown"]
+        )
+    )
+    await world.api.delete(NODE, "n1")
+    await world.rolled_out()
+    await world.until(lambda: {pod["spec"].get("nodeName") for pod in world.pods()} == {"n2"})
