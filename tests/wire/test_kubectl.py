@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from kit import apiserver
 from kit import kubectl as kit
 from kit.kubectl import Kubectl
@@ -70,13 +71,13 @@ async def test_server_side_apply_reports_who_owns_a_contested_field(run: Kubectl
 
 
 @every
-async def test_label_annotate_patch_scale_and_delete_reach_the_object(
-    run: Kubectl, cluster: apiserver.Cluster
-) -> None:
+async def test_label_annotate_patch_scale_and_delete_reach_the_object(run: Kubectl, cluster: apiserver.Cluster) -> None:
     await run("apply", "-f", "-", stdin=MANIFEST)
     await run("label", "deployment", "web", "tier=front")
     await run("annotate", "deployment", "web", "note=n")
-    await run("patch", "deployment", "web", "-p", '{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"v2"}]}}}}')
+    await run(
+        "patch", "deployment", "web", "-p", '{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"v2"}]}}}}'
+    )
     await run("scale", "deployment", "web", "--replicas=3")
     found = await cluster.http.get(kinds.DEPLOYMENT, "web", "default")
     assert found["metadata"]["labels"] == {"app": "web", "tier": "front"}
@@ -112,5 +113,7 @@ async def test_a_mistyped_field_is_refused_with_its_path(run: Kubectl) -> None:
 async def test_create_wait_and_token_work(run: Kubectl) -> None:
     assert "created" in await run("create", "namespace", "made")
     assert "created" in await run("create", "configmap", "c", "-n", "made", "--from-literal=a=b")
-    assert "condition met" in await run("wait", "--for=jsonpath={.data.a}=b", "configmap/c", "-n", "made", "--timeout=10s")
+    assert "condition met" in await run(
+        "wait", "--for=jsonpath={.data.a}=b", "configmap/c", "-n", "made", "--timeout=10s"
+    )
     assert (await run("create", "token", "default", "-n", "made")).count(".") == 2

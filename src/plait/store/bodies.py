@@ -8,9 +8,8 @@ from typing import Any, Literal
 import orjson
 import yaml
 
-from plait.store import errors
+from plait.store import errors, protobuf
 from plait.store.api import Document, PatchType
-from plait.store.bridge import protobuf
 from plait.store.fields import duplicate_keys
 
 Form = Literal["object", "Table", "PartialObjectMetadata"]
@@ -28,7 +27,7 @@ def decode(raw: bytes, content_type: str) -> tuple[Any, list[str]]:
     media = content_type.partition(";")[0].strip().lower()
     if not raw:
         return {}, []
-    if media == "application/vnd.kubernetes.protobuf" and protobuf is not None:
+    if media == "application/vnd.kubernetes.protobuf":
         try:
             return protobuf.decode(raw), []
         except ValueError as error:

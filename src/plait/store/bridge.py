@@ -3,14 +3,6 @@
 from __future__ import annotations
 
 try:
-    from plait.store import tables as tables  # type: ignore[attr-defined]
-except ImportError:
-    tables = None
-try:
-    from plait.store import protobuf as protobuf  # type: ignore[attr-defined]
-except ImportError:
-    protobuf = None
-try:
     from plait.store import admission as admission  # type: ignore[attr-defined]
 except ImportError:
     admission = None

@@ -6,6 +6,7 @@ a kind through restarts and 410s is `informer`'s.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import tempfile
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+from aiohttp.client_proto import ResponseHandler
 
 from plait.resources.kinds import Kind
 from plait.store import kubeconfig
@@ -39,7 +41,12 @@ class HttpApi:
         if access.token:
             headers["Authorization"] = f"Bearer {access.token}"
         connector: aiohttp.BaseConnector
-        connector = aiohttp.UnixConnector(access.socket, limit=0) if access.socket else aiohttp.TCPConnector(limit=0)
+        if access.socket and isinstance(self._ssl, ssl.SSLContext):
+            connector = _TlsUnixConnector(access.socket, self._ssl)
+        elif access.socket:
+            connector = aiohttp.UnixConnector(access.socket, limit=0)
+        else:
+            connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
         self._session = aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout, read_bufsize=2**20)
 
@@ -181,6 +188,24 @@ class HttpApi:
     def session(self) -> tuple[aiohttp.ClientSession, str, ssl.SSLContext | bool]:
         """For streams (exec, port-forward): the session, the server's base URL and its TLS context."""
         return self._session, self._base, self._ssl
+
+
+class _TlsUnixConnector(aiohttp.UnixConnector):
+    """aiohttp's own unix connector never speaks TLS, so this one replaces the step that opens the connection."""
+
+    def __init__(self, socket: str, context: ssl.SSLContext) -> None:
+        super().__init__(socket, limit=0)
+        self._tls = context
+
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> ResponseHandler:
+        try:
+            async with asyncio.timeout(timeout.sock_connect):
+                _, protocol = await self._loop.create_unix_connection(
+                    self._factory, self.path, ssl=self._tls, server_hostname="localhost"
+                )
+        except OSError as error:
+            raise ConnectionError(f"{self.path}: {error}") from error
+        return protocol
 
 
 def path(kind: Kind, namespace: str = "", name: str = "", subresource: str = "") -> str:

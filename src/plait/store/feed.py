@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import orjson
 from aiohttp import web
 
-from plait.store import errors
+from plait.store import errors, tables
 from plait.store.api import ApiError, Document
 from plait.store.bodies import Form, partial
-from plait.store.bridge import tables
 from plait.store.state import Record
 from plait.store.verbs import Ask, Verbs
 
@@ -80,7 +79,7 @@ def plan(query: Mapping[str, str], ask: Ask, current: int) -> Plan:
 
 def shaped(verbs: Verbs, ask: Ask, document: Document, form: Form, now: float, include: str) -> Document:
     """One object in the form asked for."""
-    if form == "Table" and tables is not None:
+    if form == "Table":
         return _table(
             verbs, ask, [document], {"resourceVersion": document["metadata"]["resourceVersion"]}, now, include
         )
@@ -102,7 +101,7 @@ def listing(
 ) -> web.Response:
     """The answer to a list."""
     meta = {"resourceVersion": str(revision)}
-    if form == "Table" and tables is not None:
+    if form == "Table":
         body = orjson.dumps(_table(verbs, ask, [r.document for r in records], meta, now, include))
     elif form == "PartialObjectMetadata":
         items = [partial(r.document) for r in records]
@@ -152,7 +151,7 @@ async def stream(
         if ended:
             meta["annotations"] = {_ENDED: "true"}
         marked = {"kind": ask.kind.kind, "apiVersion": version, "metadata": meta}
-        if form == "Table" and tables is not None:
+        if form == "Table":
             marked = {
                 "kind": "Table",
                 "apiVersion": "meta.k8s.io/v1",

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from plait.base.observe import logger
 from plait.resources.kinds import Kind
-from plait.store import access, bodies, discovery, errors, feed, openapi, subresources
+from plait.store import access, bodies, discovery, errors, feed, openapi, subresources, swagger
 from plait.store.access import ANONYMOUS, AUTHENTICATED, Action, User
 from plait.store.api import ApiError, Document
 from plait.store.bodies import Form
@@ -348,6 +348,8 @@ class Server:
             found = self._tokens.keys()
         elif path == "/.well-known/openid-configuration":
             found = self._tokens.configuration(self._address and f"https://{self._address}")
+        elif path == "/openapi/v2" and "protobuf" in request.headers.get("Accept", ""):
+            return web.Response(body=swagger.document(catalog), headers={"Content-Type": swagger.CONTENT_TYPE})
         elif parts[:2] == ["openapi", "v3"]:
             return self._published.answer(request, "/".join(parts[2:]))
         elif path == "/":

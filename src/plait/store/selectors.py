@@ -57,7 +57,10 @@ def labels(text: str) -> Test:
             raise errors.bad_request(f"unable to parse label selector {text!r} at {text[at:]!r}")
         tokens.append(found[1] or found[2])
         at = found.end()
-    tests = _requirements(tokens, text)
+    try:
+        tests = _requirements(tokens, text)
+    except StopIteration:
+        raise errors.bad_request(f"unable to parse label selector {text!r}: it ends too early") from None
     return lambda have: all(test(have) for test in tests)
 
 
