@@ -1,4 +1,4 @@
-"""`plait validate`: are these manifests right? Offline; exit code 0 all valid, 1 some invalid, 2 nothing could be read."""
+"""`plait validate`: are these manifests right, offline? Exit code 0 all valid, 1 some invalid, 2 unreadable."""
 
 from __future__ import annotations
 

@@ -32,7 +32,9 @@ def decode(document: Document) -> tuple[Resource | None, tuple[Problem, ...]]:
         return None, (problem(document, codes.WRONG_TYPE, "", f"cannot be read: {error}; mend the document"),)
 
 
-def _slowly(document: Document, kind: Kind, error: msgspec.ValidationError) -> tuple[Resource | None, tuple[Problem, ...]]:
+def _slowly(
+    document: Document, kind: Kind, error: msgspec.ValidationError
+) -> tuple[Resource | None, tuple[Problem, ...]]:
     """Drop nulls and unknown fields and try again; tell all that is wrong."""
     if kind not in MESH:
         trimmed, findings = _without_nulls(document), []
@@ -98,7 +100,9 @@ def problem(document: Document, code: str, path: str, message: str, severity: Se
     found = document.get("metadata")
     metadata: dict[str, Any] = found if isinstance(found, dict) else {}
     name = metadata.get("name") or metadata.get("generateName") or ""
-    return Problem(code, severity, _text(document.get("kind")), _text(metadata.get("namespace")), _text(name), path, message)
+    return Problem(
+        code, severity, _text(document.get("kind")), _text(metadata.get("namespace")), _text(name), path, message
+    )
 
 
 def _text(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Text to documents: multi-document YAML or JSON, each with its index, source and line.
 
 A broken document is a Problem and the others survive. Kinds and fields are not looked at here (`validate.py` does).
-YAML is read as Kubernetes reads it: no timestamps, no sexagesimal numbers, keys are strings, a key given twice is wrong.
+YAML is read as by Kubernetes: no timestamps, no sexagesimal numbers, keys are strings, a key given twice is wrong.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _problem(refused: _Refused, source: str, index: int, line: int) -> Problem:
 def _expanded(value: Any) -> Iterator[Document | _Refused]:
     """The objects of one document: itself, or the items of a List."""
     if not isinstance(value, dict):
-        kind = {list: "a list", str: "a string"}.get(type(value), f"a {type(value).__name__}")
+        kind = "a list" if isinstance(value, list) else f"a plain value ({type(value).__name__})"
         yield _Refused(codes.NOT_AN_OBJECT, f"the document is {kind}; write a mapping with apiVersion, kind, metadata")
         return
     kind, items = value.get("kind"), value.get("items")

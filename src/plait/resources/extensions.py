@@ -15,7 +15,7 @@ PullPolicy = Literal["UNSPECIFIED_POLICY", "IfNotPresent", "Always"]
 FailStrategy = Literal["FAIL_CLOSE", "FAIL_OPEN", "FAIL_RELOAD"]
 
 
-class EnvVar(Model, kw_only=True):
+class EnvVar(Model, frozen=True, kw_only=True):
     """An environment variable of the Wasm VM."""
 
     name: Annotated[str, limit(minLength=1, maxLength=256)]
@@ -23,26 +23,26 @@ class EnvVar(Model, kw_only=True):
     value: Annotated[str, limit(maxLength=2048)] | None = None
 
 
-class VmConfig(Model, kw_only=True):
+class VmConfig(Model, frozen=True, kw_only=True):
     """The VM the module runs in."""
 
     env: Annotated[tuple[EnvVar, ...], limit(maxItems=256), keyed("name")] = ()
 
 
-class PortNumber(Model, kw_only=True):
+class PortNumber(Model, frozen=True, kw_only=True):
     """A port."""
 
     number: Port
 
 
-class TrafficSelector(Model, kw_only=True):
+class TrafficSelector(Model, frozen=True, kw_only=True):
     """Traffic by side and port."""
 
     mode: Literal["UNDEFINED", "CLIENT", "SERVER", "CLIENT_AND_SERVER"] = "UNDEFINED"
     ports: Annotated[tuple[PortNumber, ...], keyed("number")] = ()
 
 
-class WasmPluginSpec(Model, kw_only=True):
+class WasmPluginSpec(Model, frozen=True, kw_only=True):
     """A Wasm module: where it is fetched from, where in the chain it stands, its configuration."""
 
     selector: LabelMatch | None = None
@@ -63,13 +63,13 @@ class WasmPluginSpec(Model, kw_only=True):
     type: PluginType = "UNSPECIFIED_PLUGIN_TYPE"
 
 
-class WasmPlugin(IstioResource, kw_only=True):
+class WasmPlugin(IstioResource, frozen=True, kw_only=True):
     """A Wasm extension of proxies."""
 
     spec: WasmPluginSpec
 
 
-class WasmConfig(Model, kw_only=True):
+class WasmConfig(Model, frozen=True, kw_only=True):
     """The Wasm module of a TrafficExtension."""
 
     url: Text
@@ -84,13 +84,13 @@ class WasmConfig(Model, kw_only=True):
     type: PluginType = "UNSPECIFIED_PLUGIN_TYPE"
 
 
-class LuaConfig(Model, kw_only=True):
+class LuaConfig(Model, frozen=True, kw_only=True):
     """The Lua script of a TrafficExtension."""
 
     inline_code: Annotated[str, limit(minLength=1, maxLength=65536)]
 
 
-class TrafficExtensionSpec(Model, kw_only=True):
+class TrafficExtensionSpec(Model, frozen=True, kw_only=True):
     """An extension of the chain: Wasm or Lua."""
 
     selector: LabelMatch | None = None
@@ -102,7 +102,7 @@ class TrafficExtensionSpec(Model, kw_only=True):
     lua: LuaConfig | None = None
 
 
-class TrafficExtension(IstioResource, kw_only=True):
+class TrafficExtension(IstioResource, frozen=True, kw_only=True):
     """A Wasm or Lua extension of proxies."""
 
     spec: TrafficExtensionSpec

@@ -3,6 +3,7 @@
 These are lenses for `compile`; full schemas of these kinds are the store's business.
 """
 
+# ruff: noqa: RUF012 (a struct copies its mutable defaults)
 from __future__ import annotations
 
 from typing import Annotated
@@ -15,7 +16,7 @@ from plait.resources.meta import Resource
 IntOrString = Annotated[int | str, INT_OR_STRING]
 
 
-class ContainerPort(Lenient, kw_only=True):
+class ContainerPort(Lenient, frozen=True, kw_only=True):
     """A port a container says it listens on."""
 
     name: str = ""
@@ -24,14 +25,14 @@ class ContainerPort(Lenient, kw_only=True):
     host_port: int = 0
 
 
-class EnvVar(Lenient, kw_only=True):
+class EnvVar(Lenient, frozen=True, kw_only=True):
     """An environment variable with a fixed value."""
 
     name: str = ""
     value: str = ""
 
 
-class HTTPGetAction(Lenient, kw_only=True):
+class HTTPGetAction(Lenient, frozen=True, kw_only=True):
     """A probe by GET."""
 
     path: str = ""
@@ -40,14 +41,14 @@ class HTTPGetAction(Lenient, kw_only=True):
     scheme: str = "HTTP"
 
 
-class PortAction(Lenient, kw_only=True):
+class PortAction(Lenient, frozen=True, kw_only=True):
     """A probe of a port."""
 
     port: IntOrString = 0
     service: str | None = None
 
 
-class Probe(Lenient, kw_only=True):
+class Probe(Lenient, frozen=True, kw_only=True):
     """A probe as far as it decides which ports a kubelet calls."""
 
     http_get: HTTPGetAction | None = None
@@ -55,7 +56,7 @@ class Probe(Lenient, kw_only=True):
     grpc: PortAction | None = None
 
 
-class Container(Lenient, kw_only=True):
+class Container(Lenient, frozen=True, kw_only=True):
     """A container."""
 
     name: str = ""
@@ -68,7 +69,7 @@ class Container(Lenient, kw_only=True):
     startup_probe: Probe | None = None
 
 
-class PodSpec(Lenient, kw_only=True):
+class PodSpec(Lenient, frozen=True, kw_only=True):
     """Where and as whom a pod runs."""
 
     node_name: str = ""
@@ -80,13 +81,13 @@ class PodSpec(Lenient, kw_only=True):
     init_containers: tuple[Container, ...] = ()
 
 
-class PodIP(Lenient, kw_only=True):
+class PodIP(Lenient, frozen=True, kw_only=True):
     """One address of a pod."""
 
     ip: str = ""
 
 
-class Condition(Lenient, kw_only=True):
+class Condition(Lenient, frozen=True, kw_only=True):
     """One condition of a status."""
 
     type: str = ""
@@ -96,7 +97,7 @@ class Condition(Lenient, kw_only=True):
     last_transition_time: str | None = None
 
 
-class PodStatus(Lenient, kw_only=True):
+class PodStatus(Lenient, frozen=True, kw_only=True):
     """What the kubelet says about a pod."""
 
     phase: str = ""
@@ -106,7 +107,7 @@ class PodStatus(Lenient, kw_only=True):
     conditions: tuple[Condition, ...] = ()
 
 
-class Pod(Resource, kw_only=True):
+class Pod(Resource, frozen=True, kw_only=True):
     """A pod."""
 
     spec: PodSpec = PodSpec()
@@ -124,7 +125,7 @@ class Pod(Resource, kw_only=True):
         return found or ((self.status.pod_ip,) if self.status.pod_ip else ())
 
 
-class ServicePort(Lenient, kw_only=True):
+class ServicePort(Lenient, frozen=True, kw_only=True):
     """A port of a service."""
 
     name: str = ""
@@ -135,7 +136,7 @@ class ServicePort(Lenient, kw_only=True):
     node_port: int = 0
 
 
-class ServiceSpec(Lenient, kw_only=True):
+class ServiceSpec(Lenient, frozen=True, kw_only=True):
     """Addresses, ports and selection of a service."""
 
     type: str = "ClusterIP"
@@ -153,34 +154,34 @@ class ServiceSpec(Lenient, kw_only=True):
     load_balancer_class: str | None = None
 
 
-class LoadBalancerIngress(Lenient, kw_only=True):
+class LoadBalancerIngress(Lenient, frozen=True, kw_only=True):
     """An address of a load balancer."""
 
     ip: str = ""
     hostname: str = ""
 
 
-class LoadBalancerStatus(Lenient, kw_only=True):
+class LoadBalancerStatus(Lenient, frozen=True, kw_only=True):
     """Addresses of a load balancer."""
 
     ingress: tuple[LoadBalancerIngress, ...] = ()
 
 
-class ServiceStatus(Lenient, kw_only=True):
+class ServiceStatus(Lenient, frozen=True, kw_only=True):
     """What controllers say about a service."""
 
     load_balancer: LoadBalancerStatus = LoadBalancerStatus()
     conditions: tuple[Condition, ...] = ()
 
 
-class Service(Resource, kw_only=True):
+class Service(Resource, frozen=True, kw_only=True):
     """A service."""
 
     spec: ServiceSpec = ServiceSpec()
     status: ServiceStatus = ServiceStatus()
 
 
-class ObjectReference(Lenient, kw_only=True):
+class ObjectReference(Lenient, frozen=True, kw_only=True):
     """An object behind something."""
 
     kind: str = ""
@@ -189,7 +190,7 @@ class ObjectReference(Lenient, kw_only=True):
     uid: str = ""
 
 
-class EndpointConditions(Lenient, kw_only=True):
+class EndpointConditions(Lenient, frozen=True, kw_only=True):
     """State of an endpoint; None counts as true for ready and serving."""
 
     ready: bool | None = None
@@ -197,19 +198,19 @@ class EndpointConditions(Lenient, kw_only=True):
     terminating: bool | None = None
 
 
-class ForZone(Lenient, kw_only=True):
+class ForZone(Lenient, frozen=True, kw_only=True):
     """A zone an endpoint is meant for."""
 
     name: str = ""
 
 
-class EndpointHints(Lenient, kw_only=True):
+class EndpointHints(Lenient, frozen=True, kw_only=True):
     """Who should use an endpoint."""
 
     for_zones: tuple[ForZone, ...] = ()
 
 
-class Endpoint(Lenient, kw_only=True):
+class Endpoint(Lenient, frozen=True, kw_only=True):
     """One endpoint, by its addresses (alternatives of one thing)."""
 
     addresses: tuple[str, ...] = ()
@@ -221,7 +222,7 @@ class Endpoint(Lenient, kw_only=True):
     hints: EndpointHints | None = None
 
 
-class EndpointPort(Lenient, kw_only=True):
+class EndpointPort(Lenient, frozen=True, kw_only=True):
     """A port all endpoints of a slice have."""
 
     name: str | None = None
@@ -230,7 +231,7 @@ class EndpointPort(Lenient, kw_only=True):
     app_protocol: str | None = None
 
 
-class EndpointSlice(Resource, kw_only=True):
+class EndpointSlice(Resource, frozen=True, kw_only=True):
     """Endpoints of a service (label kubernetes.io/service-name)."""
 
     address_type: str = "IPv4"
@@ -238,26 +239,26 @@ class EndpointSlice(Resource, kw_only=True):
     ports: tuple[EndpointPort, ...] | None = ()
 
 
-class NamespaceStatus(Lenient, kw_only=True):
+class NamespaceStatus(Lenient, frozen=True, kw_only=True):
     """Active or Terminating."""
 
     phase: str = ""
 
 
-class Namespace(Resource, kw_only=True):
+class Namespace(Resource, frozen=True, kw_only=True):
     """A namespace."""
 
     status: NamespaceStatus = NamespaceStatus()
 
 
-class NodeAddress(Lenient, kw_only=True):
+class NodeAddress(Lenient, frozen=True, kw_only=True):
     """One address of a node."""
 
     type: str = ""
     address: str = ""
 
 
-class NodeSpec(Lenient, kw_only=True):
+class NodeSpec(Lenient, frozen=True, kw_only=True):
     """Pod networks of a node."""
 
     pod_cidr: str = msgspec.field(default="", name="podCIDR")
@@ -265,25 +266,25 @@ class NodeSpec(Lenient, kw_only=True):
     unschedulable: bool = False
 
 
-class NodeStatus(Lenient, kw_only=True):
+class NodeStatus(Lenient, frozen=True, kw_only=True):
     """Addresses and conditions of a node."""
 
     addresses: tuple[NodeAddress, ...] = ()
     conditions: tuple[Condition, ...] = ()
 
 
-class Node(Resource, kw_only=True):
+class Node(Resource, frozen=True, kw_only=True):
     """A node."""
 
     spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
 
 
-class ServiceAccount(Resource, kw_only=True):
+class ServiceAccount(Resource, frozen=True, kw_only=True):
     """A service account: the identity of pods."""
 
 
-class Secret(Resource, kw_only=True):
+class Secret(Resource, frozen=True, kw_only=True):
     """A secret; values are base64."""
 
     type: str = ""
@@ -291,7 +292,7 @@ class Secret(Resource, kw_only=True):
     string_data: dict[str, str] | None = {}
 
 
-class ConfigMap(Resource, kw_only=True):
+class ConfigMap(Resource, frozen=True, kw_only=True):
     """A config map."""
 
     data: dict[str, str] | None = {}

@@ -3,6 +3,7 @@
 Metadata is read leniently (a server adds fields we do not know); `structure.py` checks its names for what users write.
 """
 
+# ruff: noqa: RUF012 (a struct copies its mutable defaults)
 from __future__ import annotations
 
 import re
@@ -25,7 +26,7 @@ class Key(NamedTuple):
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
 
-class OwnerReference(Lenient, kw_only=True):
+class OwnerReference(Lenient, frozen=True, kw_only=True):
     """The object that owns this one."""
 
     api_version: str = ""
@@ -35,7 +36,7 @@ class OwnerReference(Lenient, kw_only=True):
     controller: bool = False
 
 
-class ObjectMeta(Lenient, kw_only=True):
+class ObjectMeta(Lenient, frozen=True, kw_only=True):
     """Metadata as far as a mesh reads it."""
 
     name: str = ""
@@ -51,7 +52,7 @@ class ObjectMeta(Lenient, kw_only=True):
     owner_references: tuple[OwnerReference, ...] = ()
 
 
-class Resource(Lenient, kw_only=True):
+class Resource(Lenient, frozen=True, kw_only=True):
     """An object of the API with its metadata; what else it has is said by the subclass."""
 
     api_version: str = ""
@@ -72,7 +73,7 @@ class Resource(Lenient, kw_only=True):
         return self.meta.namespace, self.meta.name
 
 
-class IstioCondition(Lenient, kw_only=True):
+class IstioCondition(Lenient, frozen=True, kw_only=True):
     """One condition of an Istio status."""
 
     type: str = ""
@@ -84,7 +85,7 @@ class IstioCondition(Lenient, kw_only=True):
     observed_generation: Annotated[int | str, INT_OR_STRING] = 0
 
 
-class IstioStatus(Lenient, kw_only=True):
+class IstioStatus(Lenient, frozen=True, kw_only=True):
     """What controllers say about an Istio object."""
 
     conditions: tuple[IstioCondition, ...] = ()
@@ -92,13 +93,13 @@ class IstioStatus(Lenient, kw_only=True):
     observed_generation: Annotated[int | str, INT_OR_STRING] = 0
 
 
-class IstioResource(Resource, kw_only=True):
+class IstioResource(Resource, frozen=True, kw_only=True):
     """An object of one of Istio's groups."""
 
     status: IstioStatus | None = None
 
 
-class LabelSelectorRequirement(Model, kw_only=True):
+class LabelSelectorRequirement(Model, frozen=True, kw_only=True):
     """One requirement on a label."""
 
     key: str
@@ -106,7 +107,7 @@ class LabelSelectorRequirement(Model, kw_only=True):
     values: Annotated[tuple[str, ...], ATOMIC] = ()
 
 
-class LabelSelector(Model, kw_only=True):
+class LabelSelector(Model, frozen=True, kw_only=True):
     """Kubernetes label selector; an empty one matches everything."""
 
     match_labels: dict[str, str] = {}
@@ -144,7 +145,7 @@ _TERM = re.compile(
 
 
 def parse_selector(text: str) -> LabelSelector:
-    """The selector of `labelSelector=` and `kubectl -l`: `a=b,c!=d,e in (x,y),!f,g`. ValueError says where it breaks."""
+    """The selector of `labelSelector=` and `kubectl -l`: `a=b,c!=d,e in (x,y),!f,g`. ValueError says where."""
     requirements: list[LabelSelectorRequirement] = []
     position = 0
     while text[position:].strip():

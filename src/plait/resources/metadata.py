@@ -22,8 +22,17 @@ _SCHEMA = {
     "type": "object",
     "properties": {
         **dict.fromkeys(
-            ("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "creationTimestamp",
-             "deletionTimestamp", "clusterName"),
+            (
+                "name",
+                "generateName",
+                "namespace",
+                "selfLink",
+                "uid",
+                "resourceVersion",
+                "creationTimestamp",
+                "deletionTimestamp",
+                "clusterName",
+            ),
             _TEXT,
         ),
         "generation": {"type": "integer"},
@@ -79,7 +88,9 @@ def label_findings(labels: dict[str, Any], path: str) -> Iterator[Finding]:
     for key, value in labels.items():
         yield from _key(key, f"{path}[{key}]")
         if isinstance(value, str) and value and (len(value) > 63 or not _QUALIFIED.fullmatch(value)):
-            text = f"{value!r} is not a label value; use up to 63 letters, digits, '-', '_', '.', alphanumeric at the ends"
+            text = (
+                f"{value!r} is not a label value; use up to 63 letters, digits, '-', '_', '.', alphanumeric at the ends"
+            )
             yield Finding(codes.METADATA, f"{path}[{key}]", text)
 
 

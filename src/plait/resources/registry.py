@@ -1,4 +1,4 @@
-"""Which Python type reads which kind. Kinds that are not here (Deployment, Role, …) are kept but not read by the mesh."""
+"""Which Python type reads which kind. Kinds that are not here (Deployment, Role, …) the mesh does not read."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Istio's security kinds: PeerAuthentication, RequestAuthentication, AuthorizationPolicy, as users write them."""
 
+# ruff: noqa: RUF012 (a struct copies its mutable defaults)
 from __future__ import annotations
 
 from typing import Annotated, Literal
@@ -11,13 +12,13 @@ from plait.resources.meta import IstioResource
 from plait.resources.networking.traffic import LabelMatch, TargetReference, TargetReferences
 
 
-class MutualTLS(Model, kw_only=True):
+class MutualTLS(Model, frozen=True, kw_only=True):
     """Whether connections to the workload must, may or must not be mutual TLS."""
 
     mode: Literal["UNSET", "DISABLE", "PERMISSIVE", "STRICT"] = "UNSET"
 
 
-class PeerAuthenticationSpec(Model, kw_only=True):
+class PeerAuthenticationSpec(Model, frozen=True, kw_only=True):
     """Mutual TLS on connections to the chosen workloads."""
 
     selector: LabelMatch | None = None
@@ -30,20 +31,20 @@ class PeerAuthenticationSpec(Model, kw_only=True):
     ] = {}
 
 
-class PeerAuthentication(IstioResource, kw_only=True):
+class PeerAuthentication(IstioResource, frozen=True, kw_only=True):
     """Mutual TLS toward workloads."""
 
     spec: PeerAuthenticationSpec = PeerAuthenticationSpec()
 
 
-class JWTHeader(Model, kw_only=True):
+class JWTHeader(Model, frozen=True, kw_only=True):
     """A header that carries the token, after an optional prefix such as `Bearer `."""
 
     name: Text
     prefix: str = ""
 
 
-class ClaimToHeader(Model, kw_only=True):
+class ClaimToHeader(Model, frozen=True, kw_only=True):
     """A claim copied to a request header."""
 
     header: Annotated[str, limit(minLength=1, pattern=r"^[-_A-Za-z0-9]+$")]
@@ -53,7 +54,7 @@ class ClaimToHeader(Model, kw_only=True):
 _Uri = Annotated[str, limit(minLength=1, maxLength=2048)]
 
 
-class JWTRule(Model, kw_only=True):
+class JWTRule(Model, frozen=True, kw_only=True):
     """One accepted issuer: its keys, where tokens are found, and what is passed on."""
 
     issuer: Text = ""
@@ -71,7 +72,7 @@ class JWTRule(Model, kw_only=True):
     space_delimited_claims: Annotated[tuple[Text, ...], limit(maxItems=64)] = ()
 
 
-class RequestAuthenticationSpec(Model, kw_only=True):
+class RequestAuthenticationSpec(Model, frozen=True, kw_only=True):
     """JSON web tokens accepted by the chosen workloads; a request without a token passes."""
 
     selector: LabelMatch | None = None
@@ -80,7 +81,7 @@ class RequestAuthenticationSpec(Model, kw_only=True):
     jwt_rules: Annotated[tuple[JWTRule, ...], limit(maxItems=4096)] = ()
 
 
-class RequestAuthentication(IstioResource, kw_only=True):
+class RequestAuthentication(IstioResource, frozen=True, kw_only=True):
     """Which end-user tokens are accepted."""
 
     spec: RequestAuthenticationSpec = RequestAuthenticationSpec()
@@ -90,7 +91,7 @@ _Account = Annotated[str, limit(maxLength=320)]
 _Accounts = Annotated[tuple[_Account, ...], limit(maxItems=16)]
 
 
-class Source(Model, kw_only=True):
+class Source(Model, frozen=True, kw_only=True):
     """Who calls: every given list must match, each by one of its entries."""
 
     principals: tuple[str, ...] = ()
@@ -109,13 +110,13 @@ class Source(Model, kw_only=True):
     not_trust_domains: tuple[str, ...] = ()
 
 
-class From(Model, kw_only=True):
+class From(Model, frozen=True, kw_only=True):
     """One source."""
 
     source: Source | None = None
 
 
-class Operation(Model, kw_only=True):
+class Operation(Model, frozen=True, kw_only=True):
     """What is called: every given list must match, each by one of its entries."""
 
     hosts: tuple[str, ...] = ()
@@ -128,13 +129,13 @@ class Operation(Model, kw_only=True):
     not_paths: tuple[str, ...] = ()
 
 
-class To(Model, kw_only=True):
+class To(Model, frozen=True, kw_only=True):
     """One operation."""
 
     operation: Operation | None = None
 
 
-class Condition(Model, kw_only=True):
+class Condition(Model, frozen=True, kw_only=True):
     """A further attribute of the request, such as request.headers[x], with values it must or must not have."""
 
     key: str
@@ -142,7 +143,7 @@ class Condition(Model, kw_only=True):
     not_values: tuple[str, ...] = ()
 
 
-class Rule(Model, kw_only=True):
+class Rule(Model, frozen=True, kw_only=True):
     """One rule: a source, an operation and every condition must match."""
 
     from_: Annotated[tuple[From, ...], limit(maxItems=512)] = ()
@@ -150,13 +151,13 @@ class Rule(Model, kw_only=True):
     when: tuple[Condition, ...] = ()
 
 
-class ExtensionProvider(Model, kw_only=True):
+class ExtensionProvider(Model, frozen=True, kw_only=True):
     """The external authorizer, by its name in the mesh configuration."""
 
     name: str = ""
 
 
-class AuthorizationPolicySpec(Model, kw_only=True):
+class AuthorizationPolicySpec(Model, frozen=True, kw_only=True):
     """Who may do what at the chosen workloads. ALLOW without rules allows nothing."""
 
     selector: LabelMatch | None = None
@@ -167,7 +168,7 @@ class AuthorizationPolicySpec(Model, kw_only=True):
     provider: ExtensionProvider | None = None
 
 
-class AuthorizationPolicy(IstioResource, kw_only=True):
+class AuthorizationPolicy(IstioResource, frozen=True, kw_only=True):
     """Access control of workloads."""
 
     spec: AuthorizationPolicySpec = AuthorizationPolicySpec()

@@ -1,7 +1,7 @@
-"""Does a value fit its schema? Unknown fields, wrong types, missing and out-of-range values, each with path and way out.
+"""Does a value fit its schema? Unknown fields, wrong types, missing and bad values, each with path and way out.
 
-Works on plain documents and the schemas of `schema.py`; rules that relate fields are in `rules/`. null counts as absent,
-as in Istio's own reader.
+Works on plain documents and the schemas of `schema.py`; rules that relate fields are in `rules/`. null counts as
+absent, as in Istio's own reader.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Telemetry: which metrics, traces and access logs the proxies write, and where to."""
 
+# ruff: noqa: RUF012 (a struct copies its mutable defaults)
 from __future__ import annotations
 
 from typing import Literal
@@ -11,39 +12,39 @@ from plait.resources.networking.traffic import LabelMatch, ProviderName, TargetR
 WorkloadMode = Literal["CLIENT_AND_SERVER", "CLIENT", "SERVER"]
 
 
-class ModeMatch(Model, kw_only=True):
+class ModeMatch(Model, frozen=True, kw_only=True):
     """The side of the traffic."""
 
     mode: WorkloadMode = "CLIENT_AND_SERVER"
 
 
-class LiteralTag(Model, kw_only=True):
+class LiteralTag(Model, frozen=True, kw_only=True):
     """A fixed value."""
 
     value: Text
 
 
-class EnvironmentTag(Model, kw_only=True):
+class EnvironmentTag(Model, frozen=True, kw_only=True):
     """An environment variable of the proxy."""
 
     name: Text
     default_value: str = ""
 
 
-class HeaderTag(Model, kw_only=True):
+class HeaderTag(Model, frozen=True, kw_only=True):
     """A request header."""
 
     name: Text
     default_value: str = ""
 
 
-class FormatterTag(Model, kw_only=True):
+class FormatterTag(Model, frozen=True, kw_only=True):
     """An access-log format string."""
 
     value: Text
 
 
-class CustomTag(Model, kw_only=True):
+class CustomTag(Model, frozen=True, kw_only=True):
     """Where the value of a span tag comes from (exactly one)."""
 
     literal: LiteralTag | None = None
@@ -52,7 +53,7 @@ class CustomTag(Model, kw_only=True):
     formatter: FormatterTag | None = None
 
 
-class Tracing(Model, kw_only=True):
+class Tracing(Model, frozen=True, kw_only=True):
     """Spans: providers, sampling, tags."""
 
     match: ModeMatch | None = None
@@ -80,7 +81,7 @@ Metric = Literal[
 ]
 
 
-class MetricSelector(Model, kw_only=True):
+class MetricSelector(Model, frozen=True, kw_only=True):
     """A metric of ours or one by name, on one side or both."""
 
     metric: Metric | None = None
@@ -88,14 +89,14 @@ class MetricSelector(Model, kw_only=True):
     mode: WorkloadMode = "CLIENT_AND_SERVER"
 
 
-class TagOverride(Model, kw_only=True):
+class TagOverride(Model, frozen=True, kw_only=True):
     """Set a tag to a CEL expression, or remove it."""
 
     operation: Literal["UPSERT", "REMOVE"] = "UPSERT"
     value: str | None = None
 
 
-class MetricsOverrides(Model, kw_only=True):
+class MetricsOverrides(Model, frozen=True, kw_only=True):
     """A change to some metrics."""
 
     match: MetricSelector | None = None
@@ -103,7 +104,7 @@ class MetricsOverrides(Model, kw_only=True):
     tag_overrides: dict[str, TagOverride] = {}
 
 
-class Metrics(Model, kw_only=True):
+class Metrics(Model, frozen=True, kw_only=True):
     """Metrics: providers and changes to the standard set."""
 
     providers: tuple[ProviderName, ...] = ()
@@ -111,13 +112,13 @@ class Metrics(Model, kw_only=True):
     reporting_interval: Duration | None = None
 
 
-class AccessLoggingFilter(Model, kw_only=True):
+class AccessLoggingFilter(Model, frozen=True, kw_only=True):
     """A CEL expression; requests for which it is false are not logged."""
 
     expression: str = ""
 
 
-class AccessLogging(Model, kw_only=True):
+class AccessLogging(Model, frozen=True, kw_only=True):
     """Access logs: providers, side, filter."""
 
     match: ModeMatch | None = None
@@ -126,7 +127,7 @@ class AccessLogging(Model, kw_only=True):
     filter: AccessLoggingFilter | None = None
 
 
-class TelemetrySpec(Model, kw_only=True):
+class TelemetrySpec(Model, frozen=True, kw_only=True):
     """Telemetry of the chosen workloads, of the namespace, or (root namespace) of the mesh."""
 
     selector: LabelMatch | None = None
@@ -137,7 +138,7 @@ class TelemetrySpec(Model, kw_only=True):
     access_logging: tuple[AccessLogging, ...] = ()
 
 
-class Telemetry(IstioResource, kw_only=True):
+class Telemetry(IstioResource, frozen=True, kw_only=True):
     """Metrics, traces and access logs."""
 
     spec: TelemetrySpec = TelemetrySpec()

@@ -34,7 +34,7 @@ _PENDING = {
 _PROGRAMMED = {**_PENDING, "type": "Programmed"}
 
 
-class GatewayClassSpec(Model, kw_only=True):
+class GatewayClassSpec(Model, frozen=True, kw_only=True):
     """The controller that runs gateways of this class."""
 
     controller_name: ControllerName
@@ -42,48 +42,48 @@ class GatewayClassSpec(Model, kw_only=True):
     description: Annotated[str, limit(maxLength=64)] | None = None
 
 
-class SupportedFeature(Model, kw_only=True):
+class SupportedFeature(Model, frozen=True, kw_only=True):
     """A feature of the Gateway API that the class supports."""
 
     name: str
 
 
-class GatewayClassStatus(Model, kw_only=True):
+class GatewayClassStatus(Model, frozen=True, kw_only=True):
     """Whether a controller took the class."""
 
     conditions: Annotated[Conditions, limit(default=[_PENDING])] = ()
     supported_features: Annotated[tuple[SupportedFeature, ...], limit(maxItems=64), keyed("name")] = ()
 
 
-class GatewayClass(GatewayApiResource, kw_only=True):
+class GatewayClass(GatewayApiResource, frozen=True, kw_only=True):
     """A sort of gateway, run by one controller."""
 
     spec: GatewayClassSpec
     status: GatewayClassStatus | None = None
 
 
-class RouteNamespaces(Model, kw_only=True):
+class RouteNamespaces(Model, frozen=True, kw_only=True):
     """Namespaces whose routes may attach."""
 
     from_: Annotated[Literal["All", "Selector", "Same"], limit(default="Same")] = "Same"
     selector: LabelSelector | None = None
 
 
-class RouteGroupKind(Model, kw_only=True):
+class RouteGroupKind(Model, frozen=True, kw_only=True):
     """A kind of route."""
 
     group: GatewayGroup = GATEWAY_GROUP
     kind: KindName
 
 
-class AllowedRoutes(Model, kw_only=True):
+class AllowedRoutes(Model, frozen=True, kw_only=True):
     """Routes that may attach to a listener."""
 
     namespaces: Annotated[RouteNamespaces, limit(default={"from": "Same"})] = RouteNamespaces()
     kinds: Annotated[tuple[RouteGroupKind, ...], limit(maxItems=8), ATOMIC] = ()
 
 
-class ListenerTLSConfig(Model, kw_only=True):
+class ListenerTLSConfig(Model, frozen=True, kw_only=True):
     """TLS of a listener: ended here with certificates, or passed through."""
 
     mode: Annotated[Literal["Terminate", "Passthrough"], limit(default="Terminate")] = "Terminate"
@@ -91,10 +91,11 @@ class ListenerTLSConfig(Model, kw_only=True):
     options: Options = {}
 
 
-_PROTOCOL = r"^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/[A-Za-z0-9]+$"
+_PROTOCOL = r"^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$"
+    r"|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/[A-Za-z0-9]+$"
 
 
-class Listener(Model, kw_only=True):
+class Listener(Model, frozen=True, kw_only=True):
     """A port on which the gateway takes connections."""
 
     name: SectionName
@@ -113,14 +114,14 @@ _ADDRESS_TYPE = (
 _AddressType = Annotated[str, limit(minLength=1, maxLength=253, pattern=_ADDRESS_TYPE, default="IPAddress")]
 
 
-class GatewaySpecAddress(Model, kw_only=True):
+class GatewaySpecAddress(Model, frozen=True, kw_only=True):
     """An address asked for."""
 
     type: _AddressType = "IPAddress"
     value: Annotated[str, limit(maxLength=253)] = ""
 
 
-class GatewayStatusAddress(Model, kw_only=True):
+class GatewayStatusAddress(Model, frozen=True, kw_only=True):
     """An address the gateway has."""
 
     type: _AddressType = "IPAddress"
@@ -131,7 +132,7 @@ _LabelValue = Annotated[str, limit(minLength=0, maxLength=63, pattern=r"^(([A-Za
 _AnnotationValue = Annotated[str, limit(minLength=0, maxLength=4096)]
 
 
-class GatewayInfrastructure(Model, kw_only=True):
+class GatewayInfrastructure(Model, frozen=True, kw_only=True):
     """Labels, annotations and parameters of what is created for the gateway."""
 
     labels: Annotated[dict[str, _LabelValue], limit(maxProperties=8)] = {}
@@ -139,26 +140,26 @@ class GatewayInfrastructure(Model, kw_only=True):
     parameters_ref: LocalObjectReference | None = None
 
 
-class ListenerNamespaces(Model, kw_only=True):
+class ListenerNamespaces(Model, frozen=True, kw_only=True):
     """Namespaces whose ListenerSets may attach."""
 
     from_: Annotated[Literal["All", "Selector", "Same", "None"], limit(default="None")] = "None"
     selector: LabelSelector | None = None
 
 
-class AllowedListeners(Model, kw_only=True):
+class AllowedListeners(Model, frozen=True, kw_only=True):
     """ListenerSets that may attach."""
 
     namespaces: Annotated[ListenerNamespaces, limit(default={"from": "None"})] = ListenerNamespaces()
 
 
-class GatewayBackendTLS(Model, kw_only=True):
+class GatewayBackendTLS(Model, frozen=True, kw_only=True):
     """The certificate the gateway shows to backends."""
 
     client_certificate_ref: SecretObjectReference | None = None
 
 
-class FrontendTLSValidation(Model, kw_only=True):
+class FrontendTLSValidation(Model, frozen=True, kw_only=True):
     """How client certificates are verified."""
 
     ca_certificate_refs: Annotated[tuple[ObjectReference, ...], limit(minItems=1, maxItems=16), ATOMIC]
@@ -167,34 +168,34 @@ class FrontendTLSValidation(Model, kw_only=True):
     )
 
 
-class TLSConfig(Model, kw_only=True):
+class TLSConfig(Model, frozen=True, kw_only=True):
     """Verification of client certificates."""
 
     validation: FrontendTLSValidation | None = None
 
 
-class TLSPortConfig(Model, kw_only=True):
+class TLSPortConfig(Model, frozen=True, kw_only=True):
     """Verification of client certificates on one port."""
 
     port: Port
     tls: TLSConfig
 
 
-class FrontendTLSConfig(Model, kw_only=True):
+class FrontendTLSConfig(Model, frozen=True, kw_only=True):
     """TLS toward clients, for all ports and for single ones."""
 
     default: TLSConfig
     per_port: Annotated[tuple[TLSPortConfig, ...], limit(maxItems=64), keyed("port")] = ()
 
 
-class GatewayTLSConfig(Model, kw_only=True):
+class GatewayTLSConfig(Model, frozen=True, kw_only=True):
     """TLS of the gateway toward backends and clients."""
 
     backend: GatewayBackendTLS | None = None
     frontend: FrontendTLSConfig | None = None
 
 
-class GatewaySpec(Model, kw_only=True):
+class GatewaySpec(Model, frozen=True, kw_only=True):
     """Class, listeners and addresses of the gateway."""
 
     gateway_class_name: ObjectName
@@ -206,7 +207,7 @@ class GatewaySpec(Model, kw_only=True):
     default_scope: Literal["All", "None"] | None = None
 
 
-class ListenerStatus(Model, kw_only=True):
+class ListenerStatus(Model, frozen=True, kw_only=True):
     """What a controller says about one listener."""
 
     name: SectionName
@@ -219,7 +220,7 @@ _ListenerStatuses = Annotated[tuple[ListenerStatus, ...], limit(maxItems=64), ke
 _Pending = Annotated[Conditions, limit(default=[_PENDING, _PROGRAMMED])]
 
 
-class GatewayStatus(Model, kw_only=True):
+class GatewayStatus(Model, frozen=True, kw_only=True):
     """Addresses and conditions of the gateway."""
 
     addresses: Annotated[tuple[GatewayStatusAddress, ...], limit(maxItems=16), ATOMIC] = ()
@@ -228,28 +229,28 @@ class GatewayStatus(Model, kw_only=True):
     attached_listener_sets: Int32 | None = None
 
 
-class Gateway(GatewayApiResource, kw_only=True):
+class Gateway(GatewayApiResource, frozen=True, kw_only=True):
     """A place where traffic enters: listeners bound to addresses."""
 
     spec: GatewaySpec
     status: GatewayStatus | None = None
 
 
-class ListenerSetSpec(Model, kw_only=True):
+class ListenerSetSpec(Model, frozen=True, kw_only=True):
     """Listeners added to a gateway."""
 
     parent_ref: ParentGatewayReference
     listeners: Listeners
 
 
-class ListenerSetStatus(Model, kw_only=True):
+class ListenerSetStatus(Model, frozen=True, kw_only=True):
     """Conditions of the set and its listeners."""
 
     conditions: _Pending = ()
     listeners: _ListenerStatuses = ()
 
 
-class ListenerSet(GatewayApiResource, kw_only=True):
+class ListenerSet(GatewayApiResource, frozen=True, kw_only=True):
     """Further listeners of a gateway, kept by somebody else."""
 
     spec: ListenerSetSpec

@@ -1,5 +1,6 @@
 """ReferenceGrant and BackendTLSPolicy: who may be referred to from elsewhere, and TLS toward backends."""
 
+# ruff: noqa: RUF012 (a struct copies its mutable defaults)
 from __future__ import annotations
 
 from typing import Annotated, Literal
@@ -26,7 +27,7 @@ from plait.resources.markers import ATOMIC, Model, keyed, limit
 _DNS1123 = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 
 
-class ReferenceGrantFrom(Model, kw_only=True):
+class ReferenceGrantFrom(Model, frozen=True, kw_only=True):
     """Objects that may refer: of this kind, in this namespace."""
 
     group: Group
@@ -34,7 +35,7 @@ class ReferenceGrantFrom(Model, kw_only=True):
     namespace: NamespaceName
 
 
-class ReferenceGrantTo(Model, kw_only=True):
+class ReferenceGrantTo(Model, frozen=True, kw_only=True):
     """Objects of this namespace that may be referred to."""
 
     group: Group
@@ -42,20 +43,20 @@ class ReferenceGrantTo(Model, kw_only=True):
     name: ObjectName | None = None
 
 
-class ReferenceGrantSpec(Model, kw_only=True):
+class ReferenceGrantSpec(Model, frozen=True, kw_only=True):
     """References allowed into this namespace."""
 
     from_: Annotated[tuple[ReferenceGrantFrom, ...], limit(minItems=1, maxItems=16), ATOMIC]
     to: Annotated[tuple[ReferenceGrantTo, ...], limit(minItems=1, maxItems=16), ATOMIC]
 
 
-class ReferenceGrant(GatewayApiResource, kw_only=True):
+class ReferenceGrant(GatewayApiResource, frozen=True, kw_only=True):
     """Permission to refer to objects of this namespace from another."""
 
     spec: ReferenceGrantSpec
 
 
-class PolicyTargetReference(Model, kw_only=True):
+class PolicyTargetReference(Model, frozen=True, kw_only=True):
     """The service (or one port of it) the policy is about."""
 
     group: Group
@@ -64,7 +65,7 @@ class PolicyTargetReference(Model, kw_only=True):
     section_name: SectionName | None = None
 
 
-class SubjectAltName(Model, kw_only=True):
+class SubjectAltName(Model, frozen=True, kw_only=True):
     """A name the backend's certificate must carry."""
 
     type: Literal["Hostname", "URI"]
@@ -78,7 +79,7 @@ class SubjectAltName(Model, kw_only=True):
     ) = None
 
 
-class BackendTLSPolicyValidation(Model, kw_only=True):
+class BackendTLSPolicyValidation(Model, frozen=True, kw_only=True):
     """How the backend's certificate is verified."""
 
     ca_certificate_refs: Annotated[tuple[LocalObjectReference, ...], limit(maxItems=8), ATOMIC] = ()
@@ -97,7 +98,7 @@ class BackendTLSPolicyValidation(Model, kw_only=True):
     subject_alt_names: Annotated[tuple[SubjectAltName, ...], limit(maxItems=5), ATOMIC] = ()
 
 
-class BackendTLSPolicySpec(Model, kw_only=True):
+class BackendTLSPolicySpec(Model, frozen=True, kw_only=True):
     """TLS from the gateway to the targets."""
 
     target_refs: Annotated[tuple[PolicyTargetReference, ...], limit(minItems=1, maxItems=16), ATOMIC]
@@ -105,7 +106,7 @@ class BackendTLSPolicySpec(Model, kw_only=True):
     options: Options = {}
 
 
-class PolicyAncestorStatus(Model, kw_only=True):
+class PolicyAncestorStatus(Model, frozen=True, kw_only=True):
     """What one controller says about the policy at one gateway."""
 
     ancestor_ref: ParentReference
@@ -113,13 +114,13 @@ class PolicyAncestorStatus(Model, kw_only=True):
     conditions: Annotated[tuple[Condition, ...], limit(minItems=1, maxItems=8), keyed("type")]
 
 
-class PolicyStatus(Model, kw_only=True):
+class PolicyStatus(Model, frozen=True, kw_only=True):
     """Status of a policy, by gateway."""
 
     ancestors: Annotated[tuple[PolicyAncestorStatus, ...], limit(maxItems=16), ATOMIC]
 
 
-class BackendTLSPolicy(GatewayApiResource, kw_only=True):
+class BackendTLSPolicy(GatewayApiResource, frozen=True, kw_only=True):
     """TLS from gateways to a service."""
 
     spec: BackendTLSPolicySpec

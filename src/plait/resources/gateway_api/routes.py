@@ -36,14 +36,14 @@ _ServiceKind = Annotated[
 _ROOT_PATH = {"type": "PathPrefix", "value": "/"}
 
 
-class HTTPPathMatch(Model, kw_only=True):
+class HTTPPathMatch(Model, frozen=True, kw_only=True):
     """The path: whole segments from the start, exactly, or by expression."""
 
     type: Annotated[Literal["Exact", "PathPrefix", "RegularExpression"], limit(default="PathPrefix")] = "PathPrefix"
     value: Annotated[str, limit(maxLength=1024, default="/")] = "/"
 
 
-class HTTPHeaderMatch(Model, kw_only=True):
+class HTTPHeaderMatch(Model, frozen=True, kw_only=True):
     """A header and its value."""
 
     type: MatchType = "Exact"
@@ -51,7 +51,7 @@ class HTTPHeaderMatch(Model, kw_only=True):
     value: HeaderValue
 
 
-class HTTPQueryParamMatch(Model, kw_only=True):
+class HTTPQueryParamMatch(Model, frozen=True, kw_only=True):
     """A query parameter and its value."""
 
     type: MatchType = "Exact"
@@ -59,7 +59,7 @@ class HTTPQueryParamMatch(Model, kw_only=True):
     value: Annotated[str, limit(minLength=1, maxLength=1024)]
 
 
-class HTTPRouteMatch(Model, kw_only=True):
+class HTTPRouteMatch(Model, frozen=True, kw_only=True):
     """Conditions that must all hold."""
 
     path: Annotated[HTTPPathMatch, limit(default=_ROOT_PATH)] = HTTPPathMatch()
@@ -68,7 +68,7 @@ class HTTPRouteMatch(Model, kw_only=True):
     method: HTTPMethod | None = None
 
 
-class HTTPPathModifier(Model, kw_only=True):
+class HTTPPathModifier(Model, frozen=True, kw_only=True):
     """A change of the path: all of it, or the matched prefix."""
 
     type: Literal["ReplaceFullPath", "ReplacePrefixMatch"]
@@ -76,7 +76,7 @@ class HTTPPathModifier(Model, kw_only=True):
     replace_prefix_match: Annotated[str, limit(maxLength=1024)] | None = None
 
 
-class HTTPRequestRedirectFilter(Model, kw_only=True):
+class HTTPRequestRedirectFilter(Model, frozen=True, kw_only=True):
     """Answer with a redirect."""
 
     scheme: Literal["http", "https"] | None = None
@@ -86,7 +86,7 @@ class HTTPRequestRedirectFilter(Model, kw_only=True):
     status_code: Annotated[Literal[301, 302, 303, 307, 308], limit(default=302)] = 302
 
 
-class HTTPURLRewriteFilter(Model, kw_only=True):
+class HTTPURLRewriteFilter(Model, frozen=True, kw_only=True):
     """Change host and path before forwarding."""
 
     hostname: PreciseHostname | None = None
@@ -99,7 +99,7 @@ _StringSet = Annotated[tuple[str, ...], limit(maxItems=64), SET]
 CorsMethod = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "*"]
 
 
-class HTTPCORSFilter(Model, kw_only=True):
+class HTTPCORSFilter(Model, frozen=True, kw_only=True):
     """Cross-origin rules."""
 
     allow_origins: Annotated[
@@ -112,13 +112,13 @@ class HTTPCORSFilter(Model, kw_only=True):
     max_age: Annotated[int, limit(format="int32", minimum=1, default=5)] = 5
 
 
-class GRPCAuthConfig(Model, kw_only=True):
+class GRPCAuthConfig(Model, frozen=True, kw_only=True):
     """Headers sent to a gRPC authorizer."""
 
     allowed_headers: _StringSet = ()
 
 
-class HTTPAuthConfig(Model, kw_only=True):
+class HTTPAuthConfig(Model, frozen=True, kw_only=True):
     """Path and headers sent to an HTTP authorizer, and headers taken from its answer."""
 
     path: Annotated[str, limit(maxLength=1024, pattern=r"^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$")] = ""
@@ -126,13 +126,13 @@ class HTTPAuthConfig(Model, kw_only=True):
     allowed_response_headers: _StringSet = ()
 
 
-class ForwardBodyConfig(Model, kw_only=True):
+class ForwardBodyConfig(Model, frozen=True, kw_only=True):
     """How much of the body the authorizer sees."""
 
     max_size: int | None = None
 
 
-class HTTPExternalAuthFilter(Model, kw_only=True):
+class HTTPExternalAuthFilter(Model, frozen=True, kw_only=True):
     """Ask an external authorizer first."""
 
     protocol: Literal["HTTP", "GRPC"]
@@ -142,7 +142,7 @@ class HTTPExternalAuthFilter(Model, kw_only=True):
     forward_body: ForwardBodyConfig | None = None
 
 
-class HTTPRouteFilter(Model, kw_only=True):
+class HTTPRouteFilter(Model, frozen=True, kw_only=True):
     """One step of processing; the field named by `type` holds its settings."""
 
     type: Literal[
@@ -168,7 +168,7 @@ class HTTPRouteFilter(Model, kw_only=True):
 HTTPFilters = Annotated[tuple[HTTPRouteFilter, ...], limit(maxItems=16), ATOMIC]
 
 
-class HTTPBackendRef(Model, kw_only=True):
+class HTTPBackendRef(Model, frozen=True, kw_only=True):
     """A backend with its share and filters of its own."""
 
     group: CoreGroup = ""
@@ -180,14 +180,14 @@ class HTTPBackendRef(Model, kw_only=True):
     filters: HTTPFilters = ()
 
 
-class HTTPRouteTimeouts(Model, kw_only=True):
+class HTTPRouteTimeouts(Model, frozen=True, kw_only=True):
     """Time for the whole request and for one try; 0s is no limit."""
 
     request: GwDuration | None = None
     backend_request: GwDuration | None = None
 
 
-class HTTPRouteRetry(Model, kw_only=True):
+class HTTPRouteRetry(Model, frozen=True, kw_only=True):
     """When and how often a request is tried again."""
 
     codes: Annotated[tuple[Annotated[int, limit(minimum=400, maximum=599)], ...], SET] = ()
@@ -195,7 +195,7 @@ class HTTPRouteRetry(Model, kw_only=True):
     backoff: GwDuration | None = None
 
 
-class HTTPRouteRule(Model, kw_only=True):
+class HTTPRouteRule(Model, frozen=True, kw_only=True):
     """Matches (any of them), filters and backends."""
 
     name: SectionName | None = None
@@ -212,7 +212,7 @@ class HTTPRouteRule(Model, kw_only=True):
 Hostnames = Annotated[tuple[Hostname, ...], limit(maxItems=16), ATOMIC]
 
 
-class HTTPRouteSpec(Model, kw_only=True):
+class HTTPRouteSpec(Model, frozen=True, kw_only=True):
     """Where HTTP requests for `hostnames` at the parents go."""
 
     parent_refs: ParentReferences = ()
@@ -225,14 +225,14 @@ class HTTPRouteSpec(Model, kw_only=True):
     use_default_gateways: DefaultGateways | None = None
 
 
-class HTTPRoute(GatewayApiResource, kw_only=True):
+class HTTPRoute(GatewayApiResource, frozen=True, kw_only=True):
     """Rules for HTTP requests."""
 
     spec: HTTPRouteSpec
     status: RouteStatus | None = None
 
 
-class GRPCMethodMatch(Model, kw_only=True):
+class GRPCMethodMatch(Model, frozen=True, kw_only=True):
     """Service and method of a call."""
 
     type: MatchType = "Exact"
@@ -240,7 +240,7 @@ class GRPCMethodMatch(Model, kw_only=True):
     method: Annotated[str, limit(maxLength=1024)] | None = None
 
 
-class GRPCHeaderMatch(Model, kw_only=True):
+class GRPCHeaderMatch(Model, frozen=True, kw_only=True):
     """A metadata key and its value."""
 
     type: MatchType = "Exact"
@@ -248,14 +248,14 @@ class GRPCHeaderMatch(Model, kw_only=True):
     value: Annotated[str, limit(minLength=1, maxLength=4096)]
 
 
-class GRPCRouteMatch(Model, kw_only=True):
+class GRPCRouteMatch(Model, frozen=True, kw_only=True):
     """Conditions that must all hold."""
 
     method: GRPCMethodMatch | None = None
     headers: Annotated[tuple[GRPCHeaderMatch, ...], limit(maxItems=16), keyed("name")] = ()
 
 
-class GRPCRouteFilter(Model, kw_only=True):
+class GRPCRouteFilter(Model, frozen=True, kw_only=True):
     """One step of processing; the field named by `type` holds its settings."""
 
     type: Literal["ResponseHeaderModifier", "RequestHeaderModifier", "RequestMirror", "ExtensionRef"]
@@ -268,7 +268,7 @@ class GRPCRouteFilter(Model, kw_only=True):
 GRPCFilters = Annotated[tuple[GRPCRouteFilter, ...], limit(maxItems=16), ATOMIC]
 
 
-class GRPCBackendRef(Model, kw_only=True):
+class GRPCBackendRef(Model, frozen=True, kw_only=True):
     """A backend with its share and filters of its own."""
 
     group: CoreGroup = ""
@@ -280,7 +280,7 @@ class GRPCBackendRef(Model, kw_only=True):
     filters: GRPCFilters = ()
 
 
-class GRPCRouteRule(Model, kw_only=True):
+class GRPCRouteRule(Model, frozen=True, kw_only=True):
     """Matches (any of them), filters and backends."""
 
     name: SectionName | None = None
@@ -290,7 +290,7 @@ class GRPCRouteRule(Model, kw_only=True):
     session_persistence: SessionPersistence | None = None
 
 
-class GRPCRouteSpec(Model, kw_only=True):
+class GRPCRouteSpec(Model, frozen=True, kw_only=True):
     """Where gRPC calls for `hostnames` at the parents go."""
 
     parent_refs: ParentReferences = ()
@@ -299,7 +299,7 @@ class GRPCRouteSpec(Model, kw_only=True):
     use_default_gateways: DefaultGateways | None = None
 
 
-class GRPCRoute(GatewayApiResource, kw_only=True):
+class GRPCRoute(GatewayApiResource, frozen=True, kw_only=True):
     """Rules for gRPC calls."""
 
     spec: GRPCRouteSpec
@@ -309,14 +309,14 @@ class GRPCRoute(GatewayApiResource, kw_only=True):
 _Backends = Annotated[tuple[BackendRef, ...], limit(minItems=1, maxItems=16), ATOMIC]
 
 
-class TLSRouteRule(Model, kw_only=True):
+class TLSRouteRule(Model, frozen=True, kw_only=True):
     """Backends for the connections."""
 
     name: SectionName | None = None
     backend_refs: _Backends
 
 
-class TLSRouteSpec(Model, kw_only=True):
+class TLSRouteSpec(Model, frozen=True, kw_only=True):
     """Where TLS connections for `hostnames` (by server name) go, unopened."""
 
     parent_refs: ParentReferences = ()
@@ -325,21 +325,21 @@ class TLSRouteSpec(Model, kw_only=True):
     use_default_gateways: DefaultGateways | None = None
 
 
-class TLSRoute(GatewayApiResource, kw_only=True):
+class TLSRoute(GatewayApiResource, frozen=True, kw_only=True):
     """Rules for TLS connections by server name."""
 
     spec: TLSRouteSpec
     status: RouteStatus | None = None
 
 
-class TCPRouteRule(Model, kw_only=True):
+class TCPRouteRule(Model, frozen=True, kw_only=True):
     """Backends for the connections."""
 
     name: SectionName | None = None
     backend_refs: _Backends
 
 
-class TCPRouteSpec(Model, kw_only=True):
+class TCPRouteSpec(Model, frozen=True, kw_only=True):
     """Where TCP connections at the parents go."""
 
     parent_refs: ParentReferences = ()
@@ -347,7 +347,7 @@ class TCPRouteSpec(Model, kw_only=True):
     use_default_gateways: DefaultGateways | None = None
 
 
-class TCPRoute(GatewayApiResource, kw_only=True):
+class TCPRoute(GatewayApiResource, frozen=True, kw_only=True):
     """Rules for TCP connections."""
 
     spec: TCPRouteSpec

@@ -30,7 +30,7 @@ GatewayGroup = Annotated[str, _GROUP, limit(default=GROUP)]
 CoreGroup = Annotated[str, _GROUP, limit(default="")]
 
 
-class Condition(Model, kw_only=True):
+class Condition(Model, frozen=True, kw_only=True):
     """One condition of a status."""
 
     type: Annotated[
@@ -50,7 +50,7 @@ class Condition(Model, kw_only=True):
 Conditions = Annotated[tuple[Condition, ...], limit(maxItems=8), keyed("type")]
 
 
-class LocalObjectReference(Model, kw_only=True):
+class LocalObjectReference(Model, frozen=True, kw_only=True):
     """An object of the same namespace."""
 
     group: Group
@@ -58,7 +58,7 @@ class LocalObjectReference(Model, kw_only=True):
     name: ObjectName
 
 
-class ParametersReference(Model, kw_only=True):
+class ParametersReference(Model, frozen=True, kw_only=True):
     """An object with further settings of the implementation."""
 
     group: Group
@@ -67,7 +67,7 @@ class ParametersReference(Model, kw_only=True):
     namespace: NamespaceName | None = None
 
 
-class ObjectReference(Model, kw_only=True):
+class ObjectReference(Model, frozen=True, kw_only=True):
     """An object of any namespace; another namespace must allow it with a ReferenceGrant."""
 
     group: Group
@@ -76,7 +76,7 @@ class ObjectReference(Model, kw_only=True):
     namespace: NamespaceName | None = None
 
 
-class SecretObjectReference(Model, kw_only=True):
+class SecretObjectReference(Model, frozen=True, kw_only=True):
     """A secret (or another kind the implementation knows) with a certificate."""
 
     group: CoreGroup = ""
@@ -85,7 +85,7 @@ class SecretObjectReference(Model, kw_only=True):
     namespace: NamespaceName | None = None
 
 
-class ParentGatewayReference(Model, kw_only=True):
+class ParentGatewayReference(Model, frozen=True, kw_only=True):
     """The Gateway a ListenerSet adds to."""
 
     group: GatewayGroup = GROUP
@@ -94,7 +94,7 @@ class ParentGatewayReference(Model, kw_only=True):
     namespace: NamespaceName | None = None
 
 
-class ParentReference(Model, kw_only=True):
+class ParentReference(Model, frozen=True, kw_only=True):
     """What a route attaches to: a Gateway, a ListenerSet, or (mesh) a Service or ServiceEntry."""
 
     group: GatewayGroup = GROUP
@@ -108,7 +108,7 @@ class ParentReference(Model, kw_only=True):
 ParentReferences = Annotated[tuple[ParentReference, ...], limit(maxItems=32), ATOMIC]
 
 
-class BackendObjectReference(Model, kw_only=True):
+class BackendObjectReference(Model, frozen=True, kw_only=True):
     """A backend; a Service needs its port."""
 
     group: CoreGroup = ""
@@ -121,7 +121,7 @@ class BackendObjectReference(Model, kw_only=True):
 Weight = Annotated[int, limit(format="int32", minimum=0, maximum=1000000, default=1)]
 
 
-class BackendRef(Model, kw_only=True):
+class BackendRef(Model, frozen=True, kw_only=True):
     """A backend with its share of the traffic."""
 
     group: CoreGroup = ""
@@ -132,7 +132,7 @@ class BackendRef(Model, kw_only=True):
     weight: Weight = 1
 
 
-class Header(Model, kw_only=True):
+class Header(Model, frozen=True, kw_only=True):
     """A header with its value."""
 
     name: HeaderName
@@ -142,7 +142,7 @@ class Header(Model, kw_only=True):
 _HeaderList = Annotated[tuple[Header, ...], limit(maxItems=16), keyed("name")]
 
 
-class HeaderFilter(Model, kw_only=True):
+class HeaderFilter(Model, frozen=True, kw_only=True):
     """Headers to set, add and remove."""
 
     set: _HeaderList = ()
@@ -150,14 +150,14 @@ class HeaderFilter(Model, kw_only=True):
     remove: Annotated[tuple[str, ...], limit(maxItems=16), SET] = ()
 
 
-class Fraction(Model, kw_only=True):
+class Fraction(Model, frozen=True, kw_only=True):
     """A share as a fraction."""
 
     numerator: Annotated[int, limit(format="int32", minimum=0)]
     denominator: Annotated[int, limit(format="int32", minimum=1, default=100)] = 100
 
 
-class RequestMirrorFilter(Model, kw_only=True):
+class RequestMirrorFilter(Model, frozen=True, kw_only=True):
     """A backend that gets a copy of a share of the requests."""
 
     backend_ref: BackendObjectReference
@@ -165,13 +165,13 @@ class RequestMirrorFilter(Model, kw_only=True):
     fraction: Fraction | None = None
 
 
-class CookieConfig(Model, kw_only=True):
+class CookieConfig(Model, frozen=True, kw_only=True):
     """The cookie of a session."""
 
     lifetime_type: Annotated[Literal["Permanent", "Session"], limit(default="Session")] = "Session"
 
 
-class SessionPersistence(Model, kw_only=True):
+class SessionPersistence(Model, frozen=True, kw_only=True):
     """Keep the requests of a session on one backend."""
 
     session_name: Annotated[str, limit(maxLength=128)] | None = None
@@ -180,7 +180,7 @@ class SessionPersistence(Model, kw_only=True):
     cookie_config: CookieConfig | None = None
 
 
-class RouteParentStatus(Model, kw_only=True):
+class RouteParentStatus(Model, frozen=True, kw_only=True):
     """What one controller says about the route at one parent."""
 
     parent_ref: ParentReference
@@ -188,13 +188,13 @@ class RouteParentStatus(Model, kw_only=True):
     conditions: Annotated[tuple[Condition, ...], limit(minItems=1, maxItems=8), keyed("type")]
 
 
-class RouteStatus(Model, kw_only=True):
+class RouteStatus(Model, frozen=True, kw_only=True):
     """Status of a route, by parent."""
 
     parents: Annotated[tuple[RouteParentStatus, ...], limit(maxItems=32), ATOMIC]
 
 
-class GatewayApiResource(Resource, kw_only=True):
+class GatewayApiResource(Resource, frozen=True, kw_only=True):
     """An object of the Gateway API."""
 
 

@@ -1,5 +1,6 @@
 """DestinationRule: what happens to traffic after routing — balancing, pools, outlier detection, TLS, subsets."""
 
+# ruff: noqa: RUF012 (a struct copies its mutable defaults)
 from __future__ import annotations
 
 from typing import Annotated, Literal
@@ -14,7 +15,7 @@ from plait.resources.networking.traffic import (
 )
 
 
-class OutlierDetection(Model, kw_only=True):
+class OutlierDetection(Model, frozen=True, kw_only=True):
     """When an endpoint that keeps failing is left out, and for how long."""
 
     consecutive_errors: Int32 | None = None
@@ -29,7 +30,7 @@ class OutlierDetection(Model, kw_only=True):
     outlier_detection_http_error_codes: tuple[Status, ...] = ()
 
 
-class ClientTlsSettings(Model, kw_only=True):
+class ClientTlsSettings(Model, frozen=True, kw_only=True):
     """TLS toward the upstream."""
 
     mode: Literal["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"] = "DISABLE"
@@ -43,13 +44,13 @@ class ClientTlsSettings(Model, kw_only=True):
     insecure_skip_verify: bool | None = None
 
 
-class ProxyProtocol(Model, kw_only=True):
+class ProxyProtocol(Model, frozen=True, kw_only=True):
     """PROXY protocol header toward the upstream."""
 
     version: Literal["V1", "V2"] = "V1"
 
 
-class RetryBudget(Model, kw_only=True):
+class RetryBudget(Model, frozen=True, kw_only=True):
     """Concurrent retries allowed, as a share of active requests."""
 
     percent: Percent | None = None
@@ -57,7 +58,7 @@ class RetryBudget(Model, kw_only=True):
     budget_interval: Duration | None = None
 
 
-class TunnelSettings(Model, kw_only=True):
+class TunnelSettings(Model, frozen=True, kw_only=True):
     """Carry the connection through an HTTP tunnel to `targetHost:targetPort`."""
 
     protocol: str = ""
@@ -65,7 +66,7 @@ class TunnelSettings(Model, kw_only=True):
     target_port: UInt32
 
 
-class PortTrafficPolicy(Model, kw_only=True):
+class PortTrafficPolicy(Model, frozen=True, kw_only=True):
     """The policy of one port; it replaces, not extends, the destination's policy."""
 
     port: PortSelector | None = None
@@ -75,7 +76,7 @@ class PortTrafficPolicy(Model, kw_only=True):
     tls: ClientTlsSettings | None = None
 
 
-class TrafficPolicy(Model, kw_only=True):
+class TrafficPolicy(Model, frozen=True, kw_only=True):
     """Balancing, pool sizes, outlier detection and TLS of a destination."""
 
     load_balancer: LoadBalancerSettings | None = None
@@ -88,7 +89,7 @@ class TrafficPolicy(Model, kw_only=True):
     retry_budget: RetryBudget | None = None
 
 
-class Subset(Model, kw_only=True):
+class Subset(Model, frozen=True, kw_only=True):
     """A named part of the destination's endpoints, chosen by labels."""
 
     name: str
@@ -96,7 +97,7 @@ class Subset(Model, kw_only=True):
     traffic_policy: TrafficPolicy | None = None
 
 
-class DestinationRuleSpec(Model, kw_only=True):
+class DestinationRuleSpec(Model, frozen=True, kw_only=True):
     """Policy for traffic to `host`."""
 
     host: Annotated[str, doc("The service of the registry; short names get the object's namespace.")]
@@ -106,7 +107,7 @@ class DestinationRuleSpec(Model, kw_only=True):
     workload_selector: LabelMatch | None = None
 
 
-class DestinationRule(IstioResource, kw_only=True):
+class DestinationRule(IstioResource, frozen=True, kw_only=True):
     """Policy for traffic to a destination, after routing."""
 
     spec: DestinationRuleSpec  # required here though the CRD says nothing: without it there is no host

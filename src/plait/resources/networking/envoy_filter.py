@@ -1,5 +1,6 @@
 """EnvoyFilter: patches laid over the generated Envoy configuration."""
 
+# ruff: noqa: RUF012 (a struct copies its mutable defaults)
 from __future__ import annotations
 
 from typing import Annotated, Literal
@@ -36,14 +37,14 @@ Operation = Literal[
 ]
 
 
-class ProxyMatch(Model, kw_only=True):
+class ProxyMatch(Model, frozen=True, kw_only=True):
     """Proxies by version (RE2) and node metadata."""
 
     proxy_version: str = ""
     metadata: dict[str, str] = {}
 
 
-class ClusterMatch(Model, kw_only=True):
+class ClusterMatch(Model, frozen=True, kw_only=True):
     """Clusters by name or by the service behind them."""
 
     port_number: AnyPort = 0
@@ -52,20 +53,20 @@ class ClusterMatch(Model, kw_only=True):
     name: str = ""
 
 
-class SubFilterMatch(Model, kw_only=True):
+class SubFilterMatch(Model, frozen=True, kw_only=True):
     """A filter inside a filter, such as an HTTP filter of the connection manager."""
 
     name: str = ""
 
 
-class FilterMatch(Model, kw_only=True):
+class FilterMatch(Model, frozen=True, kw_only=True):
     """A filter of a chain, by name."""
 
     name: str = ""
     sub_filter: SubFilterMatch | None = None
 
 
-class FilterChainMatch(Model, kw_only=True):
+class FilterChainMatch(Model, frozen=True, kw_only=True):
     """A filter chain by name or by its match."""
 
     name: str = ""
@@ -76,7 +77,7 @@ class FilterChainMatch(Model, kw_only=True):
     destination_port: AnyPort = 0
 
 
-class ListenerMatch(Model, kw_only=True):
+class ListenerMatch(Model, frozen=True, kw_only=True):
     """Listeners by name or port, and what inside them."""
 
     port_number: AnyPort = 0
@@ -86,14 +87,14 @@ class ListenerMatch(Model, kw_only=True):
     name: str = ""
 
 
-class RouteMatch(Model, kw_only=True):
+class RouteMatch(Model, frozen=True, kw_only=True):
     """A route of a virtual host."""
 
     name: str = ""
     action: Literal["ANY", "ROUTE", "REDIRECT", "DIRECT_RESPONSE"] = "ANY"
 
 
-class VirtualHostMatch(Model, kw_only=True):
+class VirtualHostMatch(Model, frozen=True, kw_only=True):
     """A virtual host of a route configuration."""
 
     name: str = ""
@@ -101,7 +102,7 @@ class VirtualHostMatch(Model, kw_only=True):
     route: RouteMatch | None = None
 
 
-class RouteConfigurationMatch(Model, kw_only=True):
+class RouteConfigurationMatch(Model, frozen=True, kw_only=True):
     """Route configurations by name, port or gateway."""
 
     port_number: AnyPort = 0
@@ -111,13 +112,13 @@ class RouteConfigurationMatch(Model, kw_only=True):
     name: str = ""
 
 
-class WaypointRouteMatch(Model, kw_only=True):
+class WaypointRouteMatch(Model, frozen=True, kw_only=True):
     """A route of a waypoint, by name."""
 
     name: str = ""
 
 
-class WaypointMatch(Model, kw_only=True):
+class WaypointMatch(Model, frozen=True, kw_only=True):
     """Places in a waypoint's configuration."""
 
     filter: FilterMatch | None = None
@@ -125,7 +126,7 @@ class WaypointMatch(Model, kw_only=True):
     route: WaypointRouteMatch | None = None
 
 
-class ConfigObjectMatch(Model, kw_only=True):
+class ConfigObjectMatch(Model, frozen=True, kw_only=True):
     """Where the patch applies: context, proxies, and one of listener, routeConfiguration, cluster, waypoint."""
 
     context: PatchContext = "ANY"
@@ -136,7 +137,7 @@ class ConfigObjectMatch(Model, kw_only=True):
     waypoint: WaypointMatch | None = None
 
 
-class Patch(Model, kw_only=True):
+class Patch(Model, frozen=True, kw_only=True):
     """What is done at the place, and the Envoy configuration to do it with."""
 
     operation: Operation = "INVALID"
@@ -144,7 +145,7 @@ class Patch(Model, kw_only=True):
     filter_class: Literal["UNSPECIFIED", "AUTHN", "AUTHZ", "STATS"] = "UNSPECIFIED"
 
 
-class EnvoyConfigObjectPatch(Model, kw_only=True):
+class EnvoyConfigObjectPatch(Model, frozen=True, kw_only=True):
     """One patch."""
 
     apply_to: ApplyTo = "INVALID"
@@ -152,7 +153,7 @@ class EnvoyConfigObjectPatch(Model, kw_only=True):
     patch: Patch | None = None
 
 
-class EnvoyFilterSpec(Model, kw_only=True):
+class EnvoyFilterSpec(Model, frozen=True, kw_only=True):
     """Patches for chosen workloads, in order of priority."""
 
     workload_selector: WorkloadSelector | None = None
@@ -161,7 +162,7 @@ class EnvoyFilterSpec(Model, kw_only=True):
     priority: Annotated[Int32, doc("Lower goes first; the default is 0.")] = 0
 
 
-class EnvoyFilter(IstioResource, kw_only=True):
+class EnvoyFilter(IstioResource, frozen=True, kw_only=True):
     """Patches to Envoy's configuration."""
 
     spec: EnvoyFilterSpec = EnvoyFilterSpec()

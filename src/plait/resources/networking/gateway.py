@@ -1,5 +1,6 @@
 """Gateway (Istio's own): the ports, hosts and TLS of a load balancer at the edge of the mesh."""
 
+# ruff: noqa: RUF012 (a struct copies its mutable defaults)
 from __future__ import annotations
 
 from plait.resources.markers import Model, UInt32
@@ -7,7 +8,7 @@ from plait.resources.meta import IstioResource
 from plait.resources.networking.traffic import ServerTlsSettings
 
 
-class ServerPort(Model, kw_only=True):
+class ServerPort(Model, frozen=True, kw_only=True):
     """A listening port: number, protocol (HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP, TLS) and a name."""
 
     number: UInt32
@@ -16,7 +17,7 @@ class ServerPort(Model, kw_only=True):
     target_port: UInt32 = 0
 
 
-class Server(Model, kw_only=True):
+class Server(Model, frozen=True, kw_only=True):
     """One listening port with the hosts it answers to."""
 
     port: ServerPort
@@ -27,14 +28,14 @@ class Server(Model, kw_only=True):
     name: str = ""
 
 
-class GatewaySpec(Model, kw_only=True):
+class GatewaySpec(Model, frozen=True, kw_only=True):
     """Servers for the gateway pods that carry the labels of `selector`."""
 
     servers: tuple[Server, ...] = ()
     selector: dict[str, str] = {}
 
 
-class Gateway(IstioResource, kw_only=True):
+class Gateway(IstioResource, frozen=True, kw_only=True):
     """Ports and hosts of a gateway."""
 
     spec: GatewaySpec = GatewaySpec()

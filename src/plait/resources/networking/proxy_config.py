@@ -1,5 +1,6 @@
 """ProxyConfig: settings of single proxies — threads, environment, image."""
 
+# ruff: noqa: RUF012 (a struct copies its mutable defaults)
 from __future__ import annotations
 
 from typing import Annotated
@@ -9,13 +10,13 @@ from plait.resources.meta import IstioResource
 from plait.resources.networking.traffic import LabelMatch
 
 
-class ProxyImage(Model, kw_only=True):
+class ProxyImage(Model, frozen=True, kw_only=True):
     """The flavour of the proxy image: default, debug, distroless."""
 
     image_type: str = ""
 
 
-class ProxyConfigSpec(Model, kw_only=True):
+class ProxyConfigSpec(Model, frozen=True, kw_only=True):
     """Settings for the proxies chosen by `selector`, or of the namespace."""
 
     selector: LabelMatch | None = None
@@ -24,7 +25,7 @@ class ProxyConfigSpec(Model, kw_only=True):
     image: ProxyImage | None = None
 
 
-class ProxyConfig(IstioResource, kw_only=True):
+class ProxyConfig(IstioResource, frozen=True, kw_only=True):
     """Settings of proxies."""
 
     spec: ProxyConfigSpec = ProxyConfigSpec()

@@ -10,7 +10,7 @@ from plait.resources.networking.traffic import WorkloadSelector
 from plait.resources.networking.workload import WorkloadEntrySpec
 
 
-class ServicePort(Model, kw_only=True):
+class ServicePort(Model, frozen=True, kw_only=True):
     """A port of the service: number, protocol, name, and the port of the endpoints where it differs."""
 
     number: Port
@@ -19,7 +19,7 @@ class ServicePort(Model, kw_only=True):
     target_port: Port | None = None
 
 
-class ServiceEntrySpec(Model, kw_only=True):
+class ServiceEntrySpec(Model, frozen=True, kw_only=True):
     """Hosts, addresses, ports and endpoints of the service, and how its endpoints are found."""
 
     hosts: Annotated[tuple[str, ...], limit(minItems=1, maxItems=256)]
@@ -38,21 +38,21 @@ class ServiceEntrySpec(Model, kw_only=True):
     subject_alt_names: tuple[str, ...] = ()
 
 
-class ServiceEntryAddress(Model, kw_only=True):
+class ServiceEntryAddress(Model, frozen=True, kw_only=True):
     """An address the control plane gave the service, and for which host."""
 
     value: str = ""
     host: str = ""
 
 
-class ServiceEntryStatus(IstioStatus, kw_only=True):
+class ServiceEntryStatus(IstioStatus, frozen=True, kw_only=True):
     """Status with the addresses given to the service."""
 
     addresses: tuple[ServiceEntryAddress, ...] = ()
 
 
-class ServiceEntry(IstioResource, kw_only=True):
+class ServiceEntry(IstioResource, frozen=True, kw_only=True):
     """A service added to the registry."""
 
     spec: ServiceEntrySpec
-    status: ServiceEntryStatus | None = None  # type: ignore[assignment]
+    status: ServiceEntryStatus | None = None

@@ -16,7 +16,7 @@ from plait.resources.networking.traffic import (
 CaptureMode = Literal["DEFAULT", "IPTABLES", "NONE"]
 
 
-class SidecarPort(Model, kw_only=True):
+class SidecarPort(Model, frozen=True, kw_only=True):
     """A listening port of the proxy."""
 
     number: UInt32 = 0
@@ -25,7 +25,7 @@ class SidecarPort(Model, kw_only=True):
     target_port: UInt32 = 0
 
 
-class IstioIngressListener(Model, kw_only=True):
+class IstioIngressListener(Model, frozen=True, kw_only=True):
     """A port on which the proxy takes traffic for its application."""
 
     port: SidecarPort
@@ -36,7 +36,7 @@ class IstioIngressListener(Model, kw_only=True):
     connection_pool: ConnectionPoolSettings | None = None
 
 
-class IstioEgressListener(Model, kw_only=True):
+class IstioEgressListener(Model, frozen=True, kw_only=True):
     """Services (namespace/host) the application may reach, optionally on one port."""
 
     port: SidecarPort | None = None
@@ -45,14 +45,14 @@ class IstioEgressListener(Model, kw_only=True):
     hosts: tuple[str, ...]
 
 
-class OutboundTrafficPolicy(Model, kw_only=True):
+class OutboundTrafficPolicy(Model, frozen=True, kw_only=True):
     """What happens to traffic to unknown destinations."""
 
     mode: Literal["REGISTRY_ONLY", "ALLOW_ANY"] = "REGISTRY_ONLY"
     egress_proxy: Destination | None = None
 
 
-class SidecarSpec(Model, kw_only=True):
+class SidecarSpec(Model, frozen=True, kw_only=True):
     """The scope of the proxies chosen by `workloadSelector`, or of the whole namespace."""
 
     workload_selector: WorkloadSelector | None = None
@@ -62,7 +62,7 @@ class SidecarSpec(Model, kw_only=True):
     outbound_traffic_policy: OutboundTrafficPolicy | None = None
 
 
-class Sidecar(IstioResource, kw_only=True):
+class Sidecar(IstioResource, frozen=True, kw_only=True):
     """The scope of sidecar proxies."""
 
     spec: SidecarSpec = SidecarSpec()

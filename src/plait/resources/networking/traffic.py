@@ -3,6 +3,7 @@
 No kind is defined here and nothing is checked; the rules are in `plait.resources.rules`.
 """
 
+# ruff: noqa: RUF012 (a struct copies its mutable defaults)
 from __future__ import annotations
 
 from typing import Annotated, Literal
@@ -24,7 +25,7 @@ _GROUP = r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 _KIND = r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$"
 
 
-class StringMatch(Model, kw_only=True):
+class StringMatch(Model, frozen=True, kw_only=True):
     """A string compared exactly, by its beginning, or with an RE2 expression over the whole value."""
 
     exact: str | None = None
@@ -32,13 +33,13 @@ class StringMatch(Model, kw_only=True):
     regex: str | None = None
 
 
-class PortSelector(Model, kw_only=True):
+class PortSelector(Model, frozen=True, kw_only=True):
     """The port of a service, by number."""
 
     number: UInt32 = 0
 
 
-class Destination(Model, kw_only=True):
+class Destination(Model, frozen=True, kw_only=True):
     """A service of the registry: its host name, optionally one of its subsets and one of its ports."""
 
     host: str
@@ -46,25 +47,25 @@ class Destination(Model, kw_only=True):
     port: PortSelector | None = None
 
 
-class FractionPercent(Model, kw_only=True):
+class FractionPercent(Model, frozen=True, kw_only=True):
     """A share of all requests, 0.0 to 100.0."""
 
     value: Double = 0.0
 
 
-class WorkloadSelector(Model, kw_only=True):
+class WorkloadSelector(Model, frozen=True, kw_only=True):
     """The pods or VMs of the namespace that carry all these labels (older spelling, field `labels`)."""
 
     labels: Annotated[dict[str, Annotated[str, limit(maxLength=63)]], limit(maxProperties=256)] = {}
 
 
-class LabelMatch(Model, kw_only=True):
+class LabelMatch(Model, frozen=True, kw_only=True):
     """The workloads of the namespace that carry all these labels."""
 
     match_labels: LabelMap = {}
 
 
-class TargetReference(Model, kw_only=True):
+class TargetReference(Model, frozen=True, kw_only=True):
     """An object of the same namespace that the policy hangs on: a Gateway, GatewayClass, Service or ServiceEntry."""
 
     group: Annotated[str, limit(maxLength=253, pattern=_GROUP)] = ""
@@ -76,7 +77,7 @@ class TargetReference(Model, kw_only=True):
 TargetReferences = Annotated[tuple[TargetReference, ...], limit(maxItems=16)]
 
 
-class TcpKeepalive(Model, kw_only=True):
+class TcpKeepalive(Model, frozen=True, kw_only=True):
     """SO_KEEPALIVE on upstream sockets: idle time before the first probe, interval and number of probes."""
 
     probes: UInt32 = 0
@@ -84,7 +85,7 @@ class TcpKeepalive(Model, kw_only=True):
     interval: Duration | None = None
 
 
-class TcpSettings(Model, kw_only=True):
+class TcpSettings(Model, frozen=True, kw_only=True):
     """Limits on connections, for HTTP and TCP upstreams alike."""
 
     max_connections: Int32 = 0
@@ -94,14 +95,14 @@ class TcpSettings(Model, kw_only=True):
     idle_timeout: Duration | None = None
 
 
-class Http2KeepAlive(Model, kw_only=True):
+class Http2KeepAlive(Model, frozen=True, kw_only=True):
     """HTTP/2 PING on upstream connections."""
 
     interval: Duration | None = None
     timeout: Duration | None = None
 
 
-class HttpSettings(Model, kw_only=True):
+class HttpSettings(Model, frozen=True, kw_only=True):
     """Limits on HTTP requests of one pool."""
 
     http1_max_pending_requests: Int32 = 0
@@ -115,28 +116,28 @@ class HttpSettings(Model, kw_only=True):
     http2_keep_alive: Http2KeepAlive | None = None
 
 
-class ConnectionPoolSettings(Model, kw_only=True):
+class ConnectionPoolSettings(Model, frozen=True, kw_only=True):
     """How many connections and requests may be open to one host."""
 
     tcp: TcpSettings | None = None
     http: HttpSettings | None = None
 
 
-class LocalityDistribute(Model, kw_only=True):
+class LocalityDistribute(Model, frozen=True, kw_only=True):
     """Traffic from one locality spread over others by percent; the percents of `to` add up to 100."""
 
     from_: str = ""
     to: dict[str, UInt32] = {}
 
 
-class LocalityFailover(Model, kw_only=True):
+class LocalityFailover(Model, frozen=True, kw_only=True):
     """The region that takes over when the endpoints of `from` are unhealthy."""
 
     from_: str = ""
     to: str = ""
 
 
-class LocalityLoadBalancerSetting(Model, kw_only=True):
+class LocalityLoadBalancerSetting(Model, frozen=True, kw_only=True):
     """Locality-weighted balancing: explicit shares, failover regions, or labels in order of priority."""
 
     distribute: tuple[LocalityDistribute, ...] = ()
@@ -145,7 +146,7 @@ class LocalityLoadBalancerSetting(Model, kw_only=True):
     enabled: bool | None = None
 
 
-class ZoneAwareLoadBalancerSetting(Model, kw_only=True):
+class ZoneAwareLoadBalancerSetting(Model, frozen=True, kw_only=True):
     """Keep traffic in the caller's zone while the zone has enough endpoints."""
 
     enabled: bool | None = None
@@ -154,14 +155,14 @@ class ZoneAwareLoadBalancerSetting(Model, kw_only=True):
     min_cluster_size: Annotated[int, limit(minimum=1, maximum=4294967295)] | None = None
 
 
-class HttpCookieAttribute(Model, kw_only=True):
+class HttpCookieAttribute(Model, frozen=True, kw_only=True):
     """One further attribute of the affinity cookie, such as SameSite."""
 
     name: str
     value: str = ""
 
 
-class HttpCookie(Model, kw_only=True):
+class HttpCookie(Model, frozen=True, kw_only=True):
     """The cookie that keeps a client on one endpoint; created by the proxy when `ttl` is given."""
 
     name: str
@@ -170,19 +171,19 @@ class HttpCookie(Model, kw_only=True):
     attributes: tuple[HttpCookieAttribute, ...] = ()
 
 
-class RingHash(Model, kw_only=True):
+class RingHash(Model, frozen=True, kw_only=True):
     """Ketama ring."""
 
     minimum_ring_size: UInt64 = 0
 
 
-class Maglev(Model, kw_only=True):
+class Maglev(Model, frozen=True, kw_only=True):
     """Maglev table; the size should be a prime."""
 
     table_size: UInt64 = 0
 
 
-class ConsistentHash(Model, kw_only=True):
+class ConsistentHash(Model, frozen=True, kw_only=True):
     """What is hashed to choose an endpoint (exactly one), and with which algorithm."""
 
     http_header_name: str | None = None
@@ -194,7 +195,7 @@ class ConsistentHash(Model, kw_only=True):
     minimum_ring_size: UInt64 | None = None
 
 
-class Warmup(Model, kw_only=True):
+class Warmup(Model, frozen=True, kw_only=True):
     """Slow start: a new endpoint's share grows over `duration`."""
 
     duration: Duration
@@ -202,7 +203,7 @@ class Warmup(Model, kw_only=True):
     aggression: Annotated[float, limit(format="double", minimum=0)] | None = None
 
 
-class LoadBalancerSettings(Model, kw_only=True):
+class LoadBalancerSettings(Model, frozen=True, kw_only=True):
     """How an endpoint is chosen: one simple algorithm or a consistent hash."""
 
     simple: Literal["UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST"] | None = None
@@ -216,7 +217,7 @@ class LoadBalancerSettings(Model, kw_only=True):
 TlsVersion = Literal["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"]
 
 
-class ServerTlsCertificate(Model, kw_only=True):
+class ServerTlsCertificate(Model, frozen=True, kw_only=True):
     """One of several certificates of a server, by file."""
 
     server_certificate: str = ""
@@ -224,7 +225,7 @@ class ServerTlsCertificate(Model, kw_only=True):
     ca_certificates: str = ""
 
 
-class ServerTlsSettings(Model, kw_only=True):
+class ServerTlsSettings(Model, frozen=True, kw_only=True):
     """TLS on a listening port: mode, certificate (files or a secret's name), client verification, versions."""
 
     https_redirect: bool = False
@@ -248,7 +249,7 @@ class ServerTlsSettings(Model, kw_only=True):
     insecure_skip_verify: bool | None = None
 
 
-class ProviderName(Model, kw_only=True):
+class ProviderName(Model, frozen=True, kw_only=True):
     """An extension provider of the mesh configuration, by name."""
 
     name: Text

@@ -1,5 +1,6 @@
 """VirtualService: routing rules for HTTP, TLS and TCP traffic to a set of hosts, as users write them."""
 
+# ruff: noqa: RUF012 (a struct copies its mutable defaults)
 from __future__ import annotations
 
 from typing import Annotated, Literal
@@ -11,14 +12,14 @@ from plait.resources.meta import IstioResource
 from plait.resources.networking.traffic import Destination, FractionPercent, StringMatch
 
 
-class Delegate(Model, kw_only=True):
+class Delegate(Model, frozen=True, kw_only=True):
     """Another VirtualService (without hosts) that holds the routes behind this match."""
 
     name: str = ""
     namespace: str = ""
 
 
-class HeaderOperations(Model, kw_only=True):
+class HeaderOperations(Model, frozen=True, kw_only=True):
     """Headers to overwrite, append and drop, in that order."""
 
     set: dict[str, str] = {}
@@ -26,14 +27,14 @@ class HeaderOperations(Model, kw_only=True):
     remove: tuple[str, ...] = ()
 
 
-class Headers(Model, kw_only=True):
+class Headers(Model, frozen=True, kw_only=True):
     """Header changes on the way to and from the destination."""
 
     request: HeaderOperations | None = None
     response: HeaderOperations | None = None
 
 
-class HTTPMatchRequest(Model, kw_only=True):
+class HTTPMatchRequest(Model, frozen=True, kw_only=True):
     """Conditions that must all hold for the rule to apply to a request."""
 
     name: str = ""
@@ -52,7 +53,7 @@ class HTTPMatchRequest(Model, kw_only=True):
     stat_prefix: str = ""
 
 
-class HTTPRouteDestination(Model, kw_only=True):
+class HTTPRouteDestination(Model, frozen=True, kw_only=True):
     """One destination of a weighted split, with its own header changes."""
 
     destination: Destination
@@ -60,14 +61,14 @@ class HTTPRouteDestination(Model, kw_only=True):
     headers: Headers | None = None
 
 
-class RouteDestination(Model, kw_only=True):
+class RouteDestination(Model, frozen=True, kw_only=True):
     """One destination of a weighted split of connections."""
 
     destination: Destination
     weight: Int32 = 0
 
 
-class HTTPRedirect(Model, kw_only=True):
+class HTTPRedirect(Model, frozen=True, kw_only=True):
     """Answer with a redirect instead of forwarding."""
 
     uri: str = ""
@@ -79,28 +80,28 @@ class HTTPRedirect(Model, kw_only=True):
     prefix_rewrite: str = ""
 
 
-class HTTPBody(Model, kw_only=True):
+class HTTPBody(Model, frozen=True, kw_only=True):
     """A fixed response body, as text or as base64."""
 
     string: str | None = None
     bytes: Annotated[str, limit(format="byte")] | None = None
 
 
-class HTTPDirectResponse(Model, kw_only=True):
+class HTTPDirectResponse(Model, frozen=True, kw_only=True):
     """Answer with a fixed status and body instead of forwarding."""
 
     status: UInt32
     body: HTTPBody | None = None
 
 
-class RegexRewrite(Model, kw_only=True):
+class RegexRewrite(Model, frozen=True, kw_only=True):
     """Replace what an RE2 expression matches in the path; \\1 … stand for its groups."""
 
     match: str = ""
     rewrite: str = ""
 
 
-class HTTPRewrite(Model, kw_only=True):
+class HTTPRewrite(Model, frozen=True, kw_only=True):
     """Change path and authority before forwarding."""
 
     uri: str = ""
@@ -108,7 +109,7 @@ class HTTPRewrite(Model, kw_only=True):
     uri_regex_rewrite: RegexRewrite | None = None
 
 
-class HTTPRetry(Model, kw_only=True):
+class HTTPRetry(Model, frozen=True, kw_only=True):
     """When and how often a failed request is tried again."""
 
     attempts: Int32 = 0
@@ -119,7 +120,7 @@ class HTTPRetry(Model, kw_only=True):
     backoff: Duration | None = None
 
 
-class FaultDelay(Model, kw_only=True):
+class FaultDelay(Model, frozen=True, kw_only=True):
     """Hold a share of requests back for a time."""
 
     percent: Int32 | None = None
@@ -128,7 +129,7 @@ class FaultDelay(Model, kw_only=True):
     percentage: FractionPercent | None = None
 
 
-class FaultAbort(Model, kw_only=True):
+class FaultAbort(Model, frozen=True, kw_only=True):
     """Answer a share of requests with an error."""
 
     http_status: Int32 | None = None
@@ -137,21 +138,21 @@ class FaultAbort(Model, kw_only=True):
     percentage: FractionPercent | None = None
 
 
-class HTTPFaultInjection(Model, kw_only=True):
+class HTTPFaultInjection(Model, frozen=True, kw_only=True):
     """Faults put into the traffic on purpose."""
 
     delay: FaultDelay | None = None
     abort: FaultAbort | None = None
 
 
-class HTTPMirrorPolicy(Model, kw_only=True):
+class HTTPMirrorPolicy(Model, frozen=True, kw_only=True):
     """A destination that gets a copy of a share of the requests; its answers are dropped."""
 
     destination: Destination
     percentage: FractionPercent | None = None
 
 
-class CorsPolicy(Model, kw_only=True):
+class CorsPolicy(Model, frozen=True, kw_only=True):
     """Cross-origin rules the proxy answers preflight requests with."""
 
     allow_origin: tuple[str, ...] = ()
@@ -164,7 +165,7 @@ class CorsPolicy(Model, kw_only=True):
     unmatched_preflights: Literal["UNSPECIFIED", "FORWARD", "IGNORE"] = "UNSPECIFIED"
 
 
-class HTTPRoute(Model, kw_only=True):
+class HTTPRoute(Model, frozen=True, kw_only=True):
     """One HTTP rule: the first whose match holds decides."""
 
     name: str = ""
@@ -186,7 +187,7 @@ class HTTPRoute(Model, kw_only=True):
     headers: Headers | None = None
 
 
-class TLSMatchAttributes(Model, kw_only=True):
+class TLSMatchAttributes(Model, frozen=True, kw_only=True):
     """Conditions on a TLS connection that is passed through."""
 
     sni_hosts: tuple[str, ...]
@@ -197,14 +198,14 @@ class TLSMatchAttributes(Model, kw_only=True):
     source_namespace: str = ""
 
 
-class TLSRoute(Model, kw_only=True):
+class TLSRoute(Model, frozen=True, kw_only=True):
     """A rule for TLS connections by their server name."""
 
     match: tuple[TLSMatchAttributes, ...]
     route: tuple[RouteDestination, ...] = ()
 
 
-class L4MatchAttributes(Model, kw_only=True):
+class L4MatchAttributes(Model, frozen=True, kw_only=True):
     """Conditions on a TCP connection."""
 
     destination_subnets: tuple[str, ...] = ()
@@ -215,14 +216,14 @@ class L4MatchAttributes(Model, kw_only=True):
     source_namespace: str = ""
 
 
-class TCPRoute(Model, kw_only=True):
+class TCPRoute(Model, frozen=True, kw_only=True):
     """A rule for opaque TCP connections."""
 
     match: tuple[L4MatchAttributes, ...] = ()
     route: tuple[RouteDestination, ...] = ()
 
 
-class VirtualServiceSpec(Model, kw_only=True):
+class VirtualServiceSpec(Model, frozen=True, kw_only=True):
     """How traffic to `hosts` is routed."""
 
     hosts: Annotated[
@@ -237,7 +238,7 @@ class VirtualServiceSpec(Model, kw_only=True):
     export_to: Annotated[tuple[str, ...], doc("Namespaces that see the rules: `.` this one, `*` all, `~` none.")] = ()
 
 
-class VirtualService(IstioResource, kw_only=True):
+class VirtualService(IstioResource, frozen=True, kw_only=True):
     """Routing rules for a set of hosts."""
 
     spec: VirtualServiceSpec = VirtualServiceSpec()

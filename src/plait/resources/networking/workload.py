@@ -1,5 +1,6 @@
 """WorkloadEntry and WorkloadGroup: workloads outside Kubernetes, one by one or by template."""
 
+# ruff: noqa: RUF012 (a struct copies its mutable defaults)
 from __future__ import annotations
 
 from typing import Annotated
@@ -10,7 +11,7 @@ from plait.resources.meta import IstioResource
 _Labels = Annotated[dict[str, str], limit(maxProperties=256)]
 
 
-class WorkloadEntrySpec(Model, kw_only=True):
+class WorkloadEntrySpec(Model, frozen=True, kw_only=True):
     """One endpoint: its address, ports by name, labels, and where and as whom it runs."""
 
     address: Annotated[str, limit(maxLength=256)] = ""
@@ -22,20 +23,20 @@ class WorkloadEntrySpec(Model, kw_only=True):
     service_account: Annotated[str, limit(maxLength=253)] = ""
 
 
-class WorkloadEntry(IstioResource, kw_only=True):
+class WorkloadEntry(IstioResource, frozen=True, kw_only=True):
     """A workload outside Kubernetes."""
 
     spec: WorkloadEntrySpec
 
 
-class HTTPHeader(Model, kw_only=True):
+class HTTPHeader(Model, frozen=True, kw_only=True):
     """A header sent with a probe."""
 
     name: Annotated[str, limit(pattern=r"^[-_A-Za-z0-9]+$")] = ""
     value: str = ""
 
 
-class HTTPHealthCheck(Model, kw_only=True):
+class HTTPHealthCheck(Model, frozen=True, kw_only=True):
     """Ready when a GET answers 2xx or 3xx."""
 
     path: str = ""
@@ -45,20 +46,20 @@ class HTTPHealthCheck(Model, kw_only=True):
     http_headers: tuple[HTTPHeader, ...] = ()
 
 
-class TCPHealthCheck(Model, kw_only=True):
+class TCPHealthCheck(Model, frozen=True, kw_only=True):
     """Ready when a connection opens."""
 
     host: str = ""
     port: Port
 
 
-class ExecHealthCheck(Model, kw_only=True):
+class ExecHealthCheck(Model, frozen=True, kw_only=True):
     """Ready when a command exits with 0."""
 
     command: tuple[Text, ...]
 
 
-class GrpcHealthCheck(Model, kw_only=True):
+class GrpcHealthCheck(Model, frozen=True, kw_only=True):
     """Ready when the gRPC health service says SERVING."""
 
     port: Port | None = None
@@ -68,7 +69,7 @@ class GrpcHealthCheck(Model, kw_only=True):
 _Natural = Annotated[int, limit(format="int32", minimum=0)]
 
 
-class ReadinessProbe(Model, kw_only=True):
+class ReadinessProbe(Model, frozen=True, kw_only=True):
     """How a VM of the group is asked whether it is ready (exactly one way)."""
 
     initial_delay_seconds: _Natural = 0
@@ -82,14 +83,14 @@ class ReadinessProbe(Model, kw_only=True):
     grpc: GrpcHealthCheck | None = None
 
 
-class GroupMetadata(Model, kw_only=True):
+class GroupMetadata(Model, frozen=True, kw_only=True):
     """Labels and annotations every member gets."""
 
     labels: _Labels = {}
     annotations: Annotated[dict[str, str], limit(maxProperties=256)] = {}
 
 
-class WorkloadGroupSpec(Model, kw_only=True):
+class WorkloadGroupSpec(Model, frozen=True, kw_only=True):
     """The template from which members of the group are registered."""
 
     metadata: GroupMetadata | None = None
@@ -97,7 +98,7 @@ class WorkloadGroupSpec(Model, kw_only=True):
     probe: ReadinessProbe | None = None
 
 
-class WorkloadGroup(IstioResource, kw_only=True):
+class WorkloadGroup(IstioResource, frozen=True, kw_only=True):
     """A set of like workloads outside Kubernetes that register themselves."""
 
     spec: WorkloadGroupSpec

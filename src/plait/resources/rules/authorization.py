@@ -12,9 +12,20 @@ from plait.resources.rules.words import bad
 from plait.resources.structure import Finding
 
 _KEYS = frozenset(
-    "source.ip remote.ip source.namespace source.principal source.serviceAccount source.trustDomain "
-    "request.auth.principal request.auth.audiences request.auth.presenter destination.ip destination.port "
-    "connection.sni".split()
+    [
+        "source.ip",
+        "remote.ip",
+        "source.namespace",
+        "source.principal",
+        "source.serviceAccount",
+        "source.trustDomain",
+        "request.auth.principal",
+        "request.auth.audiences",
+        "request.auth.presenter",
+        "destination.ip",
+        "destination.port",
+        "connection.sni",
+    ]
 )
 _KEY_FORMS = re.compile(r"request\.headers\[.+\]|request\.auth\.claims(\[.+\])+|experimental\.envoy\.filters\..+")
 
@@ -141,7 +152,10 @@ def _path(path: str, value: str) -> Iterator[Finding]:
 
 def _condition(path: str, when: Any) -> Iterator[Finding]:
     if when.key not in _KEYS and not _KEY_FORMS.fullmatch(when.key):
-        yield bad(f"{path}.key", f"{when.key!r} is not a known key; use request.headers[...] or one of {', '.join(sorted(_KEYS))}")
+        yield bad(
+            f"{path}.key",
+            f"{when.key!r} is not a known key; use request.headers[...] or one of {', '.join(sorted(_KEYS))}",
+        )
     if not when.values and not when.not_values:
         yield bad(path, "neither values nor notValues is given; add one")
     if when.key in ("source.ip", "remote.ip", "destination.ip"):

@@ -133,7 +133,9 @@ def http_route(each: Any) -> Iterator[Finding]:
             elif not match.path.value.startswith("/"):
                 yield bad(place, f"{match.path.value!r} does not begin with '/'; add it")
             elif any(part in match.path.value for part in ("//", "/./", "/../", "%2f", "%2F", "#")):
-                yield bad(place, f"{match.path.value!r} is not a normal path; remove '//', '/./', '/../', '%2F' and '#'")
+                yield bad(
+                    place, f"{match.path.value!r} is not a normal path; remove '//', '/./', '/../', '%2F' and '#'"
+                )
             elif match.path.value.endswith(("/..", "/.")):
                 yield bad(place, f"{match.path.value!r} ends in a relative part; remove it")
         prefix = [m.path.type == "PathPrefix" for m in rule.matches]

@@ -96,8 +96,10 @@ def _http(path: str, route: HTTPRoute, *, delegate: bool) -> Iterator[Finding]:
     if route.redirect is not None:
         code = route.redirect.redirect_code
         if code and not 300 <= code <= 399:
-            yield bad(f"{path}.redirect.redirectCode", f"{code} is not a redirect; write one of 301, 302, 303, 307, 308")
-        given = {"port": route.redirect.port is not None, "derivePort": route.redirect.derive_port}
+            yield bad(
+                f"{path}.redirect.redirectCode", f"{code} is not a redirect; write one of 301, 302, 303, 307, 308"
+            )
+        given = {"port": route.redirect.port is not None, "derivePort": route.redirect.derive_port is not None}
         yield from words.exactly_one(f"{path}.redirect", given, none_is_fine=True)
     yield from _split(path, route.route)
     for index, match in enumerate(route.match):
@@ -107,7 +109,9 @@ def _http(path: str, route: HTTPRoute, *, delegate: bool) -> Iterator[Finding]:
         if retries.attempts < 0:
             yield bad(f"{path}.retries.attempts", f"{retries.attempts} is negative; write 0 or more")
         if retries.attempts == 0 and (retries.per_try_timeout or retries.retry_on):
-            yield bad(f"{path}.retries.attempts", "0 attempts turn retries off; give a number or remove the other fields")
+            yield bad(
+                f"{path}.retries.attempts", "0 attempts turn retries off; give a number or remove the other fields"
+            )
         yield from words.positive(f"{path}.retries.perTryTimeout", retries.per_try_timeout)
         yield from words.positive(f"{path}.retries.backoff", retries.backoff)
     yield from _fault(f"{path}.fault", route.fault)
@@ -123,7 +127,7 @@ def _http(path: str, route: HTTPRoute, *, delegate: bool) -> Iterator[Finding]:
     ]:
         yield from _headers(place, headers)
     if route.rewrite is not None and (regex := route.rewrite.uri_regex_rewrite) is not None:
-        given = {"uri": route.rewrite.uri, "uriRegexRewrite": True}
+        given = {"uri": bool(route.rewrite.uri), "uriRegexRewrite": True}
         yield from words.exactly_one(f"{path}.rewrite", given)
         yield from words.expression(f"{path}.rewrite.uriRegexRewrite.match", regex.match)
     if (cors := route.cors_policy) is not None:
@@ -149,9 +153,11 @@ def _match(path: str, match: Any) -> Iterator[Finding]:
         yield from words.string_match(f"{path}.{field}", getattr(match, field))
     for field, found in (("headers", match.headers), ("withoutHeaders", match.without_headers)):
         for name, value in found.items():
-            if not name or not _HEADER.fullmatch(name.removeprefix(":").removeprefix("@request.auth.claims")[:99] or "x"):
-                if not name.startswith("@request.auth.claims"):
-                    yield bad(f"{path}.{field}[{name}]", f"{name!r} is not a header name; use letters, digits and '-'")
+            if (
+                not name
+                or not _HEADER.fullmatch(name.removeprefix(":").removeprefix("@request.auth.claims")[:99] or "x")
+            ) and not name.startswith("@request.auth.claims"):
+                yield bad(f"{path}.{field}[{name}]", f"{name!r} is not a header name; use letters, digits and '-'")
             yield from words.string_match(f"{path}.{field}[{name}]", value)
     for name, value in match.query_params.items():
         yield from words.string_match(f"{path}.queryParams[{name}]", value)
@@ -293,7 +299,9 @@ def _pool(path: str, pool: Any) -> Iterator[Finding]:
                 yield bad(f"{path}.http", f"{name.replace('_', ' ')} is negative; write 0 or more")
 
 
-_PROTOCOLS = frozenset("HTTP HTTPS GRPC GRPC-WEB HTTP2 MONGO TCP TLS REDIS MYSQL UDP HTTP_PROXY".split())
+_PROTOCOLS = frozenset(
+    ["HTTP", "HTTPS", "GRPC", "GRPC-WEB", "HTTP2", "MONGO", "TCP", "TLS", "REDIS", "MYSQL", "UDP", "HTTP_PROXY"]
+)
 
 
 def _protocol(path: str, value: str, *, empty: bool = False) -> Iterator[Finding]:
@@ -409,7 +417,9 @@ def sidecar(each: Any) -> Iterator[Finding]:
         for number, host in enumerate(listener.hosts):
             namespace, slash, name = host.partition("/")
             if not slash or not namespace or not name:
-                yield bad(f"spec.egress[{index}].hosts[{number}]", f"{host!r} has no form namespace/host; write ./* or */*")
+                yield bad(
+                    f"spec.egress[{index}].hosts[{number}]", f"{host!r} has no form namespace/host; write ./* or */*"
+                )
             else:
                 yield from words.host(f"spec.egress[{index}].hosts[{number}]", name)
         if listener.port is not None:
