@@ -91,8 +91,10 @@ class ListenerTLSConfig(Model, frozen=True, kw_only=True):
     options: Options = {}
 
 
-_PROTOCOL = r"^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$"
+_PROTOCOL = (
+    r"^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$"
     r"|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/[A-Za-z0-9]+$"
+)
 
 
 class Listener(Model, frozen=True, kw_only=True):

@@ -141,10 +141,10 @@ def http_route(each: Any) -> Iterator[Finding]:
         prefix = [m.path.type == "PathPrefix" for m in rule.matches]
         for number, found in enumerate(rule.filters):
             change = (found.request_redirect or found.url_rewrite) if found else None
-            if change is not None and change.path is not None and change.path.type == "ReplacePrefixMatch":
-                if prefix != [True]:
-                    text = "ReplacePrefixMatch needs exactly one match, by PathPrefix; change the matches"
-                    yield bad(f"{path}.filters[{number}]", text)
+            kind = change.path.type if change is not None and change.path is not None else ""
+            if kind == "ReplacePrefixMatch" and prefix != [True]:
+                text = "ReplacePrefixMatch needs exactly one match, by PathPrefix; change the matches"
+                yield bad(f"{path}.filters[{number}]", text)
         yield from _timeouts(f"{path}.timeouts", rule.timeouts)
 
 

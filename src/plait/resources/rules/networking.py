@@ -300,7 +300,20 @@ def _pool(path: str, pool: Any) -> Iterator[Finding]:
 
 
 _PROTOCOLS = frozenset(
-    ["HTTP", "HTTPS", "GRPC", "GRPC-WEB", "HTTP2", "MONGO", "TCP", "TLS", "REDIS", "MYSQL", "UDP", "HTTP_PROXY"]
+    (
+        "HTTP",
+        "HTTPS",
+        "GRPC",
+        "GRPC-WEB",
+        "HTTP2",
+        "MONGO",
+        "TCP",
+        "TLS",
+        "REDIS",
+        "MYSQL",
+        "UDP",
+        "HTTP_PROXY",
+    )
 )
 
 
