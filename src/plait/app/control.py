@@ -1,0 +1,187 @@
+"""The control plane: informers feed the pipeline, 15012 serves discovery and certificates, 15014 tells how it is.
+
+The API server may be late or away: the last compiled world is served all the same. Streams are served from the moment
+when every kind has been read once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+import grpc
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import random_serial_number
+
+from plait.app.pipeline import READ, Pipeline
+from plait.app.status import StatusServer
+from plait.base import aio
+from plait.base.observe import logger
+from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE, NODE_AGENT_ACCOUNT, XDS_TLS_PORT
+from plait.identity import authority, trust
+from plait.identity.service import CertificateService
+from plait.identity.tokens import NotAuthenticated, Tokens
+from plait.identity.trust import Trust
+from plait.local.addresses import AddressPlan
+from plait.local.layout import Layout
+from plait.model.mesh import Settings
+from plait.resources import kinds
+from plait.resources.kinds import Kind
+from plait.store.api import ApiError, Document
+from plait.store.client import HttpApi
+from plait.store.informer import Handler, Informer
+from plait.xds.cache import Cache
+from plait.xds.messages import Request
+from plait.xds.server import Denied, Peer, Server
+
+_log = logger("control")
+_LIFETIME = 30 * 24 * 3600.0
+_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+STATUS_PORT = 15014
+
+
+async def serve(layout: Layout, plan: AddressPlan, *, settings: Settings | None = None) -> None:
+    """Run until cancelled."""
+    settings = settings or Settings(ranges=(str(plan.network),))
+    while not (layout.kubeconfig.exists() and layout.api_socket.exists()):
+        await asyncio.sleep(0.01)
+    root = trust.load_or_create(layout.mesh_ca, settings.trust_domain, aio.now(), random_serial_number())
+    async with HttpApi.from_kubeconfig(layout.kubeconfig, socket=layout.api_socket) as api:
+        control = Control(api, root, settings)
+        try:
+            await control.start(str(plan.control), (plan.control,))
+            await asyncio.Event().wait()
+        finally:
+            await control.close()
+
+
+class Control:
+    """One control plane over one API server."""
+
+    def __init__(self, api: HttpApi, root: Trust, settings: Settings) -> None:
+        self._api, self._root = api, root
+        self.pipeline = Pipeline(settings)
+        self._informers = {kind: Informer(api, kind, indexers=_indexers(kind)) for kind in READ}
+        for kind, informer in self._informers.items():
+            informer.on_change(_feeding(self.pipeline, kind))
+        tokens = Tokens(self._review, asyncio.get_running_loop().time)
+        placed = _Placed(self._informers[kinds.POD])
+        self._tokens = tokens
+        self._certificates = CertificateService(lambda: root, tokens, placed, trust_domain=settings.trust_domain)
+        self._server = Server(self._connect, services=(self._certificates.handler(),))
+        self._status = StatusServer(self.pipeline, self._server, self._certificates)
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    async def start(
+        self,
+        host: str,
+        addresses: Sequence[IPv4Address | IPv6Address],
+        *,
+        port: int = XDS_TLS_PORT,
+        status_port: int = STATUS_PORT,
+    ) -> tuple[int, int]:
+        """Returns the ports really bound (for port 0)."""
+        self._tasks = [aio.spawn(i.run(), f"informer {kind}") for kind, i in self._informers.items()]
+        bound_status = await self._status.start(host, status_port)
+        await asyncio.gather(*(informer.synced.wait() for informer in self._informers.values()))
+        self.pipeline.open()
+        (bound,) = await self._server.start(f"{host}:{port}", credentials=_Credentials(self._root, addresses).server())
+        self._status.ready = True
+        _log.info("serving", port=bound, status=bound_status, workloads=len(self.pipeline.mesh.workloads))
+        return bound, bound_status
+
+    async def close(self) -> None:
+        await self._server.stop(0)
+        await self._status.close()
+        await aio.cancel(*self._tasks)
+
+    async def _review(self, token: str, audiences: tuple[str, ...]) -> Mapping[str, Any]:
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": {"token": token, "audiences": list(audiences)},
+        }
+        answer = await self._api.call("POST", _REVIEWS, body)
+        status: Mapping[str, Any] = answer.get("status", {})
+        return status
+
+    async def _connect(self, peer: Peer, request: Request) -> Cache:
+        """Node agents may hear the whole mesh; nobody else has a stream yet."""
+        try:
+            caller = await self._tokens.authenticate(peer.metadata.get("authorization", ""))
+        except NotAuthenticated as error:
+            raise Denied("UNAUTHENTICATED", str(error)) from error
+        except (ApiError, ConnectionError) as error:
+            raise Denied("UNAVAILABLE", f"the token cannot be checked now: {error}") from error
+        if (caller.namespace, caller.service_account) != (DEFAULT_ROOT_NAMESPACE, NODE_AGENT_ACCOUNT):
+            who = f"{caller.namespace}/{caller.service_account}"
+            wanted = f"{DEFAULT_ROOT_NAMESPACE}/{NODE_AGENT_ACCOUNT}"
+            raise Denied("PERMISSION_DENIED", f"{who} is no node agent (service account {wanted})")
+        return self.pipeline.cache
+
+
+class _Credentials:
+    """The TLS certificate of 15012, signed by the mesh's own authority and renewed at half its life."""
+
+    def __init__(self, root: Trust, addresses: Sequence[IPv4Address | IPv6Address]) -> None:
+        self._root, self._addresses, self._issued = root, addresses, 0.0
+
+    def server(self) -> grpc.ServerCredentials:
+        return grpc.dynamic_ssl_server_credentials(self._issue(), self._renewed)
+
+    def _renewed(self) -> grpc.ServerCertificateConfiguration | None:
+        return self._issue() if aio.now() - self._issued > _LIFETIME / 2 else None
+
+    def _issue(self) -> grpc.ServerCertificateConfiguration:
+        key = ec.generate_private_key(ec.SECP256R1())
+        hosts = ["istiod.istio-system.svc", "istiod.istio-system.svc.cluster.local", "localhost"]
+        signer, serial = self._root.signer, secrets.randbits(128)
+        now = aio.now()
+        leaf = authority.server_certificate(key.public_key(), hosts, self._addresses, signer, now, _LIFETIME, serial)
+        if isinstance(leaf, authority.Refused):
+            raise RuntimeError(f"the mesh authority does not sign the control plane's certificate: {leaf.reason}")
+        self._issued = now
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        chain = "".join((leaf, *signer.chain)).encode()
+        return grpc.ssl_server_certificate_configuration([(pem, chain)])
+
+
+class _Placed:
+    """Which pod runs where (identity.service.Placement)."""
+
+    def __init__(self, pods: Informer) -> None:
+        self._pods = pods
+
+    def node_of(self, namespace: str, pod: str, uid: str) -> str | None:
+        document = self._pods.get(pod, namespace)
+        if document is None or document["metadata"].get("uid") != uid or _ended(document):
+            return None
+        return document["spec"].get("nodeName") or None
+
+    def runs(self, node: str, namespace: str, service_account: str) -> bool:
+        found = self._pods.indexed("account", f"{node}/{namespace}/{service_account}")
+        return any(not _ended(pod) for pod in found)
+
+
+def _ended(pod: Document) -> bool:
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _account(pod: Document) -> tuple[str, ...]:
+    spec = pod.get("spec", {})
+    account = spec.get("serviceAccountName") or "default"
+    return (f"{spec.get('nodeName', '')}/{pod['metadata']['namespace']}/{account}",)
+
+
+def _indexers(kind: Kind) -> Mapping[str, Any]:
+    return {"account": _account} if kind is kinds.POD else {}
+
+
+def _feeding(pipeline: Pipeline, kind: Kind) -> Handler:
+    return lambda old, new: pipeline.changed(kind, old, new)

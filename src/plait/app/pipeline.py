@@ -1,0 +1,143 @@
+"""Objects in, workload discovery out: watch -> objects -> compile -> encode -> cache, one step after the other.
+
+A change is compiled at once (a few milliseconds gather what came together); while changes pour in they coalesce, never
+waiting longer than the cap. What only touches status that nobody compiles ends at the first comparison.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from plait.base.observe import logger
+from plait.model.compile import compile
+from plait.model.mesh import Mesh, Settings
+from plait.resources import kinds
+from plait.resources.decode import decode
+from plait.resources.kinds import Kind
+from plait.resources.meta import IstioResource, Key, Resource
+from plait.resources.objects import Objects
+from plait.resources.problems import Problem, ordered
+from plait.store.api import Document
+from plait.wds.encode import Encoded, encode
+from plait.xds.cache import Cache
+
+READ: tuple[Kind, ...] = (
+    kinds.POD,
+    kinds.SERVICE,
+    kinds.ENDPOINT_SLICE,
+    kinds.NODE,
+    kinds.AUTHORIZATION_POLICY,
+    kinds.PEER_AUTHENTICATION,
+    kinds.SERVICE_ENTRY,
+    kinds.WORKLOAD_ENTRY,
+)
+_SETTLE, _CAP = 0.003, 0.050
+_log = logger("pipeline")
+
+
+@dataclass(slots=True)
+class Statistics:
+    """For metrics; seconds are of the last run."""
+
+    compiles: int = 0
+    pushes: int = 0
+    compile_seconds: float = 0.0
+    encode_seconds: float = 0.0
+    errors: int = 0
+    total: dict[str, int] = field(default_factory=dict)
+
+
+class Pipeline:
+    """Feed it documents with `changed`; its `cache` is what streams are served from. Silent until `open()`."""
+
+    def __init__(self, settings: Settings, on_problems: Callable[[tuple[Problem, ...]], None] | None = None) -> None:
+        self.cache = Cache()
+        self.mesh = Mesh(settings)
+        self.problems: tuple[Problem, ...] = ()
+        self.statistics = Statistics()
+        self._settings = settings
+        self._objects = Objects()
+        self._unread: dict[Key, tuple[Problem, ...]] = {}
+        self._encoded: Encoded | None = None
+        self._on_problems = on_problems
+        self._open = False
+        self._due: asyncio.TimerHandle | None = None
+        self._waiting_since = 0.0
+
+    def changed(self, kind: Kind, old: Document | None, new: Document | None) -> None:
+        """One object came, changed or went. The last good state of one that became unreadable is dropped, and said."""
+        document = new or old
+        if document is None:
+            return
+        key = Key(str(kind), document["metadata"].get("namespace", ""), document["metadata"]["name"])
+        before, unread = self._objects, self._unread.pop(key, ())
+        if new is None:
+            self._objects = self._objects.without(key)
+        else:
+            typed, problems = decode(new)
+            if problems:
+                self._unread[key] = problems
+            if typed is None or any(problem.severity == "error" for problem in problems):
+                self._objects = self._objects.without(key)
+            else:
+                self._objects = self._objects.with_(_essence(typed))
+        if self._objects is not before or unread != self._unread.get(key, ()):
+            self._wake()
+
+    def open(self) -> None:
+        """Everything was read once: compile the first world. A half-read one would remove the rest at the agents."""
+        self._open = True
+        self._run()
+
+    def _wake(self) -> None:
+        if not self._open:
+            return
+        loop = asyncio.get_running_loop()
+        if self._due is None:
+            self._waiting_since = loop.time()
+        elif loop.time() - self._waiting_since > _CAP:
+            return
+        else:
+            self._due.cancel()
+        self._due = loop.call_later(_SETTLE, self._run)
+
+    def _run(self) -> None:
+        self._due = None
+        began = time.perf_counter()
+        try:
+            mesh, problems = compile(self._objects, self.mesh, settings=self._settings)
+            compiled = time.perf_counter()
+            encoded = encode(mesh, self._encoded)
+        except Exception as error:  # a defect of ours must not take the mesh down: the last good world stays
+            self.statistics.errors += 1
+            _log.error("compile failed; the last configuration stays", error=repr(error), exc_info=error)
+            return
+        self.statistics.compiles += 1
+        self.statistics.compile_seconds = compiled - began
+        self.statistics.encode_seconds = time.perf_counter() - compiled
+        self.mesh = mesh
+        if self._encoded is None or any(
+            self._encoded.bundle.of(url) is not encoded.bundle.of(url) for url in encoded.bundle.types
+        ):
+            self.statistics.pushes += 1
+            self.cache.set(encoded.bundle)
+        self._encoded = encoded
+        found = ordered((*problems, *(problem for each in self._unread.values() for problem in each)))
+        if found != self.problems:
+            self.problems = found
+            if self._on_problems is not None:
+                self._on_problems(found)
+
+
+def _essence(each: Resource) -> Resource:
+    """Without what changes at every write and means nothing to compile: versions, and the status we write ourselves."""
+    bare: dict[str, Any] = {"meta": msgspec.structs.replace(each.meta, resource_version="", generation=0)}
+    if isinstance(each, IstioResource) and each.kind != kinds.SERVICE_ENTRY.kind:
+        bare["status"] = None
+    return msgspec.structs.replace(each, **bare)
