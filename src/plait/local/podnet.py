@@ -24,7 +24,6 @@ GATEWAY = IPv4Address("169.254.1.1")
 _NEVER_OUT = 2  # network address and first host address of the range
 _POD_SYSCTLS = {
     "ipv4/ip_unprivileged_port_start": "0",  # as container engines do: port 80 without NET_BIND_SERVICE
-    "ipv4/ping_group_range": "0 2147483647",
     "ipv4/conf/all/rp_filter": "0",
     "ipv4/conf/default/rp_filter": "0",
 }
@@ -101,6 +100,7 @@ class PodNetwork:
 
     def __init__(self, layout: Layout, plan: AddressPlan, node_name: str, node_index: int) -> None:
         self._layout = layout
+        self._name = node_name
         self._node = layout.netns(node_name)
         self._node_address = plan.node(node_index)
         self.addresses = Addresses(layout.node(node_name) / "addresses.json", plan.pods(node_index))
@@ -120,13 +120,16 @@ class PodNetwork:
 
     def _attach(self, uid: str, address: IPv4Address) -> None:
         space, port = self.namespace(uid), f"p{short(uid)}"
-        if netns.exists(space) and links.exists(port, self._node):
+        complete = self._layout.pod(self._name, uid) / "attached"  # written last: half a network is made anew
+        if complete.exists() and netns.exists(space) and links.exists(port, self._node):
             return
         netns.remove(space)
         links.remove(port, self._node)
         netns.create(space)
         links.veth(port, "eth0", netns=self._node, peer_netns=space)
         links.sysctl(_POD_SYSCTLS, space)
+        with suppress(OSError):  # EINVAL where a user namespace does not map these groups
+            links.sysctl({"ipv4/ping_group_range": "0 2147483647"}, space)
         links.up("lo", space)
         links.up("eth0", space)
         links.address("eth0", address, 32, space)
@@ -140,7 +143,10 @@ class PodNetwork:
         links.sysctl(proxy, self._node)
         links.up(port, self._node)
         links.route(IPv4Network(f"{address}/32"), device=port, netns=self._node, source=self._node_address)
+        complete.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        complete.touch()
 
     def _detach(self, uid: str) -> None:
         links.remove(f"p{short(uid)}", self._node)
         netns.remove(self.namespace(uid))
+        (self._layout.pod(self._name, uid) / "attached").unlink(missing_ok=True)
