@@ -96,8 +96,12 @@ class Tunnel:
         self._socket = socket
 
     async def read(self) -> bytes:
-        message = await self._socket.receive()
-        return bytes(message.data) if message.type == aiohttp.WSMsgType.BINARY else b""
+        while True:
+            message = await self._socket.receive()
+            if message.type != aiohttp.WSMsgType.BINARY:
+                return b""
+            if message.data:  # kubectl writes the empty body of a closing frame as an empty message
+                return bytes(message.data)
 
     async def write(self, data: bytes) -> None:
         await self._socket.send_bytes(data)
