@@ -57,7 +57,7 @@ from plait.xds.messages import Node
 
 _log = logger("agent")
 _PORTS = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT})
-_ROOT_SECONDS, _SERVE_SECONDS, _SETTLE = 30.0, 20.0, 0.005
+_ROOT_SECONDS, _READY_SECONDS, _SERVE_SECONDS, _SETTLE = 30.0, 60.0, 20.0, 0.005
 
 
 class Configuration:
@@ -213,7 +213,45 @@ async def start(
     supervisor = Supervisor(_envoy(layout, plan, node_name, node_address, concurrency), admin, proxy_lost)
     agent = Agent(driver, supervisor)
     agent._closers.append(admin.close)
+    try:
+        await _joined(
+            agent,
+            layout,
+            plan,
+            node_name,
+            api,
+            config,
+            snapshot,
+            admin,
+            pods,
+            namespaces,
+            registry,
+            node_address,
+            settings,
+        )
+    except BaseException:
+        await agent.close()  # whoever tries again finds sockets and ports free
+        raise
+    return agent
 
+
+async def _joined(
+    agent: Agent,
+    layout: Layout,
+    plan: AddressPlan,
+    node_name: str,
+    api: Api,
+    config: Configuration,
+    snapshot: Snapshot,
+    admin: Admin,
+    pods: Informer,
+    namespaces: Informer,
+    registry: CollectorRegistry,
+    node_address: str,
+    settings: Settings,
+) -> None:
+    """Start the parts in order of need; each leaves its way to end in the agent."""
+    driver, supervisor = agent.driver, agent.supervisor
     server = await _serve_envoy(layout, node_name, config)
     agent._closers.append(lambda: server.stop(0))
     agent._tasks += [aio.spawn(pods.run(), "pods of the node"), aio.spawn(namespaces.run(), "namespaces")]
@@ -258,8 +296,8 @@ async def start(
     await namespaces.synced.wait()
     _follow(driver, pods, namespaces)
     agent._tasks.append(aio.spawn(driver.run(), "capture reconciler"))
-    await supervisor.ready.wait()
-    return agent
+    async with asyncio.timeout(_READY_SECONDS):
+        await supervisor.ready.wait()
 
 
 def _follow(driver: Driver, pods: Informer, namespaces: Informer) -> None:

@@ -9,12 +9,11 @@ from typing import Any
 from plait.base import aio
 from plait.base.wellknown import (
     CA_AUDIENCE,
-    DATAPLANE_MODE,
     DEFAULT_ROOT_NAMESPACE,
     NODE_AGENT_ACCOUNT,
     REDIRECTION,
-    SIDECAR_STATUS,
 )
+from plait.model.modes import wanted_mode
 from plait.node.driver import Target
 from plait.resources import kinds
 from plait.store.api import Api, ApiError, Document
@@ -94,10 +93,12 @@ class Announcements:
 
 
 def wanted(pod: Document, namespace: Document | None) -> bool:
-    """Should the node proxy capture this pod? The pod's label wins over its namespace's; a sidecar has its own way."""
-    meta, spec = pod["metadata"], pod.get("spec", {})
-    if spec.get("hostNetwork") or SIDECAR_STATUS in (meta.get("annotations") or {}):
-        return False
-    own = (meta.get("labels") or {}).get(DATAPLANE_MODE)
-    above = (namespace["metadata"].get("labels") or {}).get(DATAPLANE_MODE) if namespace else None
-    return bool((own if own is not None else above) == "ambient")
+    """Should the node proxy capture this pod?"""
+    meta, above = pod["metadata"], namespace["metadata"] if namespace else {}
+    mode = wanted_mode(
+        meta.get("labels") or {},
+        meta.get("annotations") or {},
+        above.get("labels") or {},
+        bool(pod.get("spec", {}).get("hostNetwork")),
+    )
+    return mode == "ambient"
