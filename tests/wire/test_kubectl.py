@@ -32,6 +32,7 @@ kind: Service
 metadata: {name: web, namespace: default}
 spec: {selector: {app: web}, ports: [{port: 80}]}
 """
+NEW_IMAGE = '{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"v2"}]}}}}'
 
 
 @pytest.fixture

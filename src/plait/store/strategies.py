@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
-from plait.resources import kinds
+from plait.resources import kinds, validate
 from plait.resources.kinds import Kind
 from plait.store import allocation, crds, errors, pods
 from plait.store.api import Document
-from plait.store.bridge import validate
 from plait.store.errors import Cause
 from plait.store.selectors import of_document
 from plait.store.state import State
@@ -155,7 +154,7 @@ def problems(context: Context, kind: Kind, new: Document, old: Document | None) 
         found += _RULES[kind.kind](new, old)
     if kind.kind == "Service":
         found += allocation.problems(context.state, context.services, context.node_ports, new, old)
-    if kind.group in kinds.MESH_GROUPS and validate is not None:
+    if kind.group in kinds.MESH_GROUPS and (old is None or new.get("spec") != old.get("spec")):
         found += [(p.path, p.message, "FieldValueInvalid") for p in validate.validate(new) if p.severity == "error"]
     return found
 

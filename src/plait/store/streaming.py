@@ -7,14 +7,13 @@ from pathlib import Path
 
 from aiohttp import web
 
+from plait.store import streams
 from plait.store.api import Document
-from plait.store.bridge import streams
 from plait.store.state import State
 
 
 def stream_routes(socket_of_node: Callable[[str], Path], state: State) -> list[web.RouteDef]:
-    if streams is None:
-        return []
+    """The routes; `socket_of_node` gives a node's kubelet socket by its name."""
 
     def get_pod(namespace: str, name: str) -> Document | None:
         record = state.get(("", "pods"), (namespace, name))
