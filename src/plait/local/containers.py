@@ -130,26 +130,23 @@ class Containers:
         return Running(spec["id"], state["pid"], state["start"], state["startedAt"] / 1e9)
 
     def find(self, directory: Path, id: str) -> Running | Exit | None:
-        """What became of a container started before: still running, ended, or never started (None)."""
+        """What is recorded of a container: how it ended, else what was started (perhaps dead by now), else None."""
         with suppress(OSError, ValueError):
             return self._ending(directory, id)
-        try:
+        with suppress(OSError, ValueError):
             state = json.loads((directory / "state.json").read_text())
-        except (OSError, ValueError):
-            return None
-        running = Running(id, state["pid"], state["start"] or 0, state["startedAt"] / 1e9)
-        if running.alive:
-            return running
-        with suppress(OSError, ValueError):  # it ended while we looked
-            return self._ending(directory, id)
-        return Exit(id, LOST, 9, aio.now())
+            return Running(id, state["pid"], state["start"] or 0, state["startedAt"] / 1e9)
+        return None
 
     def _ending(self, directory: Path, id: str) -> Exit:
         ending = json.loads((directory / "exit.json").read_text())
         return Exit(id, ending["code"], ending["signal"], ending["finishedAt"] / 1e9)
 
     async def watch_orphan(self, running: Running, directory: Path) -> None:
-        """For a container whose launcher died: report its end ourselves. Others are reported by the launcher."""
+        """For a container whose launcher died: report its end ourselves. Others are reported by the launcher.
+
+        The launcher writes an ending down before it forgets the container, so: asked first, then read.
+        """
         if running.id in self._watching:
             return
         answer = await self._ask({"verb": "list"})
@@ -171,8 +168,7 @@ class Containers:
                 os.close(handle)
         self._watching.discard(running.id)
         found = self.find(directory, running.id)
-        if isinstance(found, Exit):
-            self._on_exit(found)
+        self._on_exit(found if isinstance(found, Exit) else Exit(running.id, LOST, signal.SIGKILL, aio.now()))
 
     def signal(self, running: Running, number: int) -> None:
         try:

@@ -320,7 +320,7 @@ class PodWorker:
         running = await self.node.containers.run(order)
         self._now_running(name, running)
         self.lifecycle.started(name, running.id, running.started_at)
-        if not running.alive and isinstance(found := self.node.containers.find(own, running.id), Exit):
+        if isinstance(found := self.node.containers.find(own, running.id), Exit):  # told before we knew it
             self.ended(name, found)
         return running
 
