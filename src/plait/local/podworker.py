@@ -17,7 +17,7 @@ from typing import Any
 
 from plait.base import aio
 from plait.base.observe import logger
-from plait.local import environment, podspec, podstatus, probes, probing, volumes
+from plait.local import commands, environment, podspec, podstatus, probes, probing, volumes
 from plait.local.addresses import AddressPlan
 from plait.local.containers import Containers, Exit, Running, StartError
 from plait.local.environment import ConfigError, Facts
@@ -33,7 +33,6 @@ Recorder = Callable[[Document, str, str, str], None]  # about, Normal | Warning,
 _log = logger("kubelet")
 _REFRESH = 15.0
 _KEEP_ATTEMPTS = 2
-_OUTPUT = 16 * 1024
 
 
 @dataclass
@@ -382,30 +381,7 @@ class PodWorker:
         running = self.live.get(name)
         if running is None:
             raise StartError(f"container {name} is not running")
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        pid = 0
-        try:
-            try:
-                directory = Path(self._directory_of(name))
-                pid, ended = await self.node.containers.execute(running, directory, argv, (null, writer, writer))
-            finally:
-                os.close(writer)
-                os.close(null)
-            os.set_blocking(reader, False)
-            async with asyncio.timeout(timeout):
-                code = await ended
-            try:
-                return code, os.read(reader, _OUTPUT).decode(errors="replace")
-            except BlockingIOError:
-                return code, ""
-        except TimeoutError:
-            if pid:
-                with suppress(ProcessLookupError):
-                    os.killpg(pid, signal.SIGKILL)
-            raise
-        finally:
-            os.close(reader)
+        return await commands.execute(self.node.containers, running, self._directory_of(name), argv, timeout)
 
     def _directory_of(self, name: str) -> Path:
         return podspec.container_directory(self.directory, name, self.lifecycle.containers[name].attempt)
