@@ -41,7 +41,7 @@ def _slowly(
     else:
         schema = shared_schema(kind)
         findings = list(structure.check(document, schema, ""))
-        trimmed = _trimmed(document, schema)
+        trimmed = structure.trimmed(document, schema)
     try:
         found: Resource | None = msgspec.convert(trimmed, TYPES[kind])
     except msgspec.ValidationError as again:
@@ -58,25 +58,6 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _without_nulls(item) for name, item in value.items() if item is not None}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
-
-
-def _trimmed(value: Any, schema: structure.Schema) -> Any:
-    """The value without nulls and without fields the schema has not."""
-    if isinstance(value, list):
-        return [_trimmed(item, schema.get("items", {})) for item in value]
-    if isinstance(value, float) and schema.get("type") == "integer" and value.is_integer():
-        return int(value)
-    properties = schema.get("properties")
-    if not isinstance(value, dict) or (properties is None and "additionalProperties" not in schema):
-        return value
-    known: dict[str, Any] = properties or {}
-    values = schema.get("additionalProperties")
-    keep = schema.get("x-kubernetes-preserve-unknown-fields")
-    return {
-        name: _trimmed(item, known.get(name) or values or {})
-        for name, item in value.items()
-        if item is not None and (name in known or values is not None or keep)
-    }
 
 
 def unknown_kind(document: Document) -> str:

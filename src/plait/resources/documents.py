@@ -83,8 +83,8 @@ def _problem(refused: _Refused, source: str, index: int, line: int) -> Problem:
 def _expanded(value: Any) -> Iterator[Document | _Refused]:
     """The objects of one document: itself, or the items of a List."""
     if not isinstance(value, dict):
-        kind = "a list" if isinstance(value, list) else f"a plain value ({type(value).__name__})"
-        yield _Refused(codes.NOT_AN_OBJECT, f"the document is {kind}; write a mapping with apiVersion, kind, metadata")
+        shape = "a list" if isinstance(value, list) else f"a plain value ({type(value).__name__})"
+        yield _Refused(codes.NOT_AN_OBJECT, f"the document is {shape}; write a mapping with apiVersion, kind, metadata")
         return
     kind, items = value.get("kind"), value.get("items")
     if not (isinstance(kind, str) and kind.endswith("List") and isinstance(items, list)):

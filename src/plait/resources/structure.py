@@ -176,3 +176,22 @@ def _check_number(value: float, schema: Schema, path: str) -> Iterator[Finding]:
     if (low is not None and value < low) or (high is not None and value > high):
         limits = f"{low} or more" if high is None else f"{low} to {high}"
         yield Finding(codes.BAD_VALUE, path, f"{value} is out of range; write a number of {limits}")
+
+
+def trimmed(value: Any, schema: Schema) -> Any:
+    """The value without nulls and without fields the schema has not."""
+    if isinstance(value, list):
+        return [trimmed(item, schema.get("items", {})) for item in value]
+    if isinstance(value, float) and schema.get("type") == "integer" and value.is_integer():
+        return int(value)
+    properties = schema.get("properties")
+    if not isinstance(value, dict) or (properties is None and "additionalProperties" not in schema):
+        return value
+    known: dict[str, Any] = properties or {}
+    values = schema.get("additionalProperties")
+    keep = schema.get("x-kubernetes-preserve-unknown-fields")
+    return {
+        name: trimmed(item, known.get(name) or values or {})
+        for name, item in value.items()
+        if item is not None and (name in known or values is not None or keep)
+    }

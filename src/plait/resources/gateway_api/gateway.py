@@ -1,5 +1,6 @@
 """GatewayClass, Gateway and ListenerSet: who runs gateways, and which ports, hosts and certificates they have."""
 
+# ruff: noqa: RUF012 (a struct copies its mutable defaults)
 from __future__ import annotations
 
 from typing import Annotated, Literal
