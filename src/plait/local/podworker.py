@@ -423,14 +423,10 @@ class PodWorker:
         if not self.live or self.lifecycle.terminating:
             return
         try:
-            await self._volumes.refresh(self._whole_now(), await self._facts())
+            await self._volumes.refresh({**self._whole, "metadata": self.pod["metadata"]}, await self._facts())
         except (ConfigError, ApiError, OSError) as error:
             _log.info("volumes not refreshed", pod=self.key, error=error)
             self._volumes.renew_at = aio.now() + _REFRESH
-
-    def _whole_now(self) -> Document:
-        """Our own view of the spec with the newest labels and annotations."""
-        return {**self._whole, "metadata": self.pod["metadata"]}
 
     async def _send_status(self, now: float) -> None:
         known = {c["type"]: c for c in (self.pod.get("status") or {}).get("conditions") or ()}
@@ -462,14 +458,11 @@ class PodWorker:
         metadata = self.pod["metadata"]
         try:
             found = await self.node.api.get(POD, metadata["name"], metadata["namespace"])
-        except ApiError as error:
-            if error.code == 404:
+        except (ApiError, OSError) as error:
+            if isinstance(error, ApiError) and error.code == 404:
                 self.vanished()
-                return
-            self._retry()
-            return
-        except OSError:
-            self._retry()
+            else:
+                self._retry()
             return
         if found["metadata"]["uid"] != self.uid:
             self.vanished()
