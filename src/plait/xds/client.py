@@ -7,7 +7,7 @@ remembered, so that a later reconnect asks for them again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 
@@ -75,7 +75,7 @@ class Client:
                     delays = backoff()
             except grpc.aio.AioRpcError as error:
                 why = f"{error.code().name}: {error.details()}"
-            except OSError as error:
+            except (OSError, asyncio.InvalidStateError) as error:  # the latter: written to a call that just ended
                 why = str(error)
             self._on_state(False, why)
             _log.info("discovery stream ended", server=self._address, reason=why)
@@ -84,19 +84,18 @@ class Client:
     async def _stream(self) -> bool:
         """One connection until it ends; True when anything was heard on it."""
         heard = False
-        outbox: asyncio.Queue[bytes] = asyncio.Queue()
         async with self._channel() as channel:
             call = channel.stream_stream(f"/{messages.SERVICE}/{messages.METHOD}")
+            stream = call(metadata=tuple(await self._metadata()))
             node: Node | None = self._node
             for type_url in self._types:
-                outbox.put_nowait(messages.write_request(Request(type_url, versions=self._held[type_url], node=node)))
+                await stream.write(messages.write_request(Request(type_url, versions=self._held[type_url], node=node)))
                 node = None
-            stream = call(_sent(outbox), metadata=tuple(await self._metadata()))
-            async for data in stream:
+            while (data := await stream.read()) is not grpc.aio.EOF:
                 if not heard:
                     heard = True
                     self._on_state(True, "")
-                outbox.put_nowait(messages.write_request(self._heard(data)))
+                await stream.write(messages.write_request(self._heard(data)))
         return heard
 
     def _heard(self, data: bytes) -> Request:
@@ -127,8 +126,3 @@ class Client:
         if self._credentials is not None:
             return grpc.aio.secure_channel(self._address, self._credentials, options=options)
         return grpc.aio.insecure_channel(self._address, options=options)
-
-
-async def _sent(outbox: asyncio.Queue[bytes]) -> AsyncIterator[bytes]:
-    while True:
-        yield await outbox.get()

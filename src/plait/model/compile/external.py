@@ -103,7 +103,14 @@ def _services(each: ServiceEntry) -> tuple[Service, ...]:
 
 
 def _memberships(each: ServiceEntry, endpoint: WorkloadEntrySpec) -> list[Membership]:
-    ports = tuple(Port(p.number, _entry_port(endpoint, p.name, p.target_port or p.number)) for p in each.spec.ports)
+    ports = tuple(
+        Port(
+            p.number,
+            _entry_port(endpoint, p.name, p.target_port or p.number),
+            application_protocol(p.protocol, None),
+        )
+        for p in each.spec.ports
+    )
     return [Membership(f"{each.namespace}/{host}", ports) for host in each.spec.hosts]
 
 

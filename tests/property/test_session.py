@@ -1,0 +1,107 @@
+"""Whatever the interleaving of push, ACK, NACK, (un)subscribe and reconnect, the client converges to the cache."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from plait.base.bundle import Bundle, Resource
+from plait.xds.cache import Cache
+from plait.xds.messages import Request, Response
+from plait.xds.session import Session
+from plait.xds.types import ADDRESS, CLUSTER, DEFAULT
+
+NAMES = ["a", "b", "c", "d"]
+names = st.lists(st.sampled_from(NAMES), max_size=3, unique=True)
+
+
+class Conversation(RuleBasedStateMachine):
+    """One client that holds what it accepted; one type; messages wait in order, as in one gRPC stream."""
+
+    @initialize(url=st.sampled_from([ADDRESS, CLUSTER]), wildcard=st.booleans(), first=names)
+    def begin(self, url: str, wildcard: bool, first: list[str]) -> None:
+        self.url, self.wildcard, self.names = url, wildcard, set(first)
+        self.cache = Cache()
+        self.held: dict[str, str] = {}
+        self.known: dict[str, str] = {}  # what the client was told, accepted or not
+        self.open()
+
+    def open(self) -> None:
+        self.session = Session(self.cache, DEFAULT)
+        self.down: list[Response] = []
+        # A fresh stream takes no awaited name away: the server may just have started.
+        silent = self.url == CLUSTER and not self.wildcard
+        self.known = {n: v for n, v in self.held.items() if not silent or self.cache.find(self.url, n)}
+        wanted = (("*",) if self.wildcard else ()) + tuple(sorted(self.names))
+        if not wanted:
+            wanted, self.names = ("a",), {"a"}
+        self.down += self.session.receive(Request(self.url, subscribe=wanted, versions=dict(self.held)))
+
+    @rule(content=st.dictionaries(st.sampled_from(NAMES), st.integers(1, 3)))
+    def push(self, content: dict[str, int]) -> None:
+        resources = {n: Resource(n, str(v), str(v).encode()) for n, v in content.items()}
+        self.cache.set(Bundle({self.url: resources}))
+
+    @rule()
+    def flush(self) -> None:
+        self.down += self.session.refresh()
+
+    @rule(refuse=st.booleans())
+    def answer(self, refuse: bool) -> None:
+        if not self.down:
+            return
+        response = self.down.pop(0)
+        self.take(response, refuse)
+
+    def take(self, response: Response, refuse: bool = False) -> None:
+        for resource in response.resources:
+            self.known[resource.name] = resource.version
+            if not refuse and (self.wildcard or resource.name in self.names):
+                self.held[resource.name] = resource.version
+        for name in response.removed:
+            self.known.pop(name, None)
+            self.held.pop(name, None)
+        error = "no" if refuse else None
+        self.down += self.session.receive(Request(self.url, nonce=response.nonce, error=error))
+
+    @rule(more=names)
+    def subscribe(self, more: list[str]) -> None:
+        self.names |= set(more)
+        self.down += self.session.receive(Request(self.url, subscribe=tuple(more)))
+
+    @rule(less=names)
+    def unsubscribe(self, less: list[str]) -> None:
+        gone = tuple(n for n in less if n in self.names)
+        self.names -= set(gone)
+        if not self.wildcard:
+            for name in gone:
+                self.held.pop(name, None)
+                self.known.pop(name, None)
+        self.down += self.session.receive(Request(self.url, unsubscribe=gone))
+
+    @rule()
+    def reconnect(self) -> None:
+        self.open()
+
+    @rule()
+    def settle(self) -> None:
+        """Deliver everything; then the client was told exactly what the cache says."""
+        while self.down or self.session._seen != self.cache.generation:
+            self.down += self.session.refresh()
+            if self.down:
+                self.take(self.down.pop(0))
+        current = self.cache.of(self.url)
+        wanted = {n: r.version for n, r in current.items() if self.wildcard or n in self.names}
+        known = {n: v for n, v in self.known.items() if self.wildcard or n in self.names}
+        assert known == wanted
+
+    @invariant()
+    def nothing_is_pending_without_an_answer_to_come(self) -> None:
+        if hasattr(self, "session"):
+            state = self.session.statistics().types[self.url]
+            assert state.waiting == len(self.down)
+
+
+Conversation.TestCase.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
+TestConversation = Conversation.TestCase

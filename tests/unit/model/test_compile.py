@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kit import documents as d
+from plait.model.compile import compile
+from plait.model.mesh import Mesh, Port, Workload
+from plait.model.modes import wanted_mode
+from plait.model.policies import Group, Match, Policy, Range, Rule, Text
+from plait.resources.objects import from_documents
+from plait.resources.problems import Problem
+
+STRICT = "istio-system/istio_converted_static_strict"
+PLAINTEXT = Rule((Match(not_principals=(Text("presence"),)),))
+
+
+def compiled(*documents: dict[str, Any]) -> tuple[Mesh, tuple[Problem, ...]]:
+    objects, problems = from_documents(documents, check=False)
+    assert not problems
+    return compile(objects)
+
+
+def only_workload(*documents: dict[str, Any]) -> Workload:
+    (workload,) = compiled(*documents)[0].workloads.values()
+    return workload
+
+
+def only_policy(document: dict[str, Any]) -> tuple[Policy | None, list[str]]:
+    mesh, problems = compiled(document)
+    key = f"{document['metadata']['namespace']}/{document['metadata']['name']}"
+    return mesh.policies.get(key), [p.code for p in problems]
+
+
+def test_only_the_verified_capture_annotation_makes_a_pod_speak_hbone() -> None:
+    assert only_workload(d.pod("a", "10.0.0.1")).tunnel == "hbone"
+    labelled = d.pod("a", "10.0.0.1", captured=False, labels={"istio.io/dataplane-mode": "ambient"})
+    assert only_workload(labelled).tunnel == "none"
+    native = only_workload(d.pod("a", "10.0.0.1", captured=False, labels={"networking.istio.io/tunnel": "http"}))
+    assert (native.tunnel, native.native_tunnel) == ("hbone", True)
+
+
+def test_a_pod_on_the_host_network_never_tunnels() -> None:
+    workload = only_workload(d.pod("a", "10.0.0.1", spec={"hostNetwork": True}))
+    assert (workload.tunnel, workload.host_network) == ("none", True)
+
+
+def test_a_pod_that_ended_or_has_no_address_is_no_workload() -> None:
+    assert not compiled(d.pod("a", "10.0.0.1", phase="Succeeded"), d.pod("b", ""))[0].workloads
+
+
+def test_workload_name_and_canonical_service_come_from_owner_and_labels() -> None:
+    owner = [{"kind": "ReplicaSet", "name": "cart-5d9", "controller": True}]
+    workload = only_workload(
+        d.pod(
+            "cart-5d9-x",
+            "10.0.0.1",
+            labels={"pod-template-hash": "5d9", "app": "cart", "version": "v2"},
+            ownerReferences=owner,
+        )
+    )
+    assert (workload.workload_name, workload.workload_type) == ("cart", "deployment")
+    assert (workload.canonical_name, workload.canonical_revision) == ("cart", "v2")
+
+
+def test_a_service_is_backed_by_the_pods_it_selects_through_named_ports() -> None:
+    port = {"containers": [{"name": "c", "ports": [{"name": "web", "containerPort": 9000, "protocol": "TCP"}]}]}
+    mesh, _ = compiled(
+        d.pod("a", "10.0.0.1", labels={"app": "cart"}, spec=port),
+        d.pod("b", "10.0.0.2", labels={"app": "other"}),
+        d.pod("c", "10.0.0.3", "elsewhere", labels={"app": "cart"}),
+        d.service("cart", "10.1.0.1", target="web"),
+    )
+    assert list(mesh.services) == ["shop/cart.shop.svc.cluster.local"]
+    members = {w.name: w.services for w in mesh.workloads.values()}
+    (membership,) = members["a"]
+    assert (membership.service, membership.ports) == ("shop/cart.shop.svc.cluster.local", (Port(80, 9000, "http11"),))
+    assert members["b"] == members["c"] == ()
+
+
+@pytest.mark.parametrize("how", [{"ready": False}, {"deletionTimestamp": "2026-01-01T00:00:00Z"}])
+def test_a_pod_that_is_not_ready_or_going_is_unhealthy(how: dict[str, Any]) -> None:
+    assert only_workload(d.pod("a", "10.0.0.1", **how)).status == "unhealthy"
+
+
+def test_strict_is_attached_by_mesh_namespace_or_workload_and_the_nearest_wins() -> None:
+    labelled = d.pod("a", "10.0.0.1", labels={"app": "a"})
+    root = d.peers("default", "STRICT", "istio-system")
+    assert only_workload(labelled, root).policies == (STRICT,)
+    assert only_workload(labelled, root, d.peers("ns", "PERMISSIVE")).policies == ()
+    own = d.peers("own", "STRICT", spec={"selector": {"matchLabels": {"app": "a"}}})
+    assert only_workload(labelled, root, d.peers("ns", "PERMISSIVE"), own).policies == (STRICT,)
+    assert only_workload(labelled, root, d.peers("ns", "UNSET")).policies == (STRICT,)
+
+
+def test_a_permissive_port_of_a_strict_workload_is_an_exception_of_the_deny() -> None:
+    selector = {"selector": {"matchLabels": {"app": "a"}}, "portLevelMtls": {"9000": {"mode": "PERMISSIVE"}}}
+    mesh, _ = compiled(d.pod("a", "10.0.0.1", labels={"app": "a"}), d.peers("own", "STRICT", spec=selector))
+    name = "shop/converted_peer_authentication_own"
+    assert next(iter(mesh.workloads.values())).policies == (name,)
+    assert mesh.policies[name].groups == (Group((PLAINTEXT, Rule((Match(not_destination_ports=(9000,)),)))),)
+
+
+def test_a_strict_port_of_a_permissive_workload_denies_plaintext_there_only() -> None:
+    selector = {"selector": {"matchLabels": {"app": "a"}}, "portLevelMtls": {"9000": {"mode": "STRICT"}}}
+    mesh, _ = compiled(d.peers("own", "PERMISSIVE", spec=selector))
+    policy = mesh.policies["shop/converted_peer_authentication_own"]
+    assert (policy.action, policy.scope) == ("deny", "workload")
+    assert policy.groups == (Group((PLAINTEXT, Rule((Match(destination_ports=(9000,)),)))),)
+
+
+def test_l4_attributes_become_clauses_that_must_all_hold() -> None:
+    rule = {
+        "from": [
+            {"source": {"principals": ["cluster.local/ns/shop/sa/a"], "ipBlocks": ["10.0.0.0/8"]}},
+            {"source": {"namespaces": ["b*"]}},
+        ],
+        "to": [{"operation": {"ports": ["80"]}}],
+        "when": [{"key": "destination.port", "notValues": ["90"]}],
+    }
+    policy, problems = only_policy(d.allow("p", [rule]))
+    assert policy is not None
+    assert problems == []
+    assert policy.groups == (
+        Group(
+            (
+                Rule(
+                    (
+                        Match(
+                            principals=(Text("exact", "cluster.local/ns/shop/sa/a"),),
+                            source_ips=(Range("10.0.0.0", 8),),
+                        ),
+                        Match(namespaces=(Text("prefix", "b"),)),
+                    )
+                ),
+                Rule((Match(destination_ports=(80,)),)),
+                Rule((Match(not_destination_ports=(90,)),)),
+            )
+        ),
+    )
+
+
+def test_an_allow_rule_with_http_attributes_allows_nobody_at_l4() -> None:
+    rule = {"from": [{"source": {"namespaces": ["a"]}}], "to": [{"operation": {"methods": ["GET"]}}]}
+    policy, problems = only_policy(d.allow("p", [rule]))
+    assert policy is not None
+    assert (policy.action, policy.groups, problems) == ("allow", (), ["PLT0313"])
+
+
+def test_a_deny_rule_loses_its_http_attributes_and_so_denies_more() -> None:
+    rule = {
+        "from": [{"source": {"namespaces": ["a"]}}],
+        "to": [{"operation": {"methods": ["GET"]}}, {"operation": {"ports": ["80"]}}],
+    }
+    policy, problems = only_policy(d.allow("p", [rule], action="DENY"))
+    assert policy is not None
+    assert policy.groups == (Group((Rule((Match(namespaces=(Text("exact", "a"),)),)),)),)
+    assert problems == ["PLT0315"]
+
+
+def test_a_deny_rule_of_http_attributes_only_has_no_effect_at_l4() -> None:
+    policy, problems = only_policy(d.allow("p", [{"to": [{"operation": {"paths": ["/admin"]}}]}], action="DENY"))
+    assert policy is not None
+    assert (policy.groups, problems) == ((), ["PLT0314"])
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"from": [{"source": {"ipBlocks": ["300.0.0.0/8"]}}]},
+        {"from": [{"source": {}}]},
+        {"to": [{"operation": {"ports": ["http"]}}]},
+        {"when": [{"key": "source.ip"}]},
+    ],
+)
+def test_a_value_that_means_nothing_never_widens_an_allow(rule: dict[str, Any]) -> None:
+    policy, problems = only_policy(d.allow("p", [rule]))
+    assert policy is not None
+    assert (policy.groups, problems) == ((), ["PLT0312"])
+
+
+def test_an_empty_rule_allows_everybody_and_no_rules_nobody() -> None:
+    everybody, _ = only_policy(d.allow("p", [{}]))
+    nobody, _ = only_policy(d.allow("p", []))
+    assert everybody is not None
+    assert nobody is not None
+    assert everybody.groups == (Group(()),)
+    assert nobody.groups == ()
+
+
+def test_scope_follows_selector_and_root_namespace() -> None:
+    selector = {"selector": {"matchLabels": {"app": "a"}}}
+    mesh, _ = compiled(
+        d.allow("ns", []),
+        d.allow("root", [], "istio-system"),
+        d.allow("own", [], spec=selector),
+        d.allow("rooted", [], "istio-system", spec=selector),
+        d.pod("a", "10.0.0.1", labels={"app": "a"}),
+    )
+    assert {p.name: p.scope for p in mesh.policies.values() if "converted" not in p.name} == {
+        "ns": "namespace",
+        "root": "mesh",
+        "own": "workload",
+        "rooted": "workload",
+    }
+    assert next(iter(mesh.workloads.values())).policies == ("istio-system/rooted", "shop/own")
+
+
+def test_policies_for_waypoints_and_other_actions_are_not_the_node_proxys() -> None:
+    targeted = d.allow("t", [], spec={"targetRefs": [{"kind": "Service", "group": "", "name": "x"}]})
+    assert only_policy(targeted)[0] is None
+    assert only_policy(d.allow("c", [], action="AUDIT")) == (None, ["PLT0311"])
+
+
+def test_a_dry_run_policy_is_marked() -> None:
+    policy, _ = only_policy(d.allow("p", [], annotations={"istio.io/dry-run": "true"}))
+    assert policy is not None
+    assert policy.dry_run
+
+
+def test_service_entries_and_workload_entries_are_services_and_workloads() -> None:
+    entry = d.document(
+        "networking.istio.io/v1",
+        "ServiceEntry",
+        "db",
+        spec={
+            "hosts": ["db.example"],
+            "addresses": ["192.0.2.1"],
+            "ports": [{"number": 5432, "name": "tcp", "protocol": "TCP"}],
+            "resolution": "STATIC",
+            "workloadSelector": {"labels": {"app": "db"}},
+        },
+    )
+    vm = d.document(
+        "networking.istio.io/v1", "WorkloadEntry", "vm", spec={"address": "192.0.2.9", "labels": {"app": "db"}}
+    )
+    bad = d.document("networking.istio.io/v1", "WorkloadEntry", "bad", spec={"address": "vm.example"})
+    mesh, problems = compiled(entry, vm, bad)
+    (workload,) = mesh.workloads.values()
+    assert workload.uid == "Kubernetes/networking.istio.io/WorkloadEntry/shop/vm"
+    assert [(m.service, m.ports) for m in workload.services] == [("shop/db.example", (Port(5432, 5432, "tcp"),))]
+    assert [(p.code, p.name) for p in problems] == [("PLT0321", "bad")]
+
+
+def test_a_hand_written_slice_makes_endpoints() -> None:
+    each = d.document(
+        "discovery.k8s.io/v1",
+        "EndpointSlice",
+        "db-1",
+        labels={"kubernetes.io/service-name": "db"},
+        addressType="IPv4",
+        endpoints=[
+            {"addresses": ["192.0.2.7"]},
+            {"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": "a"}},
+        ],
+        ports=[{"name": "http", "port": 5432, "protocol": "TCP"}],
+    )
+    mesh, _ = compiled(d.service("db", "10.1.0.2", spec={"selector": {}}), each)
+    (workload,) = mesh.workloads.values()
+    assert (workload.addresses, workload.services[0].ports) == (("192.0.2.7",), (Port(80, 5432, "http11"),))
+
+
+@pytest.mark.parametrize(
+    ("pod", "annotations", "namespace", "host", "mode"),
+    [
+        ({}, {}, {"istio.io/dataplane-mode": "ambient"}, False, "ambient"),
+        ({"istio.io/dataplane-mode": "ambient"}, {}, {}, False, "ambient"),
+        ({"istio.io/dataplane-mode": "none"}, {}, {"istio.io/dataplane-mode": "ambient"}, False, "none"),
+        ({}, {"sidecar.istio.io/status": "{}"}, {"istio.io/dataplane-mode": "ambient"}, False, "sidecar"),
+        ({}, {}, {"istio.io/dataplane-mode": "ambient"}, True, "none"),
+        ({}, {}, {}, False, "none"),
+    ],
+)
+def test_wanted_mode(
+    pod: dict[str, str], annotations: dict[str, str], namespace: dict[str, str], host: bool, mode: str
+) -> None:
+    assert wanted_mode(pod, annotations, namespace, host) == mode
