@@ -7,13 +7,13 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from ssl import SSLContext
 
 from aiohttp import web
 
 from plait.base import aio
 from plait.base.observe import logger
+from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE, NODE_AGENT_ACCOUNT
 from plait.local import record
 from plait.local.addresses import AddressPlan
 from plait.local.layout import Layout
@@ -34,8 +34,6 @@ from plait.store.tokens import Tokens
 from plait.store.verbs import Verbs
 
 PORT = 6443
-_EVENT_SECONDS = 3600
-_SWEEP_SECONDS = 300
 _log = logger("apiserver")
 
 
@@ -86,7 +84,6 @@ async def listening(
         await _defaults(api, plan)
         runner = web.AppRunner(face.application, access_log=None, shutdown_timeout=1.0, keepalive_timeout=3600)
         await runner.setup()
-        sweeper = aio.spawn(_sweep_events(api), "event sweeper")
         try:
             ports = await _listen(runner, layout, bind, pki.server_context(hosts))
             _credentials(layout, pki, server or _relayed(layout) or f"https://{bind[0][0]}:{ports[0]}")
@@ -94,7 +91,6 @@ async def listening(
         finally:
             face.closing.set()
             storage.watches.close_all()
-            await aio.cancel(sweeper)
             await gate.close()
             await runner.cleanup()
             layout.api_socket.unlink(missing_ok=True)
@@ -170,6 +166,7 @@ def _default_objects(plan: AddressPlan) -> list[tuple[Kind, Document]]:
     namespaces = ("default", "kube-system", "kube-public", "kube-node-lease", "istio-system")
     return [
         *((kinds.NAMESPACE, named(name)) for name in namespaces),
+        (kinds.SERVICE_ACCOUNT, named(NODE_AGENT_ACCOUNT, DEFAULT_ROOT_NAMESPACE)),
         role("cluster-admin", everything, {"nonResourceURLs": ["*"], "verbs": ["*"]}),
         role("admin", everything),
         role("edit", everything),
@@ -189,18 +186,3 @@ async def _defaults(api: Api, plan: AddressPlan) -> None:
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
-
-
-async def _sweep_events(api: Api) -> None:
-    """Events live one hour, counted from when they last happened."""
-    while True:
-        await asyncio.sleep(_SWEEP_SECONDS)
-        oldest = aio.now() - _EVENT_SECONDS
-        for event in (await api.list(kinds.EVENT))[0]:
-            meta = event["metadata"]
-            last = event.get("lastTimestamp") or event.get("eventTime") or meta["creationTimestamp"]
-            if datetime.fromisoformat(last).astimezone(UTC).timestamp() < oldest:
-                try:
-                    await api.delete(kinds.EVENT, meta["name"], meta["namespace"], uid=meta["uid"])
-                except ApiError:
-                    continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE, NODE_AGENT_ACCOUNT
 from plait.resources import kinds
 from plait.resources.kinds import Kind
 from plait.store.api import Document
@@ -72,6 +73,7 @@ _EVERYBODY = (
 _NODE_RULES = (
     _rule("core", "services endpoints namespaces pods nodes configmaps secrets serviceaccounts", _READ),
     _rule("discovery.k8s.io", "endpointslices", _READ),
+    _rule("networking.istio.io", "serviceentries", _READ),
     _rule("coordination.k8s.io", "leases", "get list watch create update patch delete"),
     _rule("core", "nodes nodes/status", "get list watch create update patch"),
     _rule("core", "pods/status", "update patch"),
@@ -82,6 +84,23 @@ _NODE_RULES = (
     _rule("authentication.k8s.io", "tokenreviews", "create"),
     _rule("authorization.k8s.io", "subjectaccessreviews", "create"),
 )
+_AGENT = (DEFAULT_ROOT_NAMESPACE, NODE_AGENT_ACCOUNT)
+
+
+def token_refusal(state: State, user: User, namespace: str, account: str, bound: Document) -> str:
+    """Why a node may not have this token, or "". A node's tokens are bound to its own pods, the agent's to the Node.
+
+    Otherwise one node's credential could be used to get certificates for the pods of another (NodeRestriction).
+    """
+    if NODES not in user.groups or MASTERS in user.groups:
+        return ""
+    node = user.name.removeprefix("system:node:")
+    if bound.get("kind") == "Node" and (namespace, account) == _AGENT:
+        return "" if bound.get("name") == node else f"the token must be bound to node {node}"
+    pod = state.get(("", "pods"), (namespace, bound.get("name", ""))) if bound.get("kind") == "Pod" else None
+    if pod is None or pod.document.get("spec", {}).get("nodeName") != node:
+        return f"the token must be bound to a pod on node {node}"
+    return ""
 
 
 def may(state: State, user: User, action: Action) -> bool:
@@ -122,6 +141,8 @@ def _node_may(state: State, node: str, action: Action) -> bool:
     if action.what in ("pods/status", "pods") and writes and action.verb != "create":
         pod = state.get(("", "pods"), (action.namespace, action.name))
         return pod is None or pod.document.get("spec", {}).get("nodeName") == node
+    if action.what == "serviceaccounts/token" and (action.namespace, action.name) == _AGENT:
+        return True
     if action.what == "serviceaccounts/token" or (action.resource == "secrets" and action.name):
         return any(_uses(pod.document, node, action) for pod in state.list(("", "pods"), action.namespace))
     return action.resource != "secrets"

@@ -94,6 +94,11 @@ async def evict(verbs: Verbs, ask: Ask, body: Document) -> Document:
 def token(verbs: Verbs, tokens: Tokens, ask: Ask, body: Document, now: float) -> Document:
     """POST serviceaccounts/x/token."""
     spec = body.get("spec") or {}
+    refusal = access.token_refusal(
+        verbs.storage.state, ask.user, ask.namespace, ask.name, spec.get("boundObjectRef") or {}
+    )
+    if refusal:
+        raise errors.forbidden(ask.kind, ask.name, refusal)
     status = tokens.request(ask.namespace, ask.name, spec, now)
     asked = {"audiences": ["https://kubernetes.default.svc.cluster.local"], "expirationSeconds": 3600, **spec}
     meta = {"name": ask.name, "namespace": ask.namespace, "creationTimestamp": stamp(now)}
