@@ -75,7 +75,7 @@ class Client:
                     delays = backoff()
             except grpc.aio.AioRpcError as error:
                 why = f"{error.code().name}: {error.details()}"
-            except (OSError, asyncio.InvalidStateError) as error:  # the latter: written to a call that just ended
+            except OSError as error:
                 why = str(error)
             self._on_state(False, why)
             _log.info("discovery stream ended", server=self._address, reason=why)
@@ -83,19 +83,26 @@ class Client:
 
     async def _stream(self) -> bool:
         """One connection until it ends; True when anything was heard on it."""
-        heard = False
         async with self._channel() as channel:
-            call = channel.stream_stream(f"/{messages.SERVICE}/{messages.METHOD}")
-            stream = call(metadata=tuple(await self._metadata()))
-            node: Node | None = self._node
-            for type_url in self._types:
-                await stream.write(messages.write_request(Request(type_url, versions=self._held[type_url], node=node)))
-                node = None
-            while (data := await stream.read()) is not grpc.aio.EOF:
-                if not heard:
-                    heard = True
-                    self._on_state(True, "")
-                await stream.write(messages.write_request(self._heard(data)))
+            stream = channel.stream_stream(f"/{messages.SERVICE}/{messages.METHOD}")(
+                metadata=tuple(await self._metadata())
+            )
+            try:
+                return await self._converse(stream)
+            except asyncio.InvalidStateError:  # written to a call that had just ended: the server's words say why
+                raise ConnectionError(f"{(await stream.code()).name}: {await stream.details()}") from None
+
+    async def _converse(self, stream: grpc.aio.StreamStreamCall[bytes, bytes]) -> bool:
+        heard = False
+        node: Node | None = self._node
+        for type_url in self._types:
+            await stream.write(messages.write_request(Request(type_url, versions=self._held[type_url], node=node)))
+            node = None
+        while (data := await stream.read()) is not grpc.aio.EOF:
+            if not heard:
+                heard = True
+                self._on_state(True, "")
+            await stream.write(messages.write_request(self._heard(data)))
         return heard
 
     def _heard(self, data: bytes) -> Request:
