@@ -98,7 +98,7 @@ async def test_a_written_pod_is_heard_by_the_node_agent_and_nobody_else(tmp_path
                 assert control.pipeline.statistics.pushes == pushes + 1, "what means nothing is not pushed"
                 async with aiohttp.ClientSession() as session:
                     async with session.get(f"http://127.0.0.1:{status}/metrics") as answer:
-                        assert "plait_control_streams 1.0" in await answer.text()
+                        assert "plait_control_policies 1.0" in await answer.text()
                     async with session.get(f"http://127.0.0.1:{status}/debug/mesh") as answer:
                         assert "shop/istio_converted_static_strict" not in await answer.text()
         finally:
