@@ -28,13 +28,22 @@ class ChildError(Exception):
 class Child(Generic[T]):
     """A started child. `finish()` asks it to stop (SIGTERM cancels its coroutine) and gives what it returned."""
 
-    def __init__(self, pid: int, reader: int) -> None:
-        self.pid, self._reader = pid, reader
+    def __init__(self, pid: int, reader: int, started: int) -> None:
+        self.pid, self._reader, self._started = pid, reader, started
+
+    def wait_started(self) -> None:
+        """Block until the work called `started()`, or ended."""
+        with os.fdopen(self._started, "rb") as pipe:
+            pipe.read(1)
+        self._started = -1
 
     def wait(self) -> T:
         """Block until the child is done by itself."""
         with os.fdopen(self._reader, "rb") as pipe:
             data = pipe.read()
+        if self._started >= 0:
+            os.close(self._started)
+            self._started = -1
         os.waitpid(self.pid, 0)
         if not data:
             raise ChildError("the child ended without an answer")
@@ -48,18 +57,31 @@ class Child(Generic[T]):
         return self.wait()
 
 
+_started = -1  # in a child: where to say that the work is under way
+
+
+def started() -> None:
+    """Called by the work when it is under way (a capture is listening, a load has its first answer)."""
+    os.write(_started, b"1")
+
+
 def start(
     work: Callable[[asyncio.Event], Coroutine[Any, Any, T]], namespace: Path | None = None, holder: int = 0
 ) -> Child[T]:
     """Fork, enter `namespace`, run `work(stop)`; `stop` is set by SIGTERM. The result must be picklable."""
     reader, writer = os.pipe()
+    started_reader, started_writer = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid:
         os.close(writer)
-        return Child(pid, reader)
+        os.close(started_writer)
+        return Child(pid, reader, started_reader)
     os.close(reader)
+    os.close(started_reader)
+    global _started
+    _started = started_writer
     answer: tuple[bool, Any]
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

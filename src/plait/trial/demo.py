@@ -60,7 +60,7 @@ async def _marked_request(scene: Scene, client: Pod, address: str) -> tuple[byte
     """One request with a secret header while the bridge between the nodes is captured."""
     secret = f"secret-{secrets.token_hex(8)}"
     capture = child.start(lambda stop: sniff.watch(fabric.BRIDGE, (secret.encode(),), stop), scene.fabric, scene.holder)
-    await asyncio.sleep(0.15)  # the capture socket opens
+    capture.wait_started()
     headers = (("x-secret", secret),)
     reply = await scene.inside(client, lambda _: talk.get(address, HTTPBIN[1], "/headers", headers))
     await asyncio.sleep(0.05)  # the last frame reaches the capture
@@ -217,12 +217,11 @@ async def _metric(scene: Scene, node: str, reporter: str) -> str | None:
         rf"(?=[^}}]*reporter=\"{reporter}\")[^}}]*\}} (\S+)$",
         re.MULTILINE,
     )
+    address = str(scene.record.plan.node(scene.record.nodes.index(node) + 1))
     for _ in range(50):
         reply = await finished(
             child.start(
-                lambda _: talk.get("127.0.0.1", wellknown.METRICS_PORT, "/metrics"),
-                scene.layout.netns(node),
-                scene.holder,
+                lambda _: talk.get(address, wellknown.METRICS_PORT, "/metrics"), scene.layout.netns(node), scene.holder
             )
         )
         if match := pattern.search(reply.body):

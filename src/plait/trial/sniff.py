@@ -11,6 +11,8 @@ import struct
 from collections import Counter
 from dataclasses import dataclass, field
 
+from plait.trial import child
+
 ETH_P_ALL = 3
 _IPV4 = 0x0800
 _TCP = 6
@@ -36,6 +38,7 @@ async def watch(interface: str, markers: tuple[bytes, ...], stop: asyncio.Event)
         raw.setblocking(False)
         loop = asyncio.get_running_loop()
         loop.add_reader(raw, _drain, raw, markers, sight)
+        child.started()
         await stop.wait()
         loop.remove_reader(raw)
         _drain(raw, markers, sight)
