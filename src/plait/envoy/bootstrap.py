@@ -13,6 +13,12 @@ from plait.envoy import names
 from plait.envoy.pieces import ADS, UNLIMITED, Doc, any_of, extension
 
 _MONITOR = "envoy.resource_monitors"
+_RUNTIME: Doc = {
+    # A server that closes first makes the destination end the CONNECT stream with END_STREAM and then RST_STREAM. By
+    # default (since 1.38) the source turns any reset into a TCP RST, which throws away what the client has not yet been
+    # sent. Off, the client gets every byte and a FIN; the price: a server's RST also arrives as a FIN.
+    "envoy.reloadable_features.propagate_upstream_rst_through_tunneled_tcp_proxy": False,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ def bootstrap(wanted: NodeBootstrap) -> Doc:
         "stats_flush_interval": "5s",
         "stats_eviction_interval": "3600s",
         "overload_manager": _overload(wanted),
-        "layered_runtime": {"layers": [{"name": "static", "static_layer": {}}]},
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": _RUNTIME}]},
     }
 
 
