@@ -16,6 +16,8 @@ from msgspec import Struct
 from plait.base import wellknown
 from plait.base.spiffe import SpiffeId
 from plait.model.extension import Extension
+from plait.model.l7 import L7
+from plait.model.locality import Locality as Locality
 from plait.model.policies import Policy
 
 Tunnel = Literal["none", "hbone", "legacy"]
@@ -33,12 +35,6 @@ class Port(Struct, frozen=True, gc=False):
     service: int
     target: int = 0
     protocol: AppProtocol = ""
-
-
-class Locality(Struct, frozen=True, gc=False):
-    region: str = ""
-    zone: str = ""
-    subzone: str = ""
 
 
 class NetworkAddress(Struct, frozen=True, gc=False):
@@ -177,3 +173,5 @@ class Mesh(Struct, frozen=True, dict=True):
     """By "ns/hostname"."""
     policies: Mapping[str, Policy] = _NOTHING
     """By "ns/name"."""
+    l7: L7 = L7()
+    """What only HTTP proxies need; workload discovery does not carry it."""

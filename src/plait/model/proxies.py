@@ -1,0 +1,43 @@
+"""Proxy: who asks for configuration, as far as the answer depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from plait.base import wellknown
+from plait.model.attachment import Labels
+from plait.model.locality import Locality
+
+Role = Literal["sidecar", "gateway", "waypoint"]
+
+
+class Proxy(Struct, frozen=True, gc=False):
+    """Two proxies that are equal but for `uid`, `name` and `addresses` get the same outbound configuration."""
+
+    role: Role
+    namespace: str
+    name: str
+    """Pod name."""
+    uid: str = ""
+    """Workload uid; "" when it is no workload of ours."""
+    labels: Labels = ()
+    service_account: str = "default"
+    addresses: tuple[str, ...] = ()
+    node: str = ""
+    network: str = ""
+    cluster: str = wellknown.CLUSTER_ID
+    locality: Locality = Locality()
+    trust_domain: str = wellknown.DEFAULT_TRUST_DOMAIN
+    gateway: str = ""
+    """Of a waypoint or a managed gateway: the Gateway API object "ns/name" it was made for."""
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        return dict(self.labels)
+
+    @property
+    def identity(self) -> str:
+        return f"spiffe://{self.trust_domain}/ns/{self.namespace}/sa/{self.service_account}"

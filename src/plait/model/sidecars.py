@@ -1,0 +1,64 @@
+"""SidecarScope: what one `Sidecar` object lets proxies see and take in."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from plait.model.attachment import Labels
+from plait.model.gateways import ServerTls
+from plait.model.http_services import PortProtocol
+from plait.model.routes import Destination
+from plait.model.traffic import Pool
+
+Capture = Literal["default", "iptables", "none"]
+
+
+class HostFilter(Struct, frozen=True, gc=False):
+    """Services of `namespace` ("*" all, "~" none) whose name fits `host` (`*` all, `*.x`, exact)."""
+
+    namespace: str
+    host: str
+
+
+class Egress(Struct, frozen=True, gc=False):
+    """Hosts reachable, all ports (`port` 0) or through one listener."""
+
+    hosts: tuple[HostFilter, ...]
+    port: int = 0
+    protocol: PortProtocol = "auto"
+    name: str = ""
+    bind: str = ""
+    capture: Capture = "default"
+
+
+class Ingress(Struct, frozen=True, gc=False):
+    """A port taken in and where its traffic goes: `endpoint` is "ip:port" or "unix:///path" ("" the same port)."""
+
+    port: int
+    protocol: PortProtocol = "auto"
+    name: str = ""
+    bind: str = ""
+    capture: Capture = "default"
+    endpoint: str = ""
+    tls: ServerTls | None = None
+    pool: Pool | None = None
+
+
+class SidecarScope(Struct, frozen=True):
+    """`ingress` and `egress` None: not written, so everything by default."""
+
+    name: str
+    namespace: str
+    selector: Labels = ()
+    egress: tuple[Egress, ...] | None = None
+    ingress: tuple[Ingress, ...] | None = None
+    pool: Pool | None = None
+    outbound: Literal["", "allow_any", "registry_only"] = ""
+    egress_proxy: Destination | None = None
+    created: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"

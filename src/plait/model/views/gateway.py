@@ -1,0 +1,57 @@
+"""GatewayView: what one edge proxy serves. The whole input of its translation, for both gateway APIs."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from plait.model.gateways import Protocol, ServerTls
+from plait.model.l7 import L7Settings
+from plait.model.proxies import Proxy
+from plait.model.routes import Destination, VirtualHost
+from plait.model.views.enforced import Enforced
+from plait.model.views.upstreams import Upstream
+
+
+class TcpChain(Struct, frozen=True):
+    """Connections (of these server names; none: all) to weighted destinations."""
+
+    server_names: tuple[str, ...]
+    destinations: tuple[Destination, ...]
+    tls: ServerTls | None = None
+    """Terminate first; None: plain TCP, or TLS passed through when there are server names."""
+    name: str = ""
+    sources: tuple[str, ...] = ()
+    """CIDRs of clients."""
+    addresses: tuple[str, ...] = ()
+    """CIDRs of destinations."""
+
+
+class HttpChain(Struct, frozen=True):
+    """HTTP of these server names (TLS) or of the whole port (plain). One route configuration."""
+
+    server_names: tuple[str, ...]
+    virtual_hosts: tuple[VirtualHost, ...]
+    tls: ServerTls | None = None
+    name: str = ""
+    """Of the route configuration: `http.<port>` or `https.<port>.<port name>.<gateway>.<namespace>`."""
+
+
+class ServerPort(Struct, frozen=True):
+    """One socket. `auto_passthrough`: TLS by SNI of cluster names (east-west)."""
+
+    port: int
+    bind: str
+    protocol: Protocol
+    http: tuple[HttpChain, ...] = ()
+    tcp: tuple[TcpChain, ...] = ()
+    auto_passthrough: bool = False
+
+
+class GatewayView(Struct, frozen=True):
+    proxy: Proxy
+    settings: L7Settings
+    ports: tuple[ServerPort, ...]
+    upstreams: tuple[Upstream, ...]
+    enforced: Enforced
+    secrets: tuple[str, ...] = ()
+    """Every credential that is named ("ns/name", "configmap:ns/name"): what the secret server must be able to give."""
