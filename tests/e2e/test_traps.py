@@ -5,6 +5,7 @@ Two node proxies with our own translation, four pods, real iptables rules.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import resource
@@ -28,6 +29,7 @@ from plait.envoy.roles import node as role
 from plait.model.mesh import GatewayAddress, NetworkAddress
 from plait.model.policies import Match, Range, Text
 from plait.model.views.node import PodState
+from plait.node import probe
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -211,6 +213,19 @@ def test_a_connection_to_the_proxys_own_ports_ends_and_does_not_recurse(
         assert said(connection) == b""
     after = sum(sum(envoy.stats(accepted).values()) for envoy in plane.envoys.values())
     assert after - before <= 4, "the proxy connected to itself again and again"
+
+
+def test_a_capture_probe_is_dropped_counted_and_leaves_no_line(plane: DataPlane) -> None:
+    envoy = plane.envoys["na"]
+    before, passed = envoy.stat("tcp.probe.downstream_cx_total"), "tcp.passthrough.downstream_cx_total"
+    through, lines = envoy.stat(passed), len(envoy.lines())
+    for _ in range(50):
+        asyncio.run(probe.outbound(plane.lab.netns("a1")))
+    assert envoy.stat("tcp.probe.downstream_cx_total") == before + 50
+    assert envoy.stat(passed) == through
+    assert ask(plane, "a1", plane.lab.address("plain")) != b""
+    until(lambda: len(envoy.lines()) > lines, "the next connection's line")
+    assert all("169.254" not in line["dst.addr"] for line in envoy.lines())
 
 
 # TLS, certificates and clusters on demand ---

@@ -23,6 +23,7 @@ PROXY_MARK: Final = 0x539
 CONNECTION_MARK: Final = 0x111
 MARK_MASK: Final = 0xFFF
 PROBE_SNAT_IP: Final = "169.254.7.127"
+CAPTURE_PROBE_IP: Final = "169.254.7.126"  # where the capture probe connects to: link-local, never routed
 
 # Labels and annotations.
 DATAPLANE_MODE: Final = "istio.io/dataplane-mode"  # "ambient" | "none", on a Namespace or Pod

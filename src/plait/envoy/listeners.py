@@ -6,7 +6,7 @@ listener (15008) and the node's internal listener are in `hbone`.
 
 from __future__ import annotations
 
-from plait.base.wellknown import INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT, PROXY_MARK
+from plait.base.wellknown import CAPTURE_PROBE_IP, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT, PROXY_MARK
 from plait.envoy import names, plaintext, telemetry
 from plait.envoy.options import Options
 from plait.envoy.pieces import ADS, Doc, any_of, cidr, extension, socket_address, state
@@ -53,14 +53,19 @@ def tcp_proxy(stat_prefix: str, cluster: str, access_log: list[Doc], **more: obj
 
 
 def outbound(view: NodeView, pod: LocalPod, options: Options) -> Doc:
-    """15001: known ranges are looked up at the first connection, the rest passes, our own addresses are a loop."""
+    """15001: known ranges are looked up at the first connection, the rest passes, ourselves and probes are dropped."""
     on_demand = [_outbound_states(pod), _outbound_proxy(pod, options)]
     guard = {
         "name": "loop",
         "filter_chain_match": {"prefix_ranges": [cidr("127.0.0.0/8")]},
         "filters": [tcp_proxy("loop", names.BLACKHOLE, [_outbound_log(pod, options)])],
     }
-    chains = [guard]
+    probe = {  # ended with a FIN, so that the kernel still shows the connection's end at 15001 to who asks
+        "name": "probe",
+        "filter_chain_match": {"prefix_ranges": [cidr(f"{CAPTURE_PROBE_IP}/32")]},
+        "filters": [tcp_proxy("probe", names.BLACKHOLE, [])],
+    }
+    chains = [guard, probe]
     if view.ranges:
         match = {"prefix_ranges": [cidr(block) for block in view.ranges]}
         chains.append({"name": "mesh", "filter_chain_match": match, "filters": on_demand})

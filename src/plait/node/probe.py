@@ -1,7 +1,8 @@
 """Is the pod really captured? One real connection from inside its namespace, and the kernel's word on where it landed.
 
 The probe connects to an address that nobody routes. Only our redirect can complete that handshake, and the namespace's
-socket table must then show the other end at the proxy's outbound port. The proxy drops connections to that address.
+socket table must then show the other end at the proxy's outbound port. The proxy drops connections to that address
+and counts them as `tcp.probe`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from plait.base import netns
-from plait.base.wellknown import OUTBOUND_PORT
+from plait.base.wellknown import CAPTURE_PROBE_IP, OUTBOUND_PORT
 
-ADDRESS: Final = "169.254.7.126"  # beside the kubelet probes' 169.254.7.127: link-local, never routed
 PORT: Final = 15021
 _ABORT: Final = struct.pack("ii", 1, 0)
 
@@ -35,7 +35,7 @@ def _outbound(timeout: float) -> None:
         # Close with RST: the proxy must not keep a half-open probe.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
         try:
-            client.connect((ADDRESS, PORT))
+            client.connect((CAPTURE_PROBE_IP, PORT))
         except OSError as error:
             raise NotCaptured(f"a connection from the pod did not reach the proxy ({error})") from error
         address, port = client.getsockname()
