@@ -55,6 +55,11 @@ _SUBRESOURCES: dict[str, tuple[tuple[str, ...], str, str, str]] = {
 }
 
 
+def subresource(name: str) -> tuple[tuple[str, ...], str, str, str]:
+    """Verbs, and kind, group and version of the body ("" where that is the object itself)."""
+    return _SUBRESOURCES[name]
+
+
 class Catalog:
     """All served kinds: the built-in table, the reviews, and what CRDs brought."""
 
@@ -135,7 +140,7 @@ def resource_list(catalog: Catalog, name: str, version: str) -> Document | None:
             row["categories"] = list(kind.categories)
         resources.append(row)
         for sub in kind.subresources:
-            verbs, body, body_group, body_version = _SUBRESOURCES[sub]
+            verbs, body, body_group, body_version = subresource(sub)
             row = {
                 "name": f"{kind.plural}/{sub}",
                 "singularName": "",
@@ -186,7 +191,7 @@ def _resource(kind: Kind, group_name: str, version: str) -> Document:
         row["categories"] = list(kind.categories)
     subs = []
     for sub in kind.subresources:
-        verbs, body, body_group, body_version = _SUBRESOURCES[sub]
+        verbs, body, body_group, body_version = subresource(sub)
         response = {"group": body_group if body else group_name, "version": body_version or version}
         subs.append({"subresource": sub, "responseKind": response | {"kind": body or kind.kind}, "verbs": list(verbs)})
     if subs:

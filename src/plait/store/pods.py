@@ -51,16 +51,17 @@ def _mount_token(spec: Document) -> None:
         if all(mount.get("mountPath") != TOKEN_PATH for mount in container.get("volumeMounts") or ())
     ]
     volumes = spec.get("volumes") or []
-    if not wanting or any(volume["name"].startswith(_TOKEN_VOLUME) for volume in volumes):
-        return
-    token = {"serviceAccountToken": {"expirationSeconds": _TOKEN_SECONDS, "path": "token"}}
-    root = {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}
-    field = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
-    namespace = {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": field}]}}
-    volume = {"name": _TOKEN_VOLUME, "projected": {"defaultMode": 420, "sources": [token, root, namespace]}}
-    spec["volumes"] = [*volumes, volume]
+    name = next((volume["name"] for volume in volumes if volume["name"].startswith(_TOKEN_VOLUME)), "")
+    if wanting and not name:
+        name = _TOKEN_VOLUME
+        token = {"serviceAccountToken": {"expirationSeconds": _TOKEN_SECONDS, "path": "token"}}
+        root = {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}
+        field = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+        namespace = {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": field}]}}
+        volume = {"name": name, "projected": {"defaultMode": 420, "sources": [token, root, namespace]}}
+        spec["volumes"] = [*volumes, volume]
     for container in wanting:
-        mount = {"name": _TOKEN_VOLUME, "mountPath": TOKEN_PATH, "readOnly": True}
+        mount = {"name": name, "mountPath": TOKEN_PATH, "readOnly": True}
         container["volumeMounts"] = [*(container.get("volumeMounts") or ()), mount]
 
 

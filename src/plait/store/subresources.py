@@ -43,7 +43,7 @@ def selector_text(selector: Document | None) -> str:
 
 async def rescale(verbs: Verbs, ask: Ask, body: Any, how: PatchType | None) -> Document:
     """PUT or PATCH of scale: only spec.replicas can change."""
-    plain = replace(ask, subresource="")
+    plain = replace(ask, subresource="", admitted=True)
     old = verbs.get(plain)
     try:
         if how == "json":
@@ -56,7 +56,8 @@ async def rescale(verbs: Verbs, ask: Ask, body: Any, how: PatchType | None) -> D
     if not isinstance(replicas, int) or replicas < 0:
         text = f"Invalid value: {replicas}: must be a number greater than or equal to 0"
         raise errors.invalid(ask.kind, ask.name, [("spec.replicas", text, "FieldValueInvalid")])
-    patch: Document = {"spec": {"replicas": replicas}}
+    scale = await verbs.admit(ask, "UPDATE", scale_of(old.document), {**scale_of(old.document), **body})
+    patch: Document = {"spec": {"replicas": (scale.get("spec") or {}).get("replicas", replicas)}}
     if version := (body.get("metadata") or {}).get("resourceVersion"):
         patch["metadata"] = {"resourceVersion": version}
     record, _ = await verbs.patch(plain, patch, "merge")
@@ -66,7 +67,7 @@ async def rescale(verbs: Verbs, ask: Ask, body: Any, how: PatchType | None) -> D
 async def bind(verbs: Verbs, ask: Ask, body: Document, now: float) -> Document:
     """POST pods/x/binding: put a pod on a node, once."""
     node = (body.get("target") or {}).get("name", "")
-    plain = replace(ask, subresource="")
+    plain = replace(ask, subresource="", admitted=True)
     pod = verbs.get(plain).document
     if not node:
         raise errors.invalid(ask.kind, ask.name, [("target.name", "Required value", "FieldValueRequired")])
@@ -74,11 +75,12 @@ async def bind(verbs: Verbs, ask: Ask, body: Document, now: float) -> Document:
         raise errors.conflict(ask.kind, ask.name, f'pod {ask.name} is already assigned to node "{placed}"')
     if "deletionTimestamp" in pod["metadata"]:
         raise errors.conflict(ask.kind, ask.name, f"pod {ask.name} is being deleted, cannot be assigned to a host")
+    await verbs.admit(ask, "CREATE", None, body)
     version = {"metadata": {"resourceVersion": pod["metadata"]["resourceVersion"]}}
     record, _ = await verbs.patch(plain, version | {"spec": {"nodeName": node}}, "merge")
     scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": stamp(now)}
     others = [c for c in record.document.get("status", {}).get("conditions") or () if c["type"] != "PodScheduled"]
-    status = replace(ask, subresource="status")
+    status = replace(ask, subresource="status", admitted=True)
     if not ask.dry_run:
         await verbs.patch(status, {"status": {"conditions": [*others, scheduled]}}, "merge")
     return _done()
@@ -87,7 +89,8 @@ async def bind(verbs: Verbs, ask: Ask, body: Document, now: float) -> Document:
 async def evict(verbs: Verbs, ask: Ask, body: Document) -> Document:
     """POST pods/x/eviction: a delete by another name (there are no disruption budgets here)."""
     options = {"gracePeriodSeconds": 0} if ask.dry_run else {}
-    await verbs.delete(replace(ask, subresource=""), {**options, **(body.get("deleteOptions") or {})})
+    await verbs.admit(ask, "CREATE", None, body)
+    await verbs.delete(replace(ask, subresource="", admitted=True), {**options, **(body.get("deleteOptions") or {})})
     return _done()
 
 

@@ -41,6 +41,7 @@ class Ask:
     dry_run: bool = False
     manager: str = "unknown"
     validation: Validation = "Warn"
+    admitted: bool = False  # the webhooks have seen this write already, as a write of a subresource
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -108,7 +109,10 @@ class Verbs:
             raise errors.already_exists(ask.kind, ask.name)
         new = self._cleaned(ask, given)
         strategies.default(self._context, ask.kind, new, None)
-        new = self._cleaned(ask, await self._admission.mutate(ask, "CREATE", None, new), quiet=True)
+        mutated = await self._admission.mutate(ask, "CREATE", None, new)
+        if mutated is not new:
+            new = self._cleaned(ask, mutated, quiet=True)
+            strategies.default(self._context, ask.kind, new, None)  # what a webhook added wants its defaults too
         now = stamp(self._clock())
         new = born(ask.kind, new, uid=str(uuid.uuid4()), now=now)
         strategies.prepare(self._context, ask.kind, new, None, now)
@@ -193,6 +197,8 @@ class Verbs:
         mutated = await self._admission.mutate(ask, "UPDATE", old.document, new)
         if mutated is not new:
             new = updated(kind, old.document, self._cleaned(ask, mutated, quiet=True), ask.subresource)
+            if not ask.subresource:
+                strategies.default(self._context, kind, new, old.document)
         strategies.prepare(self._context, kind, new, old.document, now, ask.subresource)
         self._checked(ask, old.document, new)
         await self._admission.validate(ask, "UPDATE", old.document, new)
@@ -236,6 +242,12 @@ class Verbs:
         old = self.get(ask)
         new = {**old.document, "spec": {**old.document.get("spec", {}), "finalizers": list(finalizers)}}
         return old if same(old.document, new) else self._commit(ask, old, new)
+
+    async def admit(self, ask: Ask, operation: str, old: Document | None, new: Document) -> Document:
+        """Both rounds of webhooks for a body that is no stored object: Scale, Binding, Eviction."""
+        changed = await self._admission.mutate(ask, operation, old, new)
+        await self._admission.validate(ask, operation, old, changed)
+        return changed
 
     def _commit(self, ask: Ask, old: Record | None, new: Document) -> Record:
         if ask.dry_run:
