@@ -94,7 +94,12 @@ def destination(name: str, found: Destination) -> Doc:
         "lb_policy": "LEAST_REQUEST" if len(ends) > 1 else "ROUND_ROBIN",
         "connect_timeout": "5s",
         "circuit_breakers": UNLIMITED,
-        "metadata": {"filter_metadata": {names.MD_PEER: telemetry.service_labels(found)}},
+        "metadata": {
+            "filter_metadata": {
+                names.MD_PEER: telemetry.service_labels(found),
+                names.MD_SERVICE: {"forwarded": telemetry.forwarded_host(found)},
+            }
+        },
         "load_assignment": {"cluster_name": name, "endpoints": _by_priority(ends)},
     }
     tunnels = [end for end in ends if end.tunnel]
@@ -150,6 +155,7 @@ def _through_internal_listener() -> Doc:
         passthrough_metadata=[
             {"kind": {"host": {}}, "name": names.MD_ORIGINAL_DST},
             {"kind": {"host": {}}, "name": names.MD_TUNNEL},
+            {"kind": {"cluster": {}}, "name": names.MD_SERVICE},
         ],
         transport_socket=_RAW,
     )

@@ -50,7 +50,10 @@ def tunnel_listener(options: Options) -> Doc:
             "hostname": "%DOWNSTREAM_LOCAL_ADDRESS%",
             "headers_to_add": [
                 _header("baggage", f"%FILTER_STATE({names.FS_BAGGAGE}:PLAIN)%"),
-                _header("forwarded", f"%FILTER_STATE({names.FS_FORWARDED}:PLAIN)%"),
+                _header(
+                    "forwarded",
+                    f"%FILTER_STATE({names.FS_FORWARDED}:PLAIN)%%DYNAMIC_METADATA({names.MD_SERVICE}:forwarded)%",
+                ),
             ],
         },
     )
@@ -68,7 +71,7 @@ def _header(name: str, value: str) -> Doc:
     return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
-def inbound(view: NodeView, pod: LocalPod, service: dict[str, str], options: Options) -> Doc:
+def inbound(view: NodeView, pod: LocalPod, options: Options) -> Doc:
     """15008: ends tunnels meant for this pod. Routes and policies come by name, so a change does not cut tunnels."""
     trust_domain = pod.identity.removeprefix("spiffe://").partition("/")[0] or view.trust_domain
     return {
@@ -83,7 +86,7 @@ def inbound(view: NodeView, pod: LocalPod, service: dict[str, str], options: Opt
                 "filters": [
                     {
                         "name": "envoy.filters.network.http_connection_manager",
-                        "typed_config": _hcm(pod, service, options),
+                        "typed_config": _hcm(pod, options),
                     }
                 ],
                 "transport_socket": tls.downstream(pod.identity, trust_domain),
@@ -92,8 +95,8 @@ def inbound(view: NodeView, pod: LocalPod, service: dict[str, str], options: Opt
     }
 
 
-def _hcm(pod: LocalPod, service: dict[str, str], options: Options) -> Doc:
-    source, own = telemetry.from_baggage(), telemetry.own(pod)
+def _hcm(pod: LocalPod, options: Options) -> Doc:
+    source, own, service = telemetry.from_baggage(), telemetry.own(pod), telemetry.from_route()
     extra = {
         "mtls": "true",
         "authority": "%REQ(:authority)%",
@@ -161,14 +164,22 @@ def _reply(have: int, want: int) -> Doc:
     return {"filter": {"status_code_filter": code}, "status_code": want}
 
 
-def route(pod: LocalPod) -> Doc:
+def route(view: NodeView, pod: LocalPod) -> Doc:
     """Which authorities this pod's tunnels may name: itself, at a port that is not the proxy's own.
 
     The regular expression refuses spellings (`:08080`, `: 8080`) that a port test in a policy would not recognise but
-    that Envoy would connect to.
+    that Envoy would connect to. Routes differ only in the service they say the tunnel is for (telemetry): the one the
+    `forwarded` header names, if it is one of this pod's, else its first.
     """
     hosts = "|".join(re.escape(names.authority(address, 0)[:-2]) for address in pod.addresses)
     reserved = "|".join(str(port) for port in sorted(RESERVED_PORTS))
+    own = _header_test(":authority", f"(?:{hosts}):[1-9][0-9]{{0,4}}")
+    services = telemetry.services_of(view, pod)
+    named = [
+        _to_pod([own, _header_test("forwarded", test)], service)
+        for service in services[1:]
+        if (test := telemetry.host_test(service["service"])) is not None
+    ]
     return {
         "name": names.inbound_route(pod.uid),
         "virtual_hosts": [
@@ -177,22 +188,31 @@ def route(pod: LocalPod) -> Doc:
                 "domains": [f"{names.authority(address, 0)[:-2]}:*" for address in pod.addresses],
                 "routes": [
                     {
-                        "match": {"connect_matcher": {}, "headers": [_authority(f".*:(?:{reserved})")]},
+                        "match": {
+                            "connect_matcher": {},
+                            "headers": [_header_test(":authority", f".*:(?:{reserved})")],
+                        },
                         "direct_response": {"status": 400},
                     },
-                    {
-                        "match": {"connect_matcher": {}, "headers": [_authority(f"(?:{hosts}):[1-9][0-9]{{0,4}}")]},
-                        "route": {
-                            "cluster": names.INBOUND,
-                            "timeout": "0s",
-                            "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
-                        },
-                    },
+                    *named,
+                    _to_pod([own], telemetry.first(services)),
                 ],
             }
         ],
     }
 
 
-def _authority(regex: str) -> Doc:
-    return {"name": ":authority", "string_match": {"safe_regex": {"regex": regex}}}
+def _to_pod(headers: list[Doc], service: dict[str, str]) -> Doc:
+    return {
+        "match": {"connect_matcher": {}, "headers": headers},
+        "metadata": {"filter_metadata": {names.MD_PEER: dict(service)}},
+        "route": {
+            "cluster": names.INBOUND,
+            "timeout": "0s",
+            "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
+        },
+    }
+
+
+def _header_test(name: str, regex: str) -> Doc:
+    return {"name": name, "string_match": {"safe_regex": {"regex": regex}}}

@@ -125,10 +125,11 @@ def _outbound_log(pod: LocalPod, options: Options) -> Doc:
     return telemetry.log_line(options.access_log, fields, only=telemetry.ENDED)
 
 
-def inbound_plaintext(pod: LocalPod, service: dict[str, str], options: Options) -> Doc:
+def inbound_plaintext(view: NodeView, pod: LocalPod, options: Options) -> Doc:
     """15006: the chain is chosen by policy before anything is connected; the application sees the client's address."""
     entry = plaintext.verdict(pod.policies, pod.addresses, strict=pod.strict, known=pod.known)
     source, own = telemetry.nobody(), telemetry.own(pod)
+    service = {k: telemetry.literal(v) for k, v in telemetry.first(telemetry.services_of(view, pod)).items()}
     fields = telemetry.log_fields("inbound", source, own, service["service"], {"mtls": "false"})
     line = telemetry.log_line(options.access_log, fields, only=telemetry.ENDED)
     metrics = telemetry.metrics("destination", source, own, service, "none")

@@ -37,8 +37,10 @@ FS_SANS: Final = "envoy.network.upstream_subject_alt_names"
 FS_TARGET: Final = "envoy.network.transport_socket.original_dst_address"
 MD_ORIGINAL_DST: Final = "envoy.filters.listener.original_dst"
 MD_SOCKET_MATCH: Final = "envoy.transport_socket_match"
-# Ours: MD_TUNNEL travels with the connection into the internal listener, MD_PEER stays outside (telemetry only).
+# Ours: MD_TUNNEL (of the endpoint) and MD_SERVICE (of the cluster) travel with the connection into the internal
+# listener, MD_PEER stays outside (telemetry only).
 MD_TUNNEL: Final = "plait.tunnel"
+MD_SERVICE: Final = "plait.service"
 MD_PEER: Final = "plait.peer"
 FS_BAGGAGE: Final = "plait.baggage"
 FS_FORWARDED: Final = "plait.forwarded"

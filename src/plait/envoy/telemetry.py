@@ -6,6 +6,7 @@ destination side knows itself, and its peer from the certificate and from the `b
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from plait.model.views.node import LocalPod, NodeView
 UNKNOWN: Final = "unknown"
 Reporter = Literal["source", "destination"]
 Security = Literal["mutual_tls", "none"]
+_HOST: Final = re.compile(r"[A-Za-z0-9.*_-]+")
 _SIDE: Final = ("workload", "workload_namespace", "principal", "app", "version", "canonical_service")
 _SIDE_ALL: Final = (*_SIDE, "canonical_revision", "cluster")
 _SERVICE: Final = ("service", "service_name", "service_namespace")
@@ -46,14 +48,34 @@ def service_labels(found: Destination) -> Doc:
     }
 
 
-def services_of(view: NodeView, pod: LocalPod) -> dict[str, str]:
-    """Constant labels of what a connection into this pod is for: its service, the first by name if it has several."""
+def forwarded_host(found: Destination) -> str:
+    """What a tunnel's `forwarded` header says beside the client's address: the service the client has addressed."""
+    return f";host={found.hostname}" if _HOST.fullmatch(found.hostname) else ""
+
+
+def services_of(view: NodeView, pod: LocalPod) -> list[dict[str, str]]:
+    """Constant labels of the services this pod backs, by name."""
     found = next((w for a in pod.addresses if (w := view.index.workload(a)) is not None), None)
     keys = sorted(membership.service for membership in found.services) if found and pod.known else []
-    service = next((view.mesh.services[key] for key in keys if key in view.mesh.services), None)
-    if service is None:
-        return nobody(_SERVICE)
-    return {"service": service.hostname, "service_name": service.name, "service_namespace": service.namespace}
+    services = [view.mesh.services[key] for key in keys if key in view.mesh.services]
+    return [{"service": s.hostname, "service_name": s.name, "service_namespace": s.namespace} for s in services]
+
+
+def first(services: list[dict[str, str]]) -> dict[str, str]:
+    """What a connection is taken to be for when nobody said it."""
+    return services[0] if services else nobody(_SERVICE)
+
+
+def host_test(hostname: str) -> str | None:
+    """The regular expression of a `forwarded` header that names this service; None for what is no host name."""
+    if not _HOST.fullmatch(hostname):
+        return None
+    return f'(?:.*;)?host="?{re.escape(hostname)}"?(?:;.*)?'
+
+
+def from_route() -> dict[str, str]:
+    """Which service a tunnel is for: routes come by name, so services may come and go without cutting tunnels."""
+    return {key: f"%METADATA(ROUTE:{names.MD_PEER}:{key})%" for key in _SERVICE}
 
 
 def _labels(peer: Peer) -> dict[str, str]:

@@ -6,10 +6,10 @@ pod's documents depend on that pod alone, so equal pods encode to the same resou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from plait.base.bundle import Bundle, Resource
-from plait.envoy import clusters, hbone, listeners, names, rbac, telemetry
+from plait.envoy import clusters, hbone, listeners, names, rbac
 from plait.envoy.options import Options
 from plait.envoy.pieces import Doc
 from plait.envoy.wire import resource
@@ -86,20 +86,19 @@ def _listeners(view: NodeView, options: Options) -> Iterator[tuple[str, Doc]]:
         document = hbone.tunnel_listener(options)
         yield document["name"], document
     for pod in view.local:
-        service: Mapping[str, str] = telemetry.services_of(view, pod)
-        for document in _of_pod(view, pod, dict(service), options):
+        for document in _of_pod(view, pod, options):
             yield document["name"], document
 
 
-def _of_pod(view: NodeView, pod: LocalPod, service: dict[str, str], options: Options) -> Iterator[Doc]:
+def _of_pod(view: NodeView, pod: LocalPod, options: Options) -> Iterator[Doc]:
     yield listeners.outbound(view, pod, options)
-    yield hbone.inbound(view, pod, service, options)
-    yield listeners.inbound_plaintext(pod, service, options)
+    yield hbone.inbound(view, pod, options)
+    yield listeners.inbound_plaintext(view, pod, options)
 
 
 def _routes(view: NodeView) -> Iterator[tuple[str, Doc]]:
     for pod in view.local:
-        yield names.inbound_route(pod.uid), hbone.route(pod)
+        yield names.inbound_route(pod.uid), hbone.route(view, pod)
 
 
 def _extensions(view: NodeView) -> Iterator[tuple[str, Doc]]:
