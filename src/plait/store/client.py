@@ -160,10 +160,11 @@ class HttpApi:
         *,
         query: dict[str, str] | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Document:
         """One request to any path of the server; its JSON answer."""
         data = None if body is None else orjson.dumps(body)
-        headers = {} if body is None else {"Content-Type": content_type}
+        headers = {"Accept": accept} | ({} if body is None else {"Content-Type": content_type})
         try:
             async with self._session.request(
                 method, self._base + where, params=query, data=data, headers=headers, ssl=self._ssl

@@ -5,11 +5,15 @@ Pure functions over the CRD's document; storing it and serving its kind is the s
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from plait.resources.kinds import Kind
+from plait.store.checks import unusable_rules
 
 Schema = dict[str, Any]
+_TYPES = ("object", "array", "string", "integer", "number", "boolean")
 
 
 def served_versions(document: Schema) -> tuple[str, ...]:
@@ -57,6 +61,26 @@ def columns_of(document: Schema, version: str) -> list[Schema]:
     return list(entry.get("additionalPrinterColumns") or [])
 
 
+def scale_of(document: Schema, version: str) -> Schema | None:
+    """subresources.scale of one version: specReplicasPath, statusReplicasPath, labelSelectorPath."""
+    entry = version_of(document, version) or {}
+    found = (entry.get("subresources") or {}).get("scale")
+    return dict(found) if found else None
+
+
+def established(document: Schema) -> bool:
+    """Whether its names were accepted, so that its kind is served."""
+    listed = (document.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Established" and each["status"] == "True" for each in listed)
+
+
+def names_of(document: Schema) -> tuple[frozenset[str], frozenset[str]]:
+    """Names that no other kind of the group may have: those of resources, and those of kinds."""
+    names = document["spec"]["names"]
+    resources = {names["plural"], names.get("singular") or names["kind"].lower(), *(names.get("shortNames") or ())}
+    return frozenset(resources), frozenset({names["kind"], names.get("listKind") or names["kind"] + "List"})
+
+
 def completed(document: Schema) -> Schema:
     """The document with the defaults the API server derives from other fields: singular, listKind."""
     spec = document["spec"]
@@ -81,11 +105,50 @@ def problems(document: Schema) -> list[tuple[str, str]]:
         if each.get("name") in seen:
             out.append((f"spec.versions[{i}].name", "must be unique among the versions"))
         seen.add(each.get("name", ""))
-        if not (each.get("schema") or {}).get("openAPIV3Schema") and not spec.get("preserveUnknownFields"):
-            out.append((f"spec.versions[{i}].schema.openAPIV3Schema", "schemas are required"))
+        at, schema = f"spec.versions[{i}].schema.openAPIV3Schema", (each.get("schema") or {}).get("openAPIV3Schema")
+        if not schema and not spec.get("preserveUnknownFields"):
+            out.append((at, "schemas are required"))
+        if isinstance(schema, dict) and schema:
+            if schema.get("type") != "object":
+                out.append((f"{at}.type", f'Invalid value: "{schema.get("type", "")}": must be object at the root'))
+            out += _schema_problems(schema, at)
     if (spec.get("conversion") or {}).get("strategy", "None") != "None":
         out.append(("spec.conversion.strategy", 'only "None" is served here: no conversion webhooks'))
     return out
+
+
+def _schema_problems(schema: Schema, path: str) -> Iterator[tuple[str, str]]:
+    """What makes a schema not structural, or unusable here."""
+    given = schema.get("type")
+    open_ = schema.get("x-kubernetes-int-or-string") or schema.get("x-kubernetes-preserve-unknown-fields")
+    if given is None and not open_:
+        yield f"{path}.type", "Required value: must not be empty for specified object fields"
+    elif given is not None and given not in _TYPES:
+        yield f"{path}.type", f'Unsupported value: "{given}": supported values: {", ".join(_TYPES)}'
+    if given == "array" and not isinstance(schema.get("items"), dict):
+        yield f"{path}.items", "Required value: must be specified"
+    if pattern := schema.get("pattern"):
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            yield f"{path}.pattern", f'Invalid value: "{pattern}": must be a valid regular expression: {error}'
+    for name, each in (schema.get("properties") or {}).items():
+        if path.endswith("openAPIV3Schema") and name in ("apiVersion", "kind", "metadata"):
+            continue
+        yield from _schema_problems(each, f"{path}.properties[{name}]")
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from _schema_problems(schema[key], f"{path}.{key}")
+
+
+def unenforced(document: Schema) -> list[str]:
+    """Warnings about validation rules in CEL that this server cannot read: accepted, but without effect."""
+    found = dict.fromkeys(
+        (rule, why)
+        for each in document["spec"].get("versions") or ()
+        for rule, why in unusable_rules((each.get("schema") or {}).get("openAPIV3Schema") or {})
+    )
+    return [f"validation rule is not enforced: {why}" for _, why in found]
 
 
 def accepted(document: Schema, *, now: str, taken: str = "") -> Schema:
@@ -111,4 +174,16 @@ def accepted(document: Schema, *, now: str, taken: str = "") -> Schema:
     if storage and storage not in stored:
         stored.append(storage)
     accepted_names = old.get("acceptedNames") or {"kind": "", "plural": ""} if taken else spec["names"]
-    return {"conditions": [names, live], "acceptedNames": accepted_names, "storedVersions": stored}
+    others = [each for kind, each in was.items() if kind not in ("NamesAccepted", "Established")]
+    return {"conditions": [names, live, *others], "acceptedNames": accepted_names, "storedVersions": stored}
+
+
+def terminating(document: Schema, *, now: str) -> Schema:
+    """The status of a CRD that was deleted while it has objects."""
+    status = dict(document.get("status") or {})
+    others = [each for each in status.get("conditions") or () if each["type"] != "Terminating"]
+    if len(others) < len(status.get("conditions") or ()):
+        return status
+    reason, text = "InstanceDeletionInProgress", "CustomResource deletion is in progress"
+    condition = {"type": "Terminating", "status": "True", "lastTransitionTime": now, "reason": reason, "message": text}
+    return {**status, "conditions": [*others, condition]}

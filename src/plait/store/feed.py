@@ -91,7 +91,7 @@ def shaped(verbs: Verbs, ask: Ask, document: Document, form: Form, now: float, i
 def _table(verbs: Verbs, ask: Ask, documents: list[Document], meta: Document, now: float, include: str) -> Document:
     version = ask.kind.api_version(ask.version)
     at = [Record(document, 0).at(version) for document in documents]
-    columns = list(verbs.columns(ask.kind, ask.version))
+    columns = verbs.definitions.columns(ask.kind, ask.version)
     found: Document = tables.table(ask.kind, at, list_meta=meta, now=now, columns=columns, include_object=include)
     return found
 

@@ -249,7 +249,8 @@ class Server:
         method, verbs, now = request.method, self._verbs, self._clock()
         if ask.subresource == "scale":
             if method == "GET":
-                return _json(subresources.scale_of(verbs.get(replace(ask, subresource="")).document))
+                found = verbs.get(replace(ask, subresource="")).document
+                return _json(subresources.scale_of(found, verbs.definitions.scale(ask.kind, ask.version)))
             if method == "PATCH":
                 body, how = bodies.decode_patch(await request.read(), request.headers.get("Content-Type", ""))
                 return _json(await subresources.rescale(verbs, ask, body, how))

@@ -71,7 +71,9 @@ def prepare(context: Context, kind: Kind, new: Document, old: Document | None, n
     if subresource:
         return
     if kind.kind == "CustomResourceDefinition":
-        new["status"] = crds.accepted({**new, "status": (old or {}).get("status")}, now=now, taken=_taken(context, new))
+        new["status"] = crds.accepted(
+            {**new, "status": (old or {}).get("status")}, now=now, taken=taken(context.state, new)
+        )
     if old is not None:
         return
     if kind.kind == "Pod":
@@ -86,15 +88,21 @@ def prepare(context: Context, kind: Kind, new: Document, old: Document | None, n
         _job(new)
 
 
-def _taken(context: Context, document: Document) -> str:
-    """The name of another CRD that holds the same kind, if any."""
-    spec = document["spec"]
-    for record in context.state.list(("apiextensions.k8s.io", "customresourcedefinitions")):
+def taken(state: State, document: Document, *, without: str = "") -> str:
+    """Who in its group holds a name that this CRD wants: another CRD, or a kind of our own; "" when nobody."""
+    resources, kind_names = crds.names_of(document)
+    group, name = document["spec"]["group"], document["metadata"]["name"]
+    for record in state.list(("apiextensions.k8s.io", "customresourcedefinitions")):
         other = record.document
-        same_kind = (other["spec"]["group"], other["spec"]["names"]["kind"]) == (spec["group"], spec["names"]["kind"])
-        if same_kind and other["metadata"]["name"] != document["metadata"]["name"]:
+        if other["spec"]["group"] != group or other["metadata"]["name"] in (name, without):
+            continue
+        theirs = crds.names_of(other)
+        if crds.established(other) and (resources & theirs[0] or kind_names & theirs[1]):
             return str(other["metadata"]["name"])
-    return ""
+    if is_builtin(document):
+        return ""
+    own = (kind for kind in kinds.ALL if kind.group == group)
+    return next((str(k) for k in own if resources & {k.plural, k.singular, *k.short_names}), "")
 
 
 def is_builtin(crd: Document) -> bool:

@@ -15,19 +15,34 @@ from plait.store.state import stamp
 from plait.store.tokens import Tokens
 from plait.store.verbs import Ask, Verbs
 
+_SCALE: Document = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
 
-def scale_of(document: Document) -> Document:
-    """autoscaling/v1 Scale of a Deployment or ReplicaSet."""
+
+def scale_of(document: Document, paths: Document | None = None) -> Document:
+    """autoscaling/v1 Scale of a Deployment or ReplicaSet, or of a custom resource by the paths of its definition."""
     meta = document["metadata"]
     kept = {k: meta[k] for k in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if k in meta}
-    spec, status = document.get("spec", {}), document.get("status", {})
+    where = paths or _SCALE
+    if paths is None:
+        selector = selector_text((document.get("spec") or {}).get("selector"))
+    else:
+        selector = str(_at(document, paths.get("labelSelectorPath", "")) or "")
+    replicas = _at(document, where["specReplicasPath"])
+    status: Document = {"replicas": _at(document, where["statusReplicasPath"]) or 0}
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": kept,
-        "spec": {"replicas": spec.get("replicas", 1)},
-        "status": {"replicas": status.get("replicas", 0), "selector": selector_text(spec.get("selector"))},
+        "spec": {"replicas": (1 if paths is None else 0) if replicas is None else replicas},
+        "status": status | ({"selector": selector} if selector else {}),
     }
+
+
+def _at(document: Document, path: str) -> Any:
+    at: Any = document if path else None
+    for step in path.strip(".").split(".") if path else ():
+        at = at.get(step) if isinstance(at, dict) else None
+    return at
 
 
 def selector_text(selector: Document | None) -> str:
@@ -44,24 +59,27 @@ def selector_text(selector: Document | None) -> str:
 async def rescale(verbs: Verbs, ask: Ask, body: Any, how: PatchType | None) -> Document:
     """PUT or PATCH of scale: only spec.replicas can change."""
     plain = replace(ask, subresource="", admitted=True)
-    old = verbs.get(plain)
+    old, paths = verbs.get(plain), verbs.definitions.scale(ask.kind, ask.version)
+    present = scale_of(old.document, paths)
     try:
         if how == "json":
-            body = json_patch(scale_of(old.document), body)
+            body = json_patch(present, body)
         elif how is not None:
-            body = merge_patch(scale_of(old.document), body)
+            body = merge_patch(present, body)
     except PatchError as error:
         raise errors.bad_request(error.message) from error
     replicas = (body.get("spec") or {}).get("replicas", 0) if isinstance(body, dict) else None
     if not isinstance(replicas, int) or replicas < 0:
         text = f"Invalid value: {replicas}: must be a number greater than or equal to 0"
         raise errors.invalid(ask.kind, ask.name, [("spec.replicas", text, "FieldValueInvalid")])
-    scale = await verbs.admit(ask, "UPDATE", scale_of(old.document), {**scale_of(old.document), **body})
-    patch: Document = {"spec": {"replicas": (scale.get("spec") or {}).get("replicas", replicas)}}
+    scale = await verbs.admit(ask, "UPDATE", present, {**present, **body})
+    patch: Document = (scale.get("spec") or {}).get("replicas", replicas)
+    for step in reversed((paths or _SCALE)["specReplicasPath"].strip(".").split(".")):
+        patch = {step: patch}
     if version := (body.get("metadata") or {}).get("resourceVersion"):
         patch["metadata"] = {"resourceVersion": version}
     record, _ = await verbs.patch(plain, patch, "merge")
-    return scale_of(record.document)
+    return scale_of(record.document, paths)
 
 
 async def bind(verbs: Verbs, ask: Ask, body: Document, now: float) -> Document:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from plait.resources.kinds import NAMESPACE, Kind
+from plait.resources.kinds import CRD, NAMESPACE, Kind
 from plait.store import crds, errors, fields, managed, patch, strategies
 from plait.store.access import ADMIN, User
 from plait.store.api import ApiError, Document, PatchType
+from plait.store.definitions import Definitions, without_cleanup
 from plait.store.discovery import Catalog
 from plait.store.schemas import Schemas
 from plait.store.state import Address, Record, born, deletion, finished, same, stamp, updated
@@ -71,8 +72,7 @@ class Verbs:
     ) -> None:
         self.storage, self.schemas, self.catalog = storage, schemas, Catalog(schemas)
         self._clock, self._admission, self._context = clock, admission, context
-        for record in storage.state.list(("apiextensions.k8s.io", "customresourcedefinitions")):
-            self._serve_crd(record.document)
+        self.definitions = Definitions(storage, schemas)
 
     # -- reading -----------------------------------------------------------------------------------------------
     def get(self, ask: Ask) -> Record:
@@ -104,6 +104,7 @@ class Verbs:
                 ask.kind, "", [("metadata.name", "name or generateName is required", "FieldValueRequired")]
             )
         ask = replace(ask, name=meta["name"])
+        self.definitions.refuse_new(ask.kind)
         self._namespace_open(ask)
         if self._find(ask) is not None:
             raise errors.already_exists(ask.kind, ask.name)
@@ -229,12 +230,19 @@ class Verbs:
             orphan = options.get("orphanDependents")
             propagation = options.get("propagationPolicy") or ("Orphan" if orphan else "")
             grace = options.get("gracePeriodSeconds")
-            marked, gone = deletion(old.document, now=self._clock(), grace=grace, propagation=propagation)
+            held = old.document
+            if ask.kind == CRD:
+                held = self.definitions.ending(held, stamp(self._clock()))
+            marked, gone = deletion(held, now=self._clock(), grace=grace, propagation=propagation)
             if ask.dry_run:
                 return Record(marked, old.revision), gone
             if gone:
                 return self._gone(ask, marked), True
-            return (old if same(old.document, marked) else self.storage.put(ask.address, marked).record), False
+            if not same(old.document, marked):
+                old = self.storage.put(ask.address, marked).record
+            if ask.kind == CRD:
+                return await self._clear(ask, old)
+            return old, False
         raise errors.conflict(ask.kind, ask.name)
 
     def finalize(self, ask: Ask, finalizers: Sequence[str]) -> Record:
@@ -255,8 +263,9 @@ class Verbs:
         if finished(new):
             return self._gone(ask, new)
         record = self.storage.put(ask.address, new).record
-        if ask.kind.kind == "CustomResourceDefinition":
-            self._serve_crd(record.document)
+        if ask.kind == CRD:
+            self.definitions.serve(record.document)
+            ask.warnings += crds.unenforced(record.document)
         for kind, document in strategies.companions(ask.kind, record.document) if old is None else ():
             if self.storage.state.get((kind.group, kind.plural), (ask.name, document["metadata"]["name"])) is None:
                 whole = born(kind, document, uid=str(uuid.uuid4()), now=stamp(self._clock()))
@@ -264,10 +273,13 @@ class Verbs:
         return record
 
     def _gone(self, ask: Ask, last: Document) -> Record:
-        if ask.kind.kind == "CustomResourceDefinition":
-            self._drop_crd(last)
+        if ask.kind == CRD:
+            self.definitions.drop(last, stamp(self._clock()))
         meta = last["metadata"]
-        return self.storage.remove(ask.address, (meta.get("namespace", ""), meta["name"]), last).record
+        record = self.storage.remove(ask.address, (meta.get("namespace", ""), meta["name"]), last).record
+        if ask.kind in self.schemas.crd_kinds():
+            self._release(ask, ask.kind)
+        return record
 
     # -- steps -------------------------------------------------------------------------------------------------
     def _received(self, ask: Ask, document: Document) -> Document:
@@ -363,27 +375,25 @@ class Verbs:
             error.details["causes"] = [cause | {"field": "metadata.namespace"}]
             raise error
 
-    def columns(self, kind: Kind, version: str) -> Sequence[Document]:
-        """Printer columns that a CRD states for its kind; also for our own kinds, when their CRD was stored."""
-        name = f"{kind.plural}.{kind.group}"
-        found = self.storage.state.get(("apiextensions.k8s.io", "customresourcedefinitions"), ("", name))
-        return crds.columns_of(found.document, version) if found else []
-
-    # -- custom resource definitions ---------------------------------------------------------------------------
-    def _serve_crd(self, document: Document) -> None:
-        if not strategies.is_builtin(document):
-            self.schemas.add_crd(document)
-
-    def _drop_crd(self, document: Document) -> None:
-        if strategies.is_builtin(document):
-            return
-        kind = crds.kind_of(document)
-        address = (kind.group, kind.plural)
-        for record in self.storage.state.list(address):
+    async def _clear(self, ask: Ask, definition: Record) -> tuple[Record, bool]:
+        """Delete all objects of a definition that is going; with the last of them it goes too."""
+        kind, left = self.definitions.objects(definition.document)
+        for record in left:
             meta = record.document["metadata"]
-            self.storage.remove(address, (meta.get("namespace", ""), meta["name"]))
-        self.schemas.remove_crd(document["metadata"]["name"])
-        self.storage.watches.close_all(address)
+            place = {"namespace": meta.get("namespace", ""), "name": meta["name"]}
+            one = replace(ask, kind=kind, version=kind.version, admitted=True, **place)
+            try:
+                await self.delete(one, {})
+            except ApiError as error:
+                if error.reason not in ("NotFound", "Conflict"):
+                    raise
+        self._release(ask, kind)
+        return self._find(ask) or definition, self._find(ask) is None
+
+    def _release(self, ask: Ask, kind: Kind) -> None:
+        if definition := self.definitions.released(kind):
+            one = replace(ask, kind=CRD, version=CRD.version, namespace="", name=f"{kind.plural}.{kind.group}")
+            self._commit(one, definition, without_cleanup(definition.document))
 
 
 def _uid_differs(uid: str, old: Record) -> str:
