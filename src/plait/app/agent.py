@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from plait.app.enforcement import Enforcement
 from plait.app.node_api import AgentToken, Announcements, wanted
 from plait.app.snapshot import Snapshot
 from plait.base import aio
@@ -72,6 +73,7 @@ class Configuration:
         self.certificates: Certificates | None = None
         self.cache = Cache()
         self.problems = 0
+        self.enforcement = Enforcement()
         for url, known in snapshot.types.items():
             self._store.apply(url, known.values(), ())
 
@@ -90,12 +92,14 @@ class Configuration:
 
     def _refresh(self) -> None:
         self._due = None
-        self._view = project(self._store.mesh, NodeState(self._node, tuple(self._pods.values())), self._view)
+        before = self._view
+        self._view = project(self._store.mesh, NodeState(self._node, tuple(self._pods.values())), before)
         bundle = role.translate(self._view, self._options)
         types = {
             url: self._shared(url, named) for url, named in {**bundle.types, names.SECRET: self._secrets()}.items()
         }
         self.cache.set(Bundle(types), lookup=self._lookup)
+        self.enforcement.changed(before, self._view)
 
     def _shared(self, url: str, new: Any) -> Any:
         """The mapping served before, when nothing in it changed: sessions then have nothing to compare."""
@@ -189,6 +193,8 @@ async def start(
     snapshot.load()
     config = Configuration(node_name, settings, snapshot, Options(access_log=str(folder / "access.log")))
     registry = CollectorRegistry()
+    cut = Gauge("plait_agent_connections_cut", "Open connections cut because a policy changed", registry=registry)
+    cut.set_function(lambda: config.enforcement.cut)
 
     pods = Informer(api, kinds.POD, fields=f"spec.nodeName={node_name}")
     namespaces = Informer(api, kinds.NAMESPACE)
@@ -262,7 +268,7 @@ async def _joined(
     authority = f"{plan.control}:{XDS_TLS_PORT}"
     ca = CaClient(authority, token, roots)
     config.certificates = Certificates(ca, config.refresh, roots=roots.decode())
-    agent._closers += [ca.close, config.certificates.close]
+    agent._closers += [ca.close, config.certificates.close, config.enforcement.close]
     config.refresh()
 
     def state(connected: bool, why: str) -> None:

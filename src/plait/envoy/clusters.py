@@ -6,7 +6,7 @@ tunnel needs as endpoint metadata; plain ones are sockets opened inside the sour
 
 from __future__ import annotations
 
-from plait.base.wellknown import HBONE_PORT
+from plait.base.wellknown import HBONE_PORT, TUNNEL_MARK
 from plait.envoy import names, telemetry, tls
 from plait.envoy.pieces import UNLIMITED, Doc, any_of, bind_inside_pod, extension, socket_address
 from plait.model.views.destinations import Destination, Endpoint
@@ -46,6 +46,7 @@ def inbound() -> Doc:
     """From a tunnel to the application: the authority of the CONNECT, which the route has pinned to the pod itself."""
     return {
         **_original_dst(names.INBOUND),
+        "upstream_bind_config": bind_inside_pod(TUNNEL_MARK),
         "original_dst_lb_config": {"use_http_header": True, "http_header_name": ":authority"},
     }
 

@@ -19,13 +19,6 @@ UNLIMITED: Final[Doc] = {
         }
     ]
 }
-SO_MARK: Final[Doc] = {
-    "description": "SO_MARK",
-    "level": 1,
-    "name": 36,
-    "int_value": PROXY_MARK,
-    "state": "STATE_PREBIND",
-}
 
 
 def any_of(type_name: str, /, **fields: Any) -> Doc:
@@ -64,10 +57,11 @@ def state(key: str, value: str, factory: str, shared: str = "TRANSITIVE", *, opt
     return document
 
 
-def bind_inside_pod() -> Doc:
+def bind_inside_pod(mark: int = PROXY_MARK) -> Doc:
     """Upstream sockets open in the network namespace that the connection's filter state names, and carry our mark.
 
-    The source address must be present, though any, or Envoy never asks the selector.
+    The source address must be present, though any, or Envoy never asks the selector. This mark wins over the one that
+    the source-preserving filters set.
     """
     return {
         "source_address": {"address": "0.0.0.0", "port_value": 0},
@@ -75,5 +69,7 @@ def bind_inside_pod() -> Doc:
             "envoy.upstream.local_address_selector.filter_state_override",
             "envoy.extensions.local_address_selectors.filter_state_override.v3.Config",
         ),
-        "socket_options": [SO_MARK],
+        "socket_options": [
+            {"description": "SO_MARK", "level": 1, "name": 36, "int_value": mark, "state": "STATE_PREBIND"}
+        ],
     }
