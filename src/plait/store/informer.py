@@ -70,6 +70,12 @@ class Informer:
         """Documents for which the named indexer gave `value`."""
         return list(self._indexes[index].get(value, {}).values())
 
+    def clear(self) -> None:
+        """Everything is gone, and so is the kind: tell the handlers. For use when nothing runs this any more."""
+        for key in list(self._cache):
+            self._apply(key, None)
+        self._wake()
+
     async def wait_for(self, predicate: Callable[[Mapping[Key, Document]], bool]) -> None:
         """Return once the cache is complete and satisfies `predicate`; bound it with asyncio.timeout."""
         while not (self.synced.is_set() and predicate(self.cache)):

@@ -22,6 +22,7 @@ from plait.local.controllers import (
     serviceaccounts,
 )
 from plait.local.controllers.cluster import Cluster
+from plait.local.controllers.customkinds import CustomKinds
 from plait.store.api import Api
 
 
@@ -42,6 +43,7 @@ async def run(api: Api, plan: AddressPlan, *, root_ca: bytes) -> None:
     cluster = Cluster(api, [*garbage.KINDS, *(kind for controller in controllers for kind in controller.kinds)])
     tasks = [aio.spawn(informer.run(), f"informer {kind}") for kind, informer in cluster.informers.items()]
     tasks += [aio.spawn(shell.run(c, cluster), f"controller {c.name}") for c in controllers]
+    tasks.append(aio.spawn(CustomKinds(cluster).run(), "custom kinds"))
     tasks.append(aio.spawn(garbage.Collector(cluster).run(), "garbage"))
     tasks.append(aio.spawn(events.run(api), "events"))
     try:

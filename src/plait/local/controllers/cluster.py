@@ -13,9 +13,11 @@ from plait.base import aio
 from plait.base.observe import logger
 from plait.local.controllers.events import event_document
 from plait.local.controllers.writes import Bind, Create, Delete, Emit, Patch, Replace, Write
+from plait.resources import kinds as known
 from plait.resources.kinds import EVENT, POD, Kind
 from plait.store.api import Api, ApiError, Document
 from plait.store.informer import Informer
+from plait.store.state import Address
 
 Effect = Callable[[Informer], bool]
 _log = logger("controllers")
@@ -45,14 +47,57 @@ class Cluster:
     def __init__(self, api: Api, kinds: Iterable[Kind]) -> None:
         self.api = api
         self.informers: dict[Kind, Informer] = {}
+        self.custom: dict[Address, Informer] = {}  # kinds of CRDs, which come and go
+        self.departed: set[tuple[str, str]] = set()  # (group, kind) of CRDs that went while we looked
+        self._on_custom: list[Callable[[Informer], None]] = []
         for kind in dict.fromkeys(kinds):
-            indexers = {"controller": controllers_of, "owner": owners_of, "namespace": namespace_of}
-            if kind is POD:
-                indexers["node"] = node_of
-            self.informers[kind] = Informer(api, kind, indexers=indexers)
+            self.informers[kind] = self._informer(kind)
+
+    def _informer(self, kind: Kind) -> Informer:
+        indexers = {"controller": controllers_of, "owner": owners_of, "namespace": namespace_of}
+        if kind is POD:
+            indexers["node"] = node_of
+        return Informer(self.api, kind, indexers=indexers)
 
     def __getitem__(self, kind: Kind) -> Informer:
         return self.informers[kind]
+
+    def find(self, kind: Kind) -> Informer | None:
+        """The cache of any kind, of a CRD too as long as that is served."""
+        return self.informers.get(kind) or self.custom.get((kind.group, kind.plural))
+
+    def kind_of(self, reference: Document) -> Kind | None:
+        """The kind an apiVersion and kind name, if it has a cache here."""
+        group = str(reference.get("apiVersion", "")).rpartition("/")[0]
+        found = known.by_document(reference)
+        if found is not None:
+            return found if found in self.informers else None
+        name = reference.get("kind")
+        return next((i.kind for i in self.custom.values() if (i.kind.group, i.kind.kind) == (group, name)), None)
+
+    def on_custom(self, handler: Callable[[Informer], None]) -> None:
+        """Call `handler` with the cache of every custom kind, of those there already and of later ones."""
+        self._on_custom.append(handler)
+        for informer in list(self.custom.values()):
+            handler(informer)
+
+    def add_custom(self, kind: Kind) -> Informer:
+        """A new cache for a CRD's kind, in place of an older one. The caller runs it."""
+        informer = self.custom[kind.group, kind.plural] = self._informer(kind)
+        self.departed.discard((kind.group, kind.kind))
+        for handler in self._on_custom:
+            handler(informer)
+        return informer
+
+    def remove_custom(self, kind: Kind) -> None:
+        """The CRD is gone, and all its objects with it."""
+        self.departed.add((kind.group, kind.kind))
+        if (informer := self.custom.pop((kind.group, kind.plural), None)) is not None:
+            informer.clear()
+
+    def custom_synced(self) -> bool:
+        """Whether the caches of all custom kinds are complete."""
+        return all(informer.synced.is_set() for informer in self.custom.values())
 
     def controlled(self, kind: Kind, owner: Document) -> list[Document]:
         return self.informers[kind].indexed("controller", owner["metadata"]["uid"])
@@ -125,7 +170,7 @@ class Cluster:
             _log.debug("event not recorded", reason=emit.reason, error=error)
 
     async def _until(self, kind: Kind, caught_up: Effect) -> None:
-        informer = self.informers.get(kind)
+        informer = self.find(kind)
         if informer is None:
             return
         async with asyncio.timeout(_CATCH_UP):

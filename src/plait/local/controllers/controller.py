@@ -25,7 +25,7 @@ Reconcile = Callable[[Cluster, Key, float], Outcome]
 class Controller:
     """`wakes`: for a changed document of a kind, the keys to look at. `reconcile` only reads caches and returns.
 
-    `wakes_in` is the same for kinds where the answer needs the caches.
+    `wakes_in` is the same for kinds where the answer needs the caches, `wakes_custom` for all kinds that CRDs bring.
     """
 
     name: str
@@ -33,6 +33,8 @@ class Controller:
     reconcile: Reconcile
     workers: int = 4
     wakes_in: Mapping[Kind, Callable[[Cluster, Document], Iterable[Key]]] = field(default_factory=dict)
+
+    wakes_custom: Callable[[Cluster, Document], Iterable[Key]] | None = None
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -74,6 +76,9 @@ async def run(controller: Controller, cluster: Cluster) -> None:
         cluster[kind].on_change(listener(concerned))
     for kind, concerned_in in controller.wakes_in.items():
         cluster[kind].on_change(listener(partial(concerned_in, cluster)))
+    if (concerned_custom := controller.wakes_custom) is not None:
+        of_custom = listener(partial(concerned_custom, cluster))
+        cluster.on_custom(lambda informer: informer.on_change(of_custom))
     for informer in cluster.informers.values():
         await informer.synced.wait()
     workers = [

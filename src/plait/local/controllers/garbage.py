@@ -83,6 +83,7 @@ class Collector:
         self._queue: WorkQueue[tuple[Kind, str, str]] = WorkQueue()
         for kind in KINDS:
             cluster[kind].on_change(self._listener(kind))
+        cluster.on_custom(lambda informer: informer.on_change(self._listener(informer.kind)))
 
     def _listener(self, kind: Kind) -> Callable[[Document | None, Document | None], None]:
         def changed(old: Document | None, new: Document | None) -> None:
@@ -93,7 +94,7 @@ class Collector:
                 for found, document in self._dependents(old["metadata"]["uid"]):
                     self._add(found, document)
                 for reference in old["metadata"].get("ownerReferences") or ():
-                    if (up := _kind_of(reference)) is not None:  # a foreground deletion may be waiting for this
+                    if (up := self._kind_of(reference)) is not None:  # a foreground deletion may be waiting for this
                         namespace = old["metadata"].get("namespace", "") if up.namespaced else ""
                         self._queue.add((up, namespace, reference["name"]))
 
@@ -103,7 +104,8 @@ class Collector:
         self._queue.add((kind, document["metadata"].get("namespace", ""), document["metadata"]["name"]))
 
     def _dependents(self, uid: str) -> list[Found]:
-        return [(kind, d) for kind in KINDS for d in self._cluster[kind].indexed("owner", uid)]
+        informers = [*(self._cluster[kind] for kind in KINDS), *self._cluster.custom.values()]
+        return [(informer.kind, d) for informer in informers for d in informer.indexed("owner", uid)]
 
     async def run(self) -> None:
         for kind in KINDS:
@@ -132,10 +134,13 @@ class Collector:
                 self._queue.done(key)
 
     async def _turn(self, kind: Kind, namespace: str, name: str) -> None:
-        document = self._cluster[kind].get(name, namespace)
+        informer = self._cluster.find(kind)
+        document = informer.get(name, namespace) if informer is not None else None
         if document is None:
             return
         metadata = document["metadata"]
+        if "deletionTimestamp" in metadata and not self._cluster.custom_synced():
+            raise TimeoutError("dependents of custom kinds are not known yet")
         writes = owner(kind, document, self._dependents(metadata["uid"]))
         absent = await self._absent(namespace, metadata.get("ownerReferences") or ())
         writes += dependent(kind, document, lambda reference: reference["uid"] in absent)
@@ -145,11 +150,15 @@ class Collector:
         """UIDs of owners that the server, asked now, no longer has."""
         absent = set()
         for reference in references:
-            kind = _kind_of(reference)
+            kind = self._kind_of(reference)
             if kind is None:
+                group = str(reference.get("apiVersion", "")).rpartition("/")[0]
+                if (group, reference.get("kind")) in self._cluster.departed:
+                    absent.add(reference["uid"])  # its definition went, and took all its objects along
                 continue
             within = namespace if kind.namespaced else ""
-            cached = self._cluster[kind].get(reference["name"], within)
+            informer = self._cluster.find(kind)
+            cached = informer.get(reference["name"], within) if informer is not None else None
             if cached is not None and cached["metadata"]["uid"] == reference["uid"]:
                 continue
             try:
@@ -163,7 +172,6 @@ class Collector:
                     absent.add(reference["uid"])
         return absent
 
-
-def _kind_of(reference: Document) -> Kind | None:
-    kind = kinds.by_document(reference)
-    return kind if kind in KINDS else None
+    def _kind_of(self, reference: Document) -> Kind | None:
+        kind = self._cluster.kind_of(reference)
+        return kind if kind is not EVENT else None

@@ -8,7 +8,7 @@ from plait.local.controllers.cluster import Cluster
 from plait.local.controllers.controller import Controller
 from plait.local.controllers.writes import Outcome, Replace, Write, remove
 from plait.resources import kinds
-from plait.resources.kinds import NAMESPACE, Kind
+from plait.resources.kinds import CRD, NAMESPACE, Kind
 from plait.store.api import Document
 from plait.store.informer import Key
 
@@ -40,7 +40,10 @@ def controller() -> Controller:
         namespace = cluster[NAMESPACE].cache.get(key)
         if namespace is None or "deletionTimestamp" not in namespace["metadata"]:
             return Outcome()
+        if not cluster.custom_synced():
+            return Outcome(again=0.2)  # a cache that is not complete may hide what is still there
         content = {kind: cluster.in_namespace(kind, key[1]) for kind in CONTENT}
+        content |= {i.kind: i.indexed("namespace", key[1]) for i in cluster.custom.values() if i.kind.namespaced}
         # A creation that was under way when the namespace began to end may still arrive: look once more.
         return Outcome(tuple(reconcile(namespace, content)), again=1.0)
 
@@ -52,4 +55,5 @@ def controller() -> Controller:
     def ending(namespace: Document) -> list[Key]:
         return [("", namespace["metadata"]["name"])] if "deletionTimestamp" in namespace["metadata"] else []
 
-    return Controller("namespaces", {NAMESPACE: ending}, turn, wakes_in=dict.fromkeys(CONTENT, of_content))
+    wakes_in = dict.fromkeys(CONTENT, of_content)
+    return Controller("namespaces", {NAMESPACE: ending, CRD: lambda crd: []}, turn, 4, wakes_in, of_content)
