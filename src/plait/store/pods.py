@@ -20,6 +20,7 @@ def default(state: State, pod: Document) -> None:
     spec = pod["spec"]
     account_name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     spec["serviceAccountName"] = spec["serviceAccount"] = account_name
+    complete(spec)
     for container in (*spec.get("containers", ()), *spec.get("initContainers", ())):
         _container(container, bool(spec.get("hostNetwork")))
     namespace = pod["metadata"].get("namespace", "")
@@ -32,13 +33,29 @@ def default(state: State, pod: Document) -> None:
         _mount_token(spec)
 
 
+def complete(spec: Document) -> None:
+    """Defaults of a pod spec wherever it stands, in a pod or in a template. Changes it in place."""
+    for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
+        if not container.get("imagePullPolicy"):
+            container["imagePullPolicy"] = "Always" if _moving(container.get("image") or "") else "IfNotPresent"
+    for volume in spec.get("volumes") or ():
+        if set(volume) == {"name"}:
+            volume["emptyDir"] = {}
+    if account := spec.get("serviceAccountName") or spec.get("serviceAccount"):
+        spec["serviceAccountName"] = spec["serviceAccount"] = account
+
+
+def _moving(image: str) -> bool:
+    """Whether the image's name may mean another image tomorrow: tagged latest, or neither tag nor digest."""
+    name, at, _ = image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    return tag == "latest" or (not tag and not at)
+
+
 def _container(container: Document, host: bool) -> None:
     resources = container.setdefault("resources", {})
     if limits := resources.get("limits"):
         resources["requests"] = {**limits, **(resources.get("requests") or {})}
-    if "imagePullPolicy" not in container:
-        latest = ":" not in container.get("image", "").rsplit("/", 1)[-1] or container["image"].endswith(":latest")
-        container["imagePullPolicy"] = "Always" if latest else "IfNotPresent"
     for port in container.get("ports") or ():
         if host:
             port.setdefault("hostPort", port.get("containerPort"))

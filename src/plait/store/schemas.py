@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import gzip
 import json
-from importlib import import_module
 from importlib.resources import files
 from typing import Any
 
 from plait.resources import kinds
 from plait.resources.kinds import Kind
+from plait.resources.schema import schema_of
 from plait.store import crds
 
 Schema = dict[str, Any]
@@ -110,7 +110,7 @@ class Schemas:
             if document["spec"]["group"] == kind.group and names_["kind"] == kind.kind:
                 return crds.schema_of(document, version)
         if kind.group in kinds.MESH_GROUPS and version in kind.versions:
-            return _mesh_schema(kind, version)
+            return schema_of(kind, version)
         return None
 
     def definitions(self, group: str, version: str) -> dict[str, Schema]:
@@ -172,14 +172,6 @@ def published(raw: Schema, kind: Kind, version: str) -> Schema:
     }
     gvk = {"group": kind.group, "version": version, "kind": kind.kind}
     return {**raw, "type": "object", "properties": properties, "x-kubernetes-group-version-kind": [gvk]}
-
-
-def _mesh_schema(kind: Kind, version: str) -> Schema | None:
-    try:
-        found: Schema | None = import_module("plait.resources.schema").schema_of(kind, version)
-    except ImportError:
-        return dict(_OPEN)
-    return found
 
 
 def _close(name: str, out: dict[str, Schema]) -> None:

@@ -27,6 +27,11 @@ _LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?\Z")
 _KEPT_NAMESPACES = frozenset({"default", "kube-system", "kube-public"})
 _SELECTING = frozenset({"Deployment", "ReplicaSet", "DaemonSet"})
+_STRATEGIES: dict[str, tuple[str, Document]] = {
+    "Deployment": ("strategy", {"maxSurge": "25%", "maxUnavailable": "25%"}),
+    "DaemonSet": ("updateStrategy", {"maxSurge": 0, "maxUnavailable": 1}),
+}
+_TEMPLATED = _SELECTING | {"Job"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +45,14 @@ class Context:
 
 def default(context: Context, kind: Kind, new: Document, old: Document | None) -> None:
     """Defaults that depend on other fields or on the previous object. Changes `new` in place."""
+    if kind.kind in _TEMPLATED:
+        _template(kind, new.get("spec") or {})
     if kind.kind == "Pod" and old is None:
         pods.default(context.state, new)
+    elif kind.kind in ("RoleBinding", "ClusterRoleBinding"):
+        for subject in new.get("subjects") or ():
+            if subject.get("kind") in ("User", "Group"):
+                subject.setdefault("apiGroup", "rbac.authorization.k8s.io")
     elif kind.kind == "Service":
         allocation.default(new, old)
     elif kind.kind == "Secret":
@@ -109,6 +120,16 @@ def is_builtin(crd: Document) -> bool:
     """Whether a CRD describes a kind we serve from our own table; it is then stored, but changes nothing."""
     spec = crd["spec"]
     return any(k.group == spec["group"] and k.kind == spec["names"]["kind"] for k in kinds.ALL)
+
+
+def _template(kind: Kind, spec: Document) -> None:
+    """A pod template's defaults, and those of a strategy that was written as an empty object."""
+    pods.complete((spec.get("template") or {}).get("spec") or {})
+    key, limits = _STRATEGIES.get(kind.kind, ("", {}))
+    if key and (strategy := spec.get(key)) is not None:
+        strategy.setdefault("type", "RollingUpdate")
+        if strategy["type"] == "RollingUpdate":
+            strategy["rollingUpdate"] = {**limits, **(strategy.get("rollingUpdate") or {})}
 
 
 def _secret(new: Document) -> None:
