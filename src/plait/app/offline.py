@@ -1,0 +1,148 @@
+"""Manifests to what proxies would be told, with no mesh running: the same compile, project, translate and encode.
+
+What only a running mesh knows is assumed, and only that: enrolled pods count as captured (no agent can say so), and a
+pod that has an address but no conditions counts as ready. No IO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor
+
+from plait.base.wellknown import REDIRECTION
+from plait.envoy.roles import node as role
+from plait.model import acceptance
+from plait.model.compile import compile
+from plait.model.mesh import Settings
+from plait.model.modes import wanted_mode
+from plait.model.views.node import NodeState, PodState, project
+from plait.resources import codes, kinds
+from plait.resources.kubernetes import Condition, Namespace, Node, Pod
+from plait.resources.objects import Objects, from_documents
+from plait.resources.problems import Problem, ordered
+from plait.wds import messages as wire
+from plait.wds.encode import encode
+
+Document = dict[str, Any]
+NETNS: Final = "/run/netns/"
+
+
+class World:
+    """The mesh these documents make."""
+
+    def __init__(self, documents: Iterable[Document], settings: Settings, problems: Iterable[Problem] = ()) -> None:
+        objects, wrong = from_documents([_placed(document) for document in documents])
+        self.objects = _captured(objects)
+        self.mesh, found = compile(self.objects, settings=settings)
+        self.problems = ordered((*problems, *wrong, *found))
+
+    def node(self, name: str) -> Document:
+        """What the Envoy of this node would be told, by Envoy's words."""
+        here = [pod for pod in self.objects.all(Pod).values() if pod.spec.node_name == name]
+        pods = [pod for pod in here if pod.meta.annotations.get(REDIRECTION) == "enabled"]
+        state = NodeState(name, tuple(_state(pod) for pod in pods if pod.addresses))
+        known = here or ("", name) in self.objects.all(Node)
+        text = "no Node of this name is described and no pod has it in spec.nodeName; name one that is"
+        missing = () if known else (Problem(codes.MISSING, "error", "Node", "", name, "metadata.name", text),)
+        unreachable = tuple(_without_address(pod) for pod in pods if not pod.addresses)
+        problems = ordered((*self.problems, *missing, *unreachable))
+        return {"problems": _told(problems), **role.documents(project(self.mesh, state))}
+
+    def wds(self) -> Document:
+        """What a ztunnel would be told, as the protocol's messages with its field names."""
+        bundle = encode(self.mesh).bundle
+        return {
+            "problems": _told(self.problems),
+            "addresses": [_message(wire.Address, each.value) for each in bundle.of(wire.ADDRESS_TYPE).values()],
+            "authorizations": [
+                _message(wire.Authorization, each.value) for each in bundle.of(wire.AUTHORIZATION_TYPE).values()
+            ],
+        }
+
+    def status(self) -> Document:
+        """What would be written to the objects' status."""
+        written = acceptance.accepted(self.objects.of(kinds.AUTHORIZATION_POLICY), self.problems)
+        statuses = [
+            {
+                "apiVersion": kinds.AUTHORIZATION_POLICY.api_version(),
+                "kind": kinds.AUTHORIZATION_POLICY.kind,
+                "namespace": namespace,
+                "name": name,
+                "status": msgspec.to_builtins(status),
+            }
+            for (namespace, name), status in written.items()
+        ]
+        return {"problems": _told(self.problems), "statuses": statuses}
+
+
+def failed(document: Document) -> bool:
+    """Was something wrong enough that an object is not in effect?"""
+    return any(problem["severity"] == "error" for problem in document["problems"])
+
+
+def _placed(document: Document) -> Document:
+    """With the namespace that a client would have filled in."""
+    kind, metadata = kinds.by_document(document), document.get("metadata")
+    if kind is None or not kind.namespaced or not isinstance(metadata, dict) or metadata.get("namespace"):
+        return document
+    return {**document, "metadata": {**metadata, "namespace": "default"}}
+
+
+def _captured(objects: Objects) -> Objects:
+    spaces = objects.all(Namespace)
+    return objects.with_(*(_assumed(pod, spaces.get(("", pod.namespace))) for pod in objects.all(Pod).values()))
+
+
+def _assumed(pod: Pod, space: Namespace | None) -> Pod:
+    meta, labels = pod.meta, space.meta.labels if space is not None else {}
+    if wanted_mode(meta.labels, meta.annotations, labels, pod.spec.host_network) == "ambient":
+        annotations = {**meta.annotations, REDIRECTION: "enabled"}
+        pod = msgspec.structs.replace(pod, meta=msgspec.structs.replace(meta, annotations=annotations))
+    if pod.addresses and not pod.status.conditions:
+        ready = (Condition(type="Ready", status="True"),)
+        phase = pod.status.phase if pod.status.phase not in ("", "Pending") else "Running"
+        pod = msgspec.structs.replace(pod, status=msgspec.structs.replace(pod.status, conditions=ready, phase=phase))
+    return pod
+
+
+def _state(pod: Pod) -> PodState:
+    uid = pod.meta.uid or f"{pod.namespace}/{pod.name}"
+    account = pod.spec.service_account_name or "default"
+    return PodState(uid, pod.namespace, pod.name, account, pod.addresses, f"{NETNS}{pod.namespace}-{pod.name}")
+
+
+def _without_address(pod: Pod) -> Problem:
+    text = "the pod has no address, so nothing can be said about it; give it status.podIP"
+    return Problem(codes.MISSING, "warning", "Pod", pod.namespace, pod.name, "status.podIP", text)
+
+
+def _message(kind: type[Any], value: bytes) -> Document:
+    message = kind.FromString(value)
+    document: Document = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    _bare(document, message.DESCRIPTOR)
+    return document
+
+
+def _bare(value: Document, kind: Descriptor) -> None:
+    """Enum values by their own names: ours carry the enum's name in front, because a package shares one scope."""
+    for field in kind.fields:
+        if field.name not in value:
+            continue
+        inside = field.message_type
+        items: Any = value[field.name] if field.is_repeated else [value[field.name]]
+        if inside is not None and inside.GetOptions().map_entry:
+            inside, items = inside.fields_by_name["value"].message_type, list(items.values())
+        if inside is not None and not inside.full_name.startswith("google.protobuf."):
+            for item in items:
+                _bare(item, inside)
+        elif field.enum_type is not None:
+            bare = [item.removeprefix(f"{field.enum_type.name}_") for item in items]
+            value[field.name] = bare if field.is_repeated else bare[0]
+
+
+def _told(problems: Iterable[Problem]) -> list[Document]:
+    return [msgspec.to_builtins(problem) for problem in problems]
