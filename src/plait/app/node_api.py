@@ -19,6 +19,8 @@ from plait.resources import kinds
 from plait.store.api import Api, ApiError, Document
 
 _TOKEN_SECONDS = 3600
+CONFIGURED = "plait.dev/ProxyConfigured"
+"""Condition of a pod: False with the reason while the proxy refuses part of its configuration."""
 
 
 class AgentToken:
@@ -64,6 +66,18 @@ class Announcements:
         except ApiError as error:
             if captured or error.reason not in ("NotFound", "Conflict"):
                 raise
+
+    async def condition(self, target: Target, accepted: bool, message: str) -> None:
+        """Is everything the proxy was told of this pod in force?"""
+        condition = {
+            "type": CONFIGURED,
+            "status": "True" if accepted else "False",
+            "reason": "Accepted" if accepted else "Refused",
+            "message": message,
+            "lastTransitionTime": datetime.fromtimestamp(aio.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        patch = {"metadata": {"uid": target.uid}, "status": {"conditions": [condition]}}
+        await self._api.patch(kinds.POD, target.name, patch, target.namespace, type="strategic", subresource="status")
 
     async def event(self, target: Target, reason: str, message: str, *, warning: bool) -> None:
         now = datetime.fromtimestamp(aio.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from plait.base import aio
 from plait.base.observe import logger
 from plait.base.secret import Secret
+from plait.proxy.keyring import Keyring
 
 _log = logger("certs")
 LIFETIME = 24 * 3600.0
@@ -52,6 +53,7 @@ class Held:
     chain: str
     begins: float
     ends: float
+    serial: str = ""
 
 
 class Certificates:
@@ -65,8 +67,10 @@ class Certificates:
         lifetime: float = LIFETIME,
         roots: str = "",
         clock: Callable[[], float] = aio.now,
+        keyring: Keyring | None = None,
     ) -> None:
         self._ca, self._changed, self._lifetime, self._clock = ca, changed, lifetime, clock
+        self._keyring = keyring
         self._held: dict[str, Held] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._arrived: dict[str, asyncio.Event] = {}
@@ -78,12 +82,15 @@ class Certificates:
         wanted = set(identities)
         for identity in wanted - self._tasks.keys():
             self._arrived[identity] = asyncio.Event()
+            self._remember(identity)
             self._tasks[identity] = aio.spawn(self._keep(identity), f"certificate {identity}")
         for identity in self._tasks.keys() - wanted:
             self._tasks.pop(identity).cancel()
             self._arrived.pop(identity)
             self._held.pop(identity, None)
             self.problems.pop(identity, None)
+            if self._keyring is not None:
+                self._keyring.forget(identity)
 
     async def present(self, identity: str) -> None:
         """Wait until a usable certificate of a wanted identity is there."""
@@ -114,12 +121,35 @@ class Certificates:
         return documents
 
     async def close(self) -> None:
+        """What is on disk stays there for our successor."""
         tasks = list(self._tasks.values())
+        self._keyring = None
         self.want(())
         await aio.cancel(*tasks)
 
+    def _remember(self, identity: str) -> None:
+        """What an earlier run kept, if it has not ended and the mesh still has the roots that signed it."""
+        kept = self._keyring.find(identity) if self._keyring is not None else None
+        if kept is None or (self.roots and kept.roots.strip() != self.roots.strip()):
+            return
+        try:
+            key = serialization.load_pem_private_key(kept.key, None)
+            leaf = x509.load_pem_x509_certificate(kept.chain.encode())
+        except ValueError as error:
+            _log.warning("kept certificate cannot be read", identity=identity, error=error)
+            return
+        begins, ends = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
+        if not begins <= self._clock() < ends or key.public_key() != leaf.public_key():
+            return
+        serial = f"{leaf.serial_number:x}"
+        self._held[identity] = Held(identity, Secret(kept.key), kept.chain, begins, ends, serial)
+        self._arrived[identity].set()
+
     async def _keep(self, identity: str) -> None:
         delays = aio.backoff(0.05, 30.0)
+        if (held := self._held.get(identity)) is not None:  # remembered: renew when half of its whole life is over
+            half = held.begins + (held.ends - held.begins) * random.uniform(0.5, 0.6)
+            await asyncio.sleep(max(0.0, half - self._clock()))
         while True:
             try:
                 held = await self._renewed(identity)
@@ -132,6 +162,8 @@ class Certificates:
             delays = aio.backoff(0.05, 30.0)
             self.problems.pop(identity, None)
             self._held[identity] = held
+            if self._keyring is not None:
+                self._keyring.keep(identity, held.key, held.chain, self.roots)
             self._arrived[identity].set()
             self._changed()
             # Half of what is left, give or take a tenth: a node's certificates must not all renew in one second.
@@ -151,7 +183,7 @@ class Certificates:
         private = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         self.roots = issued.roots
         begins, ends = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
-        return Held(identity, Secret(private), "".join(issued.chain), begins, ends)
+        return Held(identity, Secret(private), "".join(issued.chain), begins, ends, f"{leaf.serial_number:x}")
 
 
 def _checked(issued: Issued, identity: str, key: ec.EllipticCurvePublicKey) -> x509.Certificate:

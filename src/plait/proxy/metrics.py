@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -20,16 +22,26 @@ def renamed(text: str) -> str:
 
 
 class MetricsServer:
-    """Serves /metrics and /stats/prometheus. When Envoy is away, the agent's own metrics still come."""
+    """Serves /metrics and /stats/prometheus, and /status: JSON of what `status()` says.
 
-    def __init__(self, envoy: Callable[[], Awaitable[str]], registry: CollectorRegistry) -> None:
-        self._envoy, self._registry = envoy, registry
+    When Envoy is away, the agent's own metrics still come.
+    """
+
+    def __init__(
+        self,
+        envoy: Callable[[], Awaitable[str]],
+        registry: CollectorRegistry,
+        status: Callable[[], Awaitable[Any]] | None = None,
+    ) -> None:
+        self._envoy, self._registry, self._status = envoy, registry, status
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> None:
         application = web.Application()
         application.router.add_get("/metrics", self._answer)
         application.router.add_get("/stats/prometheus", self._answer)
+        if self._status is not None:
+            application.router.add_get("/status", self._state)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
@@ -48,3 +60,7 @@ class MetricsServer:
     async def _answer(self, request: web.Request) -> web.Response:
         body = await self.page()
         return web.Response(text=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    async def _state(self, request: web.Request) -> web.Response:
+        assert self._status is not None
+        return web.Response(body=orjson.dumps(await self._status()), content_type="application/json")

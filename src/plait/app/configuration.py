@@ -1,0 +1,182 @@
+"""What one node's Envoy is told: from the workload stream and the pods served here to delta ADS, and what it answered.
+
+It is the capture driver's `Listeners`. Where streams and certificates come from is the agent's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from plait.app.enforcement import Enforcement
+from plait.app.snapshot import Snapshot
+from plait.base.bundle import Bundle, Resource
+from plait.base.observe import logger
+from plait.base.wellknown import HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT
+from plait.envoy import names
+from plait.envoy.options import Options
+from plait.envoy.roles import node as role
+from plait.envoy.wire import resource
+from plait.model.mesh import Settings
+from plait.model.views.node import NodeState, NodeView, PodState, project
+from plait.node import netfilter
+from plait.node.driver import Target
+from plait.proxy.certs import Certificates
+from plait.wds.decode import Store
+from plait.xds.cache import Cache
+from plait.xds.session import SessionState
+
+_log = logger("agent")
+_PORTS = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT})
+_SERVE_SECONDS, _SETTLE = 20.0, 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One resource that Envoy did not take. `pod` is the UID it belongs to, "" for what all pods share."""
+
+    type: str
+    name: str
+    pod: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"the proxy refused {self.name} ({self.type.rpartition('.')[2]}): {self.reason}; it keeps what it "
+            "had before: undo the last change of a policy or label that touches this pod"
+        )
+
+    @property
+    def vital(self) -> bool:
+        """Without it the pod cannot be served at all."""
+        return self.type in (names.LISTENER, names.ROUTE)
+
+
+class ProxyRefused(Exception):
+    """Envoy does not take a listener or route of this pod; the message names it and why."""
+
+
+class Configuration:
+    """`on_delta` for the stream, `cache` for Envoy, `serve` and `withdraw` for the driver, `refusals` for people."""
+
+    def __init__(self, node: str, settings: Settings, snapshot: Snapshot, options: Options) -> None:
+        self._node, self._options, self._snapshot = node, options, snapshot
+        self._store = Store(settings)
+        self._view: NodeView = project(self._store.mesh, NodeState(node))
+        self._pods: dict[str, PodState] = {}
+        self._due: asyncio.TimerHandle | None = None
+        self.certificates: Certificates | None = None
+        self.cache = Cache()
+        self.problems = 0
+        self.enforcement = Enforcement()
+        for url, known in snapshot.types.items():
+            self._store.apply(url, known.values(), ())
+
+    def on_delta(self, url: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> None:
+        """The control plane said something."""
+        gone = self._snapshot.apply(url, resources, removed)
+        for problem in self._store.apply(url, resources, gone):
+            self.problems += 1
+            _log.warning("part of the workload stream cannot be read", problem=problem)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Translate soon: what comes in the same few milliseconds is one change."""
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(_SETTLE, self._refresh)
+
+    def _refresh(self) -> None:
+        self._due = None
+        before = self._view
+        self._view = project(self._store.mesh, NodeState(self._node, tuple(self._pods.values())), before)
+        bundle = role.translate(self._view, self._options)
+        types = {
+            url: self._shared(url, named) for url, named in {**bundle.types, names.SECRET: self._secrets()}.items()
+        }
+        self.cache.set(Bundle(types), lookup=self._lookup)
+        self.enforcement.changed(before, self._view)
+
+    def _shared(self, url: str, new: Any) -> Any:
+        """The mapping served before, when nothing in it changed: sessions then have nothing to compare."""
+        old = self.cache.of(url)
+        same = old.keys() == new.keys() and all(old[name].version == new[name].version for name in new)
+        return old if same else new
+
+    def _secrets(self) -> dict[str, Resource]:
+        if self.certificates is None:
+            return {}
+        documents = self.certificates.secrets(names.ROOT_SECRET)
+        return {name: resource(names.SECRET, name, document) for name, document in documents.items()}
+
+    def _lookup(self, url: str, name: str) -> Resource | None:
+        if url == names.CLUSTER and name.startswith(names.ON_DEMAND):
+            return role.destination_resource(self._view, name)
+        return None
+
+    # ------------------------------------------------------------------------------------------- the driver's Listeners
+    async def serve(self, target: Target) -> None:
+        """Listeners of the pod: pushed, and seen listening by the kernel; its certificate: held."""
+        state = PodState(
+            target.uid, target.namespace, target.name, target.service_account, (target.address,), str(target.netns)
+        )
+        self._pods[target.uid] = state
+        certificates = self._want()
+        self.refresh()
+        step = "its certificate"
+        try:
+            async with asyncio.timeout(_SERVE_SECONDS):
+                await certificates.present(self.identity(state))
+                step = "the proxy's listeners"
+                while not await asyncio.to_thread(netfilter.listening, target.netns) >= _PORTS:
+                    if vital := [each for each in self.refusals() if each.pod == target.uid and each.vital]:
+                        raise ProxyRefused(str(vital[0]))
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            why = certificates.problems.get(self.identity(state), "")
+            raise TimeoutError(f"waited {_SERVE_SECONDS:g} s for {step}{': ' if why else ''}{why}") from None
+
+    async def withdraw(self, target: Target) -> None:
+        if self._pods.pop(target.uid, None) is not None:
+            self._want()
+            self.refresh()
+
+    def _want(self) -> Certificates:
+        assert self.certificates is not None, "certificates are set before the driver starts"
+        self.certificates.want({self.identity(pod) for pod in self._pods.values()})
+        return self.certificates
+
+    def identity(self, pod: PodState | Target) -> str:
+        domain = self._store.mesh.settings.trust_domain
+        return f"spiffe://{domain}/ns/{pod.namespace}/sa/{pod.service_account}"
+
+    # ------------------------------------------------------------------------------------------------ what Envoy said
+    def refusals(self) -> tuple[Refusal, ...]:
+        """What Envoy does not take now; a later accepted version or the resource's end takes it off the list."""
+        found: list[Refusal] = []
+        for state in self._sessions():
+            for url, known in state.types.items():
+                for name, reason in known.refused.items():
+                    if self.cache.find(url, name) is not None:
+                        found.append(Refusal(url, name, names.pod_of(name) or "", _short(reason)))
+        return tuple(found)
+
+    def types(self) -> dict[str, Mapping[str, Any]]:
+        """Per type: how many resources there are, and how Envoy's subscription to it stands."""
+        rows: dict[str, dict[str, Any]] = {
+            url: {"resources": len(named), "subscribed": False, "acknowledged": "", "waiting": 0}
+            for url, named in self.cache.bundle.types.items()
+        }
+        for state in self._sessions():
+            for url, known in state.types.items():
+                row = rows.setdefault(url, {"resources": 0})
+                row |= {"subscribed": True, "acknowledged": known.acknowledged, "waiting": known.waiting}
+        return dict(sorted(rows.items()))
+
+    def _sessions(self) -> list[SessionState]:
+        return [state for state in self.cache.statistics() if isinstance(state, SessionState)]
+
+
+def _short(reason: str) -> str:
+    return " ".join(reason.split())[:400]
