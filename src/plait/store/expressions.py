@@ -11,7 +11,7 @@ import itertools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import cel
 from cel.stdlib import add_stdlib_to_context
@@ -82,6 +82,40 @@ def _find(value: str, pattern: str) -> str:
     return match.group(0) if match else ""
 
 
+def _index(value: Any, wanted: Any, start: int = 0) -> int:
+    if isinstance(value, str):
+        return value.find(wanted, start)
+    return next((i for i, each in enumerate(value) if each == wanted), -1)
+
+
+def _last_index(value: Any, wanted: Any) -> int:
+    if isinstance(value, str):
+        return value.rfind(wanted)
+    return max((i for i, each in enumerate(value) if each == wanted), default=-1)
+
+
+def _ip(value: str) -> str:
+    return str(ipaddress.ip_address(value))
+
+
+def _cidr(value: str) -> str:
+    ipaddress.ip_network(value, strict=False)
+    return value
+
+
+def _holds(network: str, other: str) -> bool:
+    """cidr.containsIP and cidr.containsCIDR: false between families."""
+    outer, inner = (ipaddress.ip_network(each, strict=False) for each in (network, other))
+    if outer.version != inner.version:
+        return False
+    first, last = int(outer.network_address), int(outer.broadcast_address)
+    return first <= int(inner.network_address) and int(inner.broadcast_address) <= last
+
+
+def _query(value: str) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(value).query, keep_blank_values=True)
+
+
 def _is_sorted(values: list[Any]) -> bool:
     return all(a <= b for a, b in itertools.pairwise(values))
 
@@ -112,7 +146,16 @@ _OWN: dict[str, Callable[..., Any]] = {
     "getHost": _host,
     "getHostname": lambda value: urlsplit(value).hostname or "",
     "getPort": lambda value: str(urlsplit(value).port or ""),
-    "getEscapedPath": lambda value: urlsplit(value).path,
+    "getEscapedPath": lambda value: quote(urlsplit(value).path, safe="/%:@!$&'()*+,;=~"),
+    "getQuery": _query,
+    "ip": _ip,
+    "family": lambda value: ipaddress.ip_address(value).version,
+    "cidr": _cidr,
+    "containsIP": _holds,
+    "containsCIDR": _holds,
+    "prefixLength": lambda value: ipaddress.ip_network(value, strict=False).prefixlen,
+    "indexOf": _index,
+    "lastIndexOf": _last_index,
     "find": _find,
     "findAll": _find_all,
     "isSorted": _is_sorted,
