@@ -1,4 +1,4 @@
-"""Where a policy or route is enforced: ONE pure function of client mode, server mode and kind. Views and explain ask it.
+"""Where a policy or route is enforced: one pure function of client mode, server mode and kind. Views ask it.
 
 Every cell has exactly one point, or `nowhere` with the reason and the way out; what cannot be enforced is refused by
 `guard`, so it is never skipped. See `tests/unit/model/test_enforcement.py` for the whole table.

@@ -20,7 +20,7 @@ from plait.model.patches import PatchSet, Plugin
 from plait.model.routes import Retry, Routing
 from plait.model.sidecars import SidecarScope
 from plait.model.status import Status
-from plait.model.traffic import LocalityPolicy, Outliers, Pool, Traffic
+from plait.model.traffic import BackendRule, LocalityPolicy, Outliers, Pool, Traffic
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 MtlsMode = Literal["disable", "permissive", "strict"]
@@ -79,7 +79,9 @@ class L7(Struct, frozen=True, dict=True):
     routings: Mapping[str, Routing] = _NOTHING
     """By "Kind/ns/name"."""
     traffic: Mapping[str, Traffic] = _NOTHING
-    """By "ns/name" of the (oldest) DestinationRule; BackendTLSPolicy is merged in as "ns/name" of kind below."""
+    """By "ns/name" of the (oldest) DestinationRule."""
+    backend_tls: Mapping[str, BackendRule] = _NOTHING
+    """By "<service key>:<port>", port 0 for all; only gateways ask."""
     gateways: Mapping[str, Gateway] = _NOTHING
     """By Gateway.key."""
     sidecars: Mapping[str, SidecarScope] = _NOTHING

@@ -6,7 +6,7 @@ hold what a proxy is told. Durations are seconds, shares are percent; hosts are 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -196,7 +196,7 @@ class Session(Struct, frozen=True, gc=False):
     """None: until the client ends the session."""
 
 
-Action = Forward | Redirect | Respond
+Action: TypeAlias = Forward | Redirect | Respond
 
 
 class Route(Struct, frozen=True):

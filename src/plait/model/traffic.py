@@ -126,6 +126,14 @@ class ClientTls(Struct, frozen=True, gc=False):
     """Secret with the certificate shown to the backend beside a simple verification of it."""
 
 
+class BackendRule(Struct, frozen=True, gc=False):
+    """TLS from gateways to a backend (BackendTLSPolicy). `broken`: it cannot be met, so connections are refused."""
+
+    source: str
+    tls: ClientTls
+    broken: str = ""
+
+
 class TunnelPolicy(Struct, frozen=True, gc=False):
     """Carry connections through an HTTP tunnel to host:port."""
 

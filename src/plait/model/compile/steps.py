@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from plait.model.compile import authentication, authorization, external, services, workloads
 from plait.model.compile.memory import Memory
+from plait.model.compile.traffic import steps as traffic
 from plait.model.mesh import Mesh, Service, Settings, Workload
 from plait.model.policies import Policy
 from plait.resources import kinds
@@ -49,11 +50,13 @@ def compile(
     found_policies: list[Policy] = [*authorized.policies, *authenticated.policies()]
 
     old = previous or Mesh()
+    by_uid = _kept(old.workloads, found_workloads, lambda w: w.uid)
     mesh = Mesh(
         settings,
-        _kept(old.workloads, found_workloads, lambda w: w.uid),
+        by_uid,
         _kept(old.services, found_services, lambda s: s.key),
         _kept(old.policies, found_policies, lambda p: p.key),
+        traffic.l7(objects, by_uid, settings, memory, old.l7, problems),
     )
     memory.keep(mesh)
     return mesh, ordered(problems)

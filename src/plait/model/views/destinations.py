@@ -144,12 +144,12 @@ def _service(mesh: Mesh, index: Index, service: Service, address: str, port: int
 def _members(
     index: Index, service: Service, port: Port, address: str, balancing: LoadBalancing, origin: Origin
 ) -> Iterator[Endpoint]:
-    family = ip_address(address).version
+    ipv6 = ":" in address
     for workload in sorted(index.workloads_of(service.key), key=lambda w: w.uid):
         if not (workload.healthy or balancing.allow_unhealthy) or workload.network != origin.network:
             continue  # other networks need a gateway, which the node proxy does not speak to yet
         target = _target(workload, service.key, port)
-        own = [a for a in workload.addresses if ip_address(a).version == family] or list(workload.addresses)
+        own = [a for a in workload.addresses if (":" in a) == ipv6] or list(workload.addresses)
         rank = _rank(workload, balancing, origin)
         if not target or not own or rank is None:
             continue

@@ -1,0 +1,260 @@
+"""AuthorizationPolicy -> HttpPolicy with every attribute. The L4 reading of the same object is `compile.authorization`.
+
+A value nobody can read makes an ALLOW or CUSTOM narrower and a DENY wider, never the other way; it is said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import partial
+from ipaddress import ip_network
+
+from plait.base.wellknown import DRY_RUN
+from plait.model.compile.memory import Memory
+from plait.model.compile.traffic.attachments import attachment
+from plait.model.compile.traffic.report import BAD_VALUE, Report
+from plait.model.http_security import Attribute, Condition, HttpPolicy, HttpRule, Operation, PathText, Source
+from plait.model.mesh import Settings
+from plait.model.policies import Account, Range, Text
+from plait.resources import security
+from plait.resources.problems import Problem
+from plait.resources.security import AuthorizationPolicy
+
+KIND = "AuthorizationPolicy"
+_TEXTS: dict[str, Attribute] = {
+    "source.namespace": "source.namespace",
+    "source.principal": "source.principal",
+    "source.trustDomain": "source.trust_domain",
+    "request.auth.principal": "token.principal",
+    "request.auth.audiences": "token.audience",
+    "request.auth.presenter": "token.presenter",
+    "connection.sni": "sni",
+}
+_RANGES: dict[str, Attribute] = {
+    "source.ip": "source.ip",
+    "remote.ip": "remote.ip",
+    "destination.ip": "destination.ip",
+}
+_HTTP: frozenset[Attribute] = frozenset(
+    {"header", "remote.ip", "token.principal", "token.audience", "token.presenter", "token.claim", "filter"}
+)
+
+
+class _Unreadable(Exception):
+    """A value that means nothing: field and sentence."""
+
+
+def policies(
+    found: Iterable[AuthorizationPolicy], settings: Settings, memory: Memory, problems: list[Problem]
+) -> Iterator[HttpPolicy]:
+    for each in found:
+        made, said = memory.made(("http-policy", each.ident), each, partial(_policy, each, settings))
+        problems.extend(said)
+        if made is not None:
+            yield made
+
+
+def _policy(each: AuthorizationPolicy, settings: Settings) -> tuple[HttpPolicy | None, tuple[Problem, ...]]:
+    report = Report(KIND, each.namespace, each.name)
+    spec = each.spec
+    bound = attachment(each.namespace, spec.selector, spec.target_ref, spec.target_refs, settings, report)
+    if bound is None:
+        return None, report.problems
+    widens = spec.action in ("DENY", "AUDIT")
+    rules: list[HttpRule] = []
+    for number, rule in enumerate(spec.rules or ()):
+        made = _rule(rule, f"spec.rules[{number}]", widens, report)
+        if made is not None:
+            rules.append(made)
+    provider = spec.provider.name if spec.provider is not None else ""
+    if spec.action == "CUSTOM" and not provider:
+        report.error(BAD_VALUE, "spec.provider", "action CUSTOM needs a provider; what it is about is denied meanwhile")
+    policy = HttpPolicy(
+        name=each.name,
+        namespace=each.namespace,
+        action=spec.action.lower(),  # type: ignore[arg-type]
+        attachment=bound,
+        rules=tuple(rules),
+        provider=provider,
+        dry_run=each.meta.annotations.get(DRY_RUN, "").lower() == "true",
+        created=each.meta.creation_timestamp or "",
+        needs_http=bool(bound.targets) or spec.action in ("AUDIT", "CUSTOM") or any(_http(rule) for rule in rules),
+    )
+    # What the L4 reading says already (values nobody can read) is said there for policies it reads.
+    said = report.problems if bound.targets or policy.action in ("audit", "custom") else _own(report.problems)
+    return policy, said
+
+
+def _own(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    return tuple(p for p in problems if p.code != BAD_VALUE or "is no attribute" in p.message or "path template" in p.message)
+
+
+def _http(rule: HttpRule) -> bool:
+    return (
+        any(s.request_principals or s.not_request_principals or s.remote_ips or s.not_remote_ips for s in rule.sources)
+        or any(o.hosts or o.not_hosts or o.methods or o.not_methods or o.paths or o.not_paths for o in rule.operations)
+        or any(c.attribute in _HTTP for c in rule.conditions)
+    )
+
+
+def _rule(rule: security.Rule, path: str, widens: bool, report: Report) -> HttpRule | None:
+    """The rule; None when it can match nothing (or, of a wide one, when nothing of it is left)."""
+    sources: list[Source] = []
+    operations: list[Operation] = []
+    conditions: list[Condition] = []
+    broken = False
+    for number, origin in enumerate(rule.from_):
+        try:
+            sources.append(_source(origin.source or security.Source()))
+        except _Unreadable as error:
+            report.error(BAD_VALUE, f"{path}.from[{number}]", str(error))
+            broken = True
+    for number, to in enumerate(rule.to):
+        try:
+            operations.append(_operation(to.operation or security.Operation()))
+        except _Unreadable as error:
+            report.error(BAD_VALUE, f"{path}.to[{number}]", str(error))
+            broken = True
+    for number, condition in enumerate(rule.when):
+        try:
+            conditions.append(_condition(condition))
+        except _Unreadable as error:
+            report.error(BAD_VALUE, f"{path}.when[{number}]", str(error))
+            broken = True
+    if broken and not widens:
+        return None
+    # Of a DENY a clause that lost an alternative is dropped whole: it then denies more, which is the safe side.
+    kept = HttpRule(
+        tuple(sources) if len(sources) == len(rule.from_) else (),
+        tuple(operations) if len(operations) == len(rule.to) else (),
+        tuple(conditions),
+    )
+    return None if broken and kept == HttpRule() else kept
+
+
+def _source(s: security.Source) -> Source:
+    made = Source(
+        principals=_texts(s.principals),
+        not_principals=_texts(s.not_principals),
+        request_principals=_texts(s.request_principals),
+        not_request_principals=_texts(s.not_request_principals),
+        namespaces=_texts(s.namespaces),
+        not_namespaces=_texts(s.not_namespaces),
+        accounts=_accounts(s.service_accounts),
+        not_accounts=_accounts(s.not_service_accounts),
+        ips=_ranges(s.ip_blocks),
+        not_ips=_ranges(s.not_ip_blocks),
+        remote_ips=_ranges(s.remote_ip_blocks),
+        not_remote_ips=_ranges(s.not_remote_ip_blocks),
+        trust_domains=_texts(s.trust_domains),
+        not_trust_domains=_texts(s.not_trust_domains),
+    )
+    if made == Source():
+        raise _Unreadable("the source is empty, so it matches nobody; name who is meant or delete it")
+    return made
+
+
+def _operation(o: security.Operation) -> Operation:
+    made = Operation(
+        hosts=_texts(o.hosts),
+        not_hosts=_texts(o.not_hosts),
+        ports=_ports(o.ports),
+        not_ports=_ports(o.not_ports),
+        methods=_texts(o.methods),
+        not_methods=_texts(o.not_methods),
+        paths=_paths(o.paths),
+        not_paths=_paths(o.not_paths),
+    )
+    if made == Operation():
+        raise _Unreadable("the operation is empty, so it matches nothing; name what is meant or delete it")
+    return made
+
+
+def _condition(c: security.Condition) -> Condition:
+    yes, no = c.values, c.not_values
+    if not yes and not no:
+        raise _Unreadable(f"{c.key} has neither values nor notValues; add one")
+    if c.key in _TEXTS:
+        return Condition(_TEXTS[c.key], texts=_texts(yes), not_texts=_texts(no))
+    if c.key in _RANGES:
+        return Condition(_RANGES[c.key], ranges=_ranges(yes), not_ranges=_ranges(no))
+    if c.key == "destination.port":
+        return Condition("destination.port", ports=_ports(yes), not_ports=_ports(no))
+    if c.key == "source.serviceAccount":
+        return Condition("source.account", accounts=_accounts(yes), not_accounts=_accounts(no))
+    if found := re.fullmatch(r"request\.headers\[([^\[\]]+)\]", c.key):
+        return Condition("header", found[1].lower(), texts=_texts(yes), not_texts=_texts(no))
+    if found := re.fullmatch(r"request\.auth\.claims((?:\[[^\[\]]+\])+)", c.key):
+        path = tuple(found[1][1:-1].split("]["))
+        return Condition("token.claim", path=path, texts=_texts(yes), not_texts=_texts(no))
+    if found := re.fullmatch(r"experimental\.(envoy\.filters\.[^\[\]]+)\[([^\[\]]+)\]", c.key):
+        texts: list[Text] = []
+        nots: list[Text] = []
+        listed = False
+        for values, kept in ((yes, texts), (no, nots)):
+            for value in values:
+                inside = value.startswith("[") and value.endswith("]")
+                listed = listed or inside
+                kept.append(_text(value[1:-1] if inside else value))
+        return Condition("filter", found[1], (found[2],), texts=tuple(texts), not_texts=tuple(nots), is_list=listed)
+    raise _Unreadable(f"{c.key!r} is no attribute; see the reference for those that can be used")
+
+
+def _texts(values: Iterable[str]) -> tuple[Text, ...]:
+    return tuple(_text(value) for value in values)
+
+
+def _text(value: str) -> Text:
+    if value == "*":
+        return Text("presence")
+    if value.endswith("*"):
+        return Text("prefix", value[:-1])
+    return Text("suffix", value[1:]) if value.startswith("*") else Text("exact", value)
+
+
+def _paths(values: Iterable[str]) -> tuple[PathText, ...]:
+    made = []
+    for value in values:
+        if "{*}" in value or "{**}" in value:
+            if not _template(value):
+                message = "write {*} for one whole segment, {**} for the rest, and no other stars or braces"
+                raise _Unreadable(f"{value!r} is no path template; {message}")
+            made.append(PathText("template", value))
+        else:
+            text = _text(value)
+            made.append(PathText(text.how, text.value))
+    return tuple(made)
+
+
+def _template(value: str) -> bool:
+    """{*} and {**} each as a whole segment, {**} at most once and followed by no {*}."""
+    if not value.startswith("/"):
+        return False
+    parts = value.split("/")[1:]
+    rest = [part for part in parts if part not in ("{*}", "{**}")]
+    if any("{" in part or "}" in part or "*" in part for part in rest) or parts.count("{**}") > 1:
+        return False
+    return "{**}" not in parts or "{*}" not in parts[parts.index("{**}") :]
+
+
+def _ranges(values: Iterable[str]) -> tuple[Range, ...]:
+    made = []
+    for value in values:
+        try:
+            network = ip_network(value, strict=False)
+        except ValueError:
+            raise _Unreadable(f"{value!r} is no IP address or CIDR; write 10.0.0.1 or 10.0.0.0/8") from None
+        made.append(Range(str(network.network_address), network.prefixlen))
+    return tuple(made)
+
+
+def _ports(values: Iterable[str]) -> tuple[int, ...]:
+    for value in values:
+        if not (value.isdigit() and 0 < int(value) < 65536):
+            raise _Unreadable(f"{value!r} is no port; write a number between 1 and 65535")
+    return tuple(int(value) for value in values)
+
+
+def _accounts(values: Iterable[str]) -> tuple[Account, ...]:
+    return tuple(Account(namespace, name) for namespace, _, name in (value.rpartition("/") for value in values))

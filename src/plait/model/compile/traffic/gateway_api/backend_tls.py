@@ -1,0 +1,96 @@
+"""BackendTLSPolicy -> ClientTls of a service (or one of its ports), for gateways. The oldest of several counts.
+
+A policy that cannot be met breaks connections to its service from gateways: never plain text where TLS was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from plait.model.compile.services import hostname
+from plait.model.compile.traffic.credentials import Credentials
+from plait.model.http_services import HttpService
+from plait.model.mesh import Settings
+from plait.model.status import Condition
+from plait.model.traffic import BackendRule, ClientTls
+from plait.resources.gateway_api.policies import BackendTLSPolicy
+
+
+class BackendTls(msgspec.Struct, frozen=True):
+    """What one policy says about one service key and port (0 all)."""
+
+    source: str
+    service: str
+    port: int
+    rule: BackendRule
+
+
+class Read(msgspec.Struct, frozen=True):
+    policies: tuple[BackendTls, ...]
+    conditions: Mapping[tuple[str, str], tuple[Condition, ...]]
+    """By (namespace, name) of the policy."""
+
+
+def read(
+    found: Iterable[BackendTLSPolicy],
+    services: Mapping[str, HttpService],
+    credentials: Credentials,
+    settings: Settings,
+) -> Read:
+    made: dict[tuple[str, int], BackendTls] = {}
+    conditions: dict[tuple[str, str], tuple[Condition, ...]] = {}
+    for each in sorted(found, key=lambda p: (p.meta.creation_timestamp or "", p.namespace, p.name)):
+        tls, resolved = _tls(each, credentials)
+        accepted = Condition("Accepted", "True", "Accepted")
+        if resolved.status == "False":
+            accepted = Condition("Accepted", "False", "NoValidCACertificate", resolved.message)
+        for ref in each.spec.target_refs:
+            host = hostname(ref.name, each.namespace, settings)
+            service = services.get(f"{each.namespace}/{host}")
+            if ref.kind != "Service" or ref.group not in ("", "core") or service is None:
+                text = f"{ref.kind} {ref.name} does not exist; name a Service"
+                accepted = Condition("Accepted", "False", "TargetNotFound", text)
+                continue
+            port = 0
+            if ref.section_name is not None:
+                port = next((p.number for p in service.ports if p.name == ref.section_name), -1)
+            source = f"BackendTLSPolicy/{each.namespace}/{each.name}"
+            broken = resolved.message if resolved.status == "False" else ""
+            policy = BackendTls(source, service.key, port, BackendRule(source, tls, broken))
+            first = made.setdefault((service.key, port), policy)
+            if first is not policy:
+                text = f"{first.source} is older and speaks for {ref.name} already"
+                accepted = Condition("Accepted", "False", "Conflicted", text)
+        conditions[each.ident] = (accepted, resolved)
+    return Read(tuple(made.values()), conditions)
+
+
+def _tls(each: BackendTLSPolicy, credentials: Credentials) -> tuple[ClientTls, Condition]:
+    check = each.spec.validation
+    resolved = Condition("ResolvedRefs", "True", "ResolvedRefs")
+    roots: list[str] = []
+    for ref in check.ca_certificate_refs:
+        name = f"{each.namespace}/{ref.name}"
+        if ref.kind != "ConfigMap" or ref.group not in ("", "core"):
+            text = f"{ref.kind} cannot hold roots; name a ConfigMap with ca.crt"
+            resolved = Condition("ResolvedRefs", "False", "InvalidKind", text)
+        elif why := credentials.roots(f"configmap:{name}"):
+            resolved = Condition("ResolvedRefs", "False", "InvalidCACertificateRef", why)
+        else:
+            roots.append(credentials.pem(name))
+    if check.well_known_ca_certificates not in (None, "System"):
+        text = f"{check.well_known_ca_certificates} is not known; write System"
+        resolved = Condition("ResolvedRefs", "False", "InvalidCACertificateRef", text)
+    names = tuple(name.hostname or name.uri or "" for name in check.subject_alt_names)
+    tls = ClientTls(
+        "simple",
+        check.hostname,
+        names or (check.hostname,),
+        inline_roots="\n".join(roots),
+        system_roots=check.well_known_ca_certificates == "System",
+    )
+    if resolved.status == "False" and roots:
+        resolved = Condition("ResolvedRefs", "True", "ResolvedRefs")  # one usable root is enough
+    return tls, resolved

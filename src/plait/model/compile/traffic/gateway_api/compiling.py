@@ -1,0 +1,294 @@
+"""The Gateway API step: classes, gateways, listener sets and routes -> gateways, routings, backend TLS, statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from plait.base.wellknown import WAYPOINT_FOR
+from plait.model.compile.traffic.credentials import Credentials
+from plait.model.compile.traffic.gateway_api import backend_tls, classes, http_route
+from plait.model.compile.traffic.gateway_api.backends import Backends
+from plait.model.compile.traffic.gateway_api.grants import Grants
+from plait.model.compile.traffic.gateway_api.listeners import GROUP, Open, chosen, opened
+from plait.model.compile.traffic.gateway_api.parents import Attached, Parents
+from plait.model.compile.traffic.report import NOT_GRANTED, Report
+from plait.model.gateways import Gateway
+from plait.model.http_services import HttpService
+from plait.model.mesh import Settings
+from plait.model.routes import Destination, Forward, Parent, Route, Routing, TcpRoute, TlsMatch, TlsRoute
+from plait.model.status import Condition, GatewayStatus, ParentReference, ParentStatus, RouteStatus, Status
+from plait.resources import kinds
+from plait.resources.gateway_api import gateway as written
+from plait.resources.kinds import Kind
+from plait.resources.problems import Problem
+
+Name = tuple[str, str]
+
+
+class Objects(Protocol):
+    def of(self, kind: Kind) -> Mapping[Name, Any]: ...
+
+
+class Compiled(msgspec.Struct):
+    gateways: list[Gateway]
+    routings: list[Routing]
+    backend_tls: tuple[backend_tls.BackendTls, ...]
+    statuses: dict[str, Status]
+
+
+def compiled(
+    objects: Objects,
+    services: Mapping[str, HttpService],
+    credentials: Credentials,
+    settings: Settings,
+    problems: list[Problem],
+) -> Compiled:
+    known = objects.of(kinds.GATEWAY_CLASS)
+    grants = Grants(objects.of(kinds.REFERENCE_GRANT).values())
+    gateways: Mapping[Name, written.Gateway] = objects.of(kinds.GATEWAY)
+    ours = {name: run for name, each in gateways.items() if (run := classes.runs(each.spec.gateway_class_name, known))}
+    sets = _sets(objects, {name: gateways[name] for name in ours})
+    listening = {name: tuple(opened(gateways[name], sets[name], grants, credentials)) for name in ours}
+    members = {each.ident: name for name, found in sets.items() for each in found}
+    parents = Parents(
+        listening, gateways.keys() - ours.keys(), members, services, objects.of(kinds.NAMESPACE), settings
+    )
+    backends = Backends(services, grants, settings)
+    statuses: dict[str, Status] = {}
+    routings = list(_routings(objects, parents, backends, statuses, problems))
+    tls = backend_tls.read(objects.of(kinds.BACKEND_TLS_POLICY).values(), services, credentials, settings)
+    for each in known.values():
+        if (said := classes.status(each)) is not None:
+            statuses[f"{kinds.GATEWAY_CLASS}//{each.name}"] = said
+    for name in ours:
+        statuses[f"{kinds.GATEWAY}/{name[0]}/{name[1]}"] = _gateway_status(name, listening[name], sets[name], parents)
+        for each in sets[name]:
+            statuses[f"{kinds.LISTENER_SET}/{each.namespace}/{each.name}"] = _set_status(
+                each, name, listening[name], parents
+            )
+        problems.extend(_wrong(gateways[name], listening[name]))
+    _refused_sets(objects, members, ours.keys(), statuses)
+    _policy_statuses(tls, routings, statuses)
+    made = [_noun(gateways[name], run, listening[name]) for name, run in ours.items()]
+    return Compiled(made, routings, tls.policies, statuses)
+
+
+def _sets(objects: Objects, gateways: Mapping[Name, written.Gateway]) -> dict[Name, list[written.ListenerSet]]:
+    """ListenerSets a gateway allows, the oldest first."""
+    found: dict[Name, list[written.ListenerSet]] = {name: [] for name in gateways}
+    namespaces = objects.of(kinds.NAMESPACE)
+    order = sorted(objects.of(kinds.LISTENER_SET).values(), key=lambda s: (s.meta.creation_timestamp or "", *s.ident))
+    for each in order:
+        parent = each.spec.parent_ref
+        gateway = gateways.get((parent.namespace or each.namespace, parent.name))
+        if gateway is None or gateway.spec.allowed_listeners is None:
+            continue
+        allowed = gateway.spec.allowed_listeners.namespaces
+        if chosen(allowed.from_, allowed.selector, gateway.namespace, each.namespace, namespaces):
+            found[gateway.ident].append(each)
+    return found
+
+
+def _noun(each: written.Gateway, run: str, listening: tuple[Open, ...]) -> Gateway:
+    word = each.meta.labels.get(WAYPOINT_FOR, "service")
+    backend = each.spec.tls.backend if each.spec.tls is not None else None
+    client = backend.client_certificate_ref if backend is not None else None
+    return Gateway(
+        key=f"gateway-api/{each.namespace}/{each.name}",
+        namespace=each.namespace,
+        name=each.name,
+        listeners=tuple(each.listener for each in listening),
+        class_name=each.spec.gateway_class_name,
+        waypoint=run == "waypoint",
+        waypoint_for=word if word in ("service", "workload", "all", "none") else "service",  # type: ignore[arg-type]
+        backend_credential=f"{client.namespace or each.namespace}/{client.name}" if client is not None else "",
+        created=each.meta.creation_timestamp or "",
+    )
+
+
+def _routings(
+    objects: Objects, parents: Parents, backends: Backends, statuses: dict[str, Status], problems: list[Problem]
+) -> Iterator[Routing]:
+    for kind in (kinds.HTTP_ROUTE, kinds.GRPC_ROUTE, kinds.TLS_ROUTE, kinds.TCP_ROUTE):
+        for each in objects.of(kind).values():
+            report = Report(kind.kind, each.namespace, each.name)
+            routing, status = _routing(kind.kind, each, parents, backends, report)
+            problems.extend(report.problems)
+            if status.parents:
+                statuses[f"{kind}/{each.namespace}/{each.name}"] = status
+            if routing is not None:
+                yield routing
+
+
+def _routing(
+    kind: str, each: Any, parents: Parents, backends: Backends, report: Report
+) -> tuple[Routing | None, RouteStatus]:
+    hostnames = tuple(host.lower() for host in getattr(each.spec, "hostnames", ()))
+    answers: list[Attached] = []
+    for number, ref in enumerate(each.spec.parent_refs):
+        mesh = ref.kind in ("Service", "ServiceEntry")
+        answer = parents.find(ref, kind, each.namespace, () if mesh else hostnames)
+        if answer is None:
+            continue
+        answers.append(answer)
+        if answer.accepted.status == "False":
+            report.error("IST0101", f"spec.parentRefs[{number}]", answer.accepted.message)
+    if not answers:
+        return None, RouteStatus(())
+    routes: list[Route] = []
+    tcp: list[TcpRoute] = []
+    tls: list[TlsRoute] = []
+    unresolved: tuple[str, str] | None = None
+    unsupported = ""
+    if kind in ("HTTPRoute", "GRPCRoute"):
+        rules = (
+            http_route.http(each, backends, report) if kind == "HTTPRoute" else http_route.grpc(each, backends, report)
+        )
+        routes, unresolved, unsupported = rules.routes, rules.unresolved, rules.unsupported
+    else:
+        source = f"{kind}/{each.namespace}/{each.name}"
+        for number, rule in enumerate(each.spec.rules):
+            destinations, wrong = _split(kind, each, rule, f"spec.rules[{number}]", backends, report)
+            unresolved = unresolved or wrong
+            name = f"{each.namespace}.{each.name}.{rule.name or number}"
+            if kind == "TLSRoute":
+                tls.append(TlsRoute((TlsMatch(hostnames),), destinations, name, source))
+            else:
+                tcp.append(TcpRoute((), destinations, name, source))
+    resolved = Condition("ResolvedRefs", "True", "ResolvedRefs")
+    if unresolved is not None:
+        resolved = Condition("ResolvedRefs", "False", *unresolved)
+    bad = Condition("Accepted", "False", "UnsupportedValue", unsupported) if unsupported and not routes else None
+    if unsupported and routes:
+        resolved_extra = Condition("PartiallyInvalid", "True", "UnsupportedValue", unsupported)
+        extra: tuple[Condition, ...] = (resolved_extra,)
+    else:
+        extra = ()
+    status = RouteStatus(tuple(ParentStatus(a.reference, (bad or a.accepted, resolved, *extra)) for a in answers))
+    bound = _merged(a.parent for a in answers if a.parent is not None)
+    if not bound:
+        return None, status
+    routing = Routing(
+        kind=kind,
+        namespace=each.namespace,
+        name=each.name,
+        hosts=hostnames,
+        parents=bound,
+        http=tuple(routes),
+        tls=tuple(tls),
+        tcp=tuple(tcp),
+        created=each.meta.creation_timestamp or "",
+    )
+    return routing, status
+
+
+def _merged(found: Iterator[Parent]) -> tuple[Parent, ...]:
+    """One parent for each gateway, with all listeners that take the route."""
+    kept: dict[tuple[str, str, int], Parent] = {}
+    for parent in found:
+        key = (parent.kind, parent.key, parent.port)
+        before = kept.get(key)
+        if before is not None:
+            parent = msgspec.structs.replace(
+                parent, listeners=tuple(dict.fromkeys((*before.listeners, *parent.listeners)))
+            )
+        kept[key] = parent
+    return tuple(kept.values())
+
+
+def _split(
+    kind: str, each: Any, rule: Any, path: str, backends: Backends, report: Report
+) -> tuple[tuple[Destination, ...], tuple[str, str] | None]:
+    destinations, wrong = [], None
+    for number, ref in enumerate(rule.backend_refs):
+        found = backends.find(ref, kind, each.namespace, ref.weight)
+        if found.reason:
+            wrong = wrong or (found.reason, found.destination.broken)
+            code = NOT_GRANTED if found.reason == "RefNotPermitted" else "IST0101"
+            report.error(code, f"{path}.backendRefs[{number}]", found.destination.broken)
+        destinations.append(found.destination)
+    return tuple(destinations), wrong
+
+
+def _gateway_status(
+    name: Name, listening: tuple[Open, ...], sets: list[written.ListenerSet], parents: Parents
+) -> GatewayStatus:
+    own = [each for each in listening if "/" not in each.section]
+    bad = [each for each in own if each.listener.broken]
+    accepted = Condition("Accepted", "True", "Accepted")
+    if bad:
+        word = "ListenersNotValid"
+        text = f"listeners {', '.join(each.section for each in bad)} are not valid; see their conditions"
+        accepted = Condition("Accepted", "False" if len(bad) == len(own) else "True", word, text)
+    good = len(bad) < len(own)
+    programmed = Condition("Programmed", "True" if good else "False", "Programmed" if good else "Invalid")
+    listeners = tuple(each.status(parents.attached(name, each.section)) for each in own)
+    return GatewayStatus((accepted, programmed), listeners, len(sets))
+
+
+def _set_status(
+    each: written.ListenerSet, gateway: Name, listening: tuple[Open, ...], parents: Parents
+) -> GatewayStatus:
+    prefix = f"{each.namespace}/{each.name}/"
+    own = [item for item in listening if item.section.startswith(prefix)]
+    good = any(not item.listener.broken for item in own)
+    accepted = Condition("Accepted", "True" if good else "False", "Accepted" if good else "ListenersNotValid")
+    programmed = Condition("Programmed", "True" if good else "False", "Programmed" if good else "Invalid")
+    listeners = tuple(
+        msgspec.structs.replace(
+            item.status(parents.attached(gateway, item.section)), name=item.section.removeprefix(prefix)
+        )
+        for item in own
+    )
+    return GatewayStatus((accepted, programmed), listeners)
+
+
+def _refused_sets(objects: Objects, members: Mapping[Name, Name], ours: Any, statuses: dict[str, Status]) -> None:
+    for each in objects.of(kinds.LISTENER_SET).values():
+        parent = each.spec.parent_ref
+        if each.ident not in members and (parent.namespace or each.namespace, parent.name) in ours:
+            text = "the Gateway's allowedListeners do not allow this namespace; set them"
+            accepted = Condition("Accepted", "False", "NotAllowed", text)
+            programmed = Condition("Programmed", "False", "NotAllowed", text)
+            statuses[f"{kinds.LISTENER_SET}/{each.namespace}/{each.name}"] = GatewayStatus((accepted, programmed))
+
+
+def _wrong(each: written.Gateway, listening: tuple[Open, ...]) -> Iterator[Problem]:
+    for item in listening:
+        if item.listener.broken:
+            kind, namespace, name = item.owner
+            yield Problem(
+                "PLT0405", "error", kind, namespace, name, f"spec.listeners[{item.section}]", item.listener.broken
+            )
+
+
+def _policy_statuses(tls: backend_tls.Read, routings: list[Routing], statuses: dict[str, Status]) -> None:
+    """A BackendTLSPolicy is reported for every gateway whose routes reach its service."""
+    reached: dict[str, set[str]] = {}
+    for routing in routings:
+        gateways = {p.key for p in routing.parents if p.kind == "gateway"}
+        for destination in _destinations(routing):
+            reached.setdefault(f"{destination.namespace}/{destination.hostname}", set()).update(gateways)
+    for (namespace, name), conditions in tls.conditions.items():
+        source = f"BackendTLSPolicy/{namespace}/{name}"
+        keys = {key for p in tls.policies if p.source == source for key in reached.get(p.service, ())}
+        parents = []
+        for key in sorted(keys):
+            _, where, gateway = key.split("/", 2)
+            parents.append(ParentStatus(ParentReference(GROUP, "Gateway", gateway, where), conditions))
+        if parents:
+            statuses[f"{kinds.BACKEND_TLS_POLICY}/{namespace}/{name}"] = RouteStatus(tuple(parents))
+
+
+def _destinations(routing: Routing) -> Iterator[Destination]:
+    for route in routing.http:
+        action = route.action
+        if isinstance(action, Forward):
+            yield from action.destinations
+    for tls in routing.tls:
+        yield from tls.destinations
+    for tcp in routing.tcp:
+        yield from tcp.destinations

@@ -1,0 +1,93 @@
+"""Pods and WorkloadEntries -> Instance: labels for subsets, the mode they are in; and what each demands of clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+
+from plait.base.wellknown import REDIRECTION, SIDECAR_STATUS
+from plait.model.attachment import labels_of
+from plait.model.compile.memory import Memory
+from plait.model.http_services import Instance
+from plait.model.l7 import MtlsMode, PeerMode
+from plait.model.mesh import Settings
+from plait.model.modes import Mode
+from plait.resources.kubernetes import Pod
+from plait.resources.networking.service_entry import ServiceEntry
+from plait.resources.networking.workload import WorkloadEntry
+from plait.resources.security import PeerAuthentication
+
+GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
+
+
+def pods(found: Iterable[Pod], settings: Settings, memory: Memory) -> Iterator[Instance]:
+    for pod in found:
+        if pod.addresses and pod.status.phase not in ("Succeeded", "Failed"):
+            yield memory.made(("instance", pod.ident), pod, partial(_pod, pod, settings))
+
+
+def entries(found: Iterable[WorkloadEntry], outside: Iterable[ServiceEntry], settings: Settings) -> Iterator[Instance]:
+    """Workloads outside Kubernetes. They have a sidecar when their service is inside the mesh."""
+    base = f"{settings.cluster_id}/networking.istio.io"
+    for each in found:
+        labels = {**each.meta.labels, **each.spec.labels}
+        mode: Mode = "sidecar" if each.spec.service_account else "none"
+        yield Instance(f"{base}/WorkloadEntry/{each.namespace}/{each.name}", labels_of(labels), mode)
+    for entry in outside:
+        mode = "sidecar" if entry.spec.location == "MESH_INTERNAL" else "none"
+        for endpoint in entry.spec.endpoints:
+            uid = f"{base}/ServiceEntry/{entry.namespace}/{entry.name}/{endpoint.address}"
+            yield Instance(uid, labels_of(endpoint.labels), mode)
+
+
+def _pod(pod: Pod, settings: Settings) -> Instance:
+    labels, annotations = pod.meta.labels, pod.meta.annotations
+    gateway = labels.get(GATEWAY_NAME, "")
+    # A gateway's pod is a proxy itself: it presents its own certificate as a sidecar would.
+    sidecar = SIDECAR_STATUS in annotations
+    mode: Mode = "sidecar" if sidecar else "ambient" if annotations.get(REDIRECTION) == "enabled" else "none"
+    containers = (*pod.spec.containers, *pod.spec.init_containers)
+    return Instance(
+        uid=f"{settings.cluster_id}//Pod/{pod.namespace}/{pod.name}",
+        labels=labels_of(labels),
+        mode=mode,
+        gateway=f"{pod.namespace}/{gateway}" if gateway else "",
+        ports=tuple((p.name, p.container_port) for c in containers for p in c.ports if p.name),
+    )
+
+
+class Demands:
+    """PeerAuthentication with all its modes: workload over namespace over mesh; the oldest of equals counts."""
+
+    def __init__(self, found: Iterable[PeerAuthentication], settings: Settings) -> None:
+        self._root = settings.root_namespace
+        self._wide: dict[str, PeerAuthentication] = {}
+        self._selecting: dict[str, list[PeerAuthentication]] = {}
+        for each in sorted(found, key=lambda p: (p.meta.creation_timestamp or "", p.namespace, p.name)):
+            if each.spec.selector is not None and each.spec.selector.match_labels:
+                self._selecting.setdefault(each.namespace, []).append(each)
+            else:
+                self._wide.setdefault(each.namespace, each)
+
+    def of(self, namespace: str, labels: Mapping[str, str]) -> PeerMode:
+        own = next((p for p in self._selecting.get(namespace, ()) if _fits(p, labels)), None)
+        mode = self._mode(namespace, own)
+        ports: list[tuple[int, MtlsMode]] = []
+        for port, mtls in own.spec.port_level_mtls.items() if own is not None else ():
+            if port.isdigit() and mtls.mode != "UNSET":
+                ports.append((int(port), _word(mtls.mode)))
+        return PeerMode(mode, tuple(sorted(ports)))
+
+    def _mode(self, namespace: str, own: PeerAuthentication | None) -> MtlsMode:
+        for each in (own, self._wide.get(namespace), self._wide.get(self._root)):
+            if each is not None and each.spec.mtls is not None and each.spec.mtls.mode != "UNSET":
+                return _word(each.spec.mtls.mode)
+        return "permissive"
+
+
+def _fits(each: PeerAuthentication, labels: Mapping[str, str]) -> bool:
+    return each.spec.selector is not None and each.spec.selector.match_labels.items() <= labels.items()
+
+
+def _word(mode: str) -> MtlsMode:
+    return "strict" if mode == "STRICT" else "disable" if mode == "DISABLE" else "permissive"

@@ -1,0 +1,76 @@
+"""RequestAuthentication: accepted issuers. Inline keys are read here, so that a typo is said early."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from plait.model.compile.memory import Memory
+from plait.model.compile.traffic.attachments import attachment
+from plait.model.compile.traffic.report import BAD_VALUE, Report
+from plait.model.compile.traffic.values import seconds
+from plait.model.http_security import JwtRule, RequestAuthentication
+from plait.model.mesh import Settings
+from plait.resources import security
+from plait.resources.problems import Problem
+
+KIND = "RequestAuthentication"
+
+
+def authentication(
+    found: Iterable[security.RequestAuthentication], settings: Settings, memory: Memory, problems: list[Problem]
+) -> Iterator[RequestAuthentication]:
+    for each in found:
+        made, said = memory.made(("jwt", each.ident), each, partial(_made, each, settings))
+        problems.extend(said)
+        if made is not None:
+            yield made
+
+
+def _made(
+    each: security.RequestAuthentication, settings: Settings
+) -> tuple[RequestAuthentication | None, tuple[Problem, ...]]:
+    report = Report(KIND, each.namespace, each.name)
+    spec = each.spec
+    bound = attachment(each.namespace, spec.selector, spec.target_ref, spec.target_refs, settings, report)
+    if bound is None:
+        return None, report.problems
+    rules = tuple(_rule(rule, f"spec.jwtRules[{number}]", report) for number, rule in enumerate(spec.jwt_rules))
+    created = each.meta.creation_timestamp or ""
+    return RequestAuthentication(each.name, each.namespace, bound, rules, created), report.problems
+
+
+def _rule(rule: security.JWTRule, path: str, report: Report) -> JwtRule:
+    jwks, uri = rule.jwks or "", rule.jwks_uri or rule.jwks_uri_old or ""
+    if jwks and not _keys(jwks):
+        report.error(BAD_VALUE, f"{path}.jwks", "this is no JSON Web Key Set; no token of this issuer is accepted")
+        jwks = '{"keys":[]}'  # known issuer, no key: its tokens are refused, which is the safe reading
+    if not rule.issuer and not jwks and not uri:
+        report.error(BAD_VALUE, path, "there is neither an issuer nor keys; add jwks or jwksUri")
+        jwks = '{"keys":[]}'
+    if jwks and uri:
+        report.say(BAD_VALUE, f"{path}.jwksUri", "jwks and jwksUri exclude each other; jwks counts, remove one")
+        uri = ""
+    return JwtRule(
+        issuer=rule.issuer,
+        audiences=rule.audiences,
+        jwks=jwks,
+        jwks_uri=uri,
+        headers=tuple((header.name, header.prefix) for header in rule.from_headers),
+        params=rule.from_params,
+        cookies=rule.from_cookies,
+        forward=rule.forward_original_token,
+        payload_header=rule.output_payload_to_header,
+        claim_headers=tuple((each.header, each.claim) for each in rule.output_claim_to_headers),
+        timeout=seconds(rule.timeout, f"{path}.timeout", report),
+        spaced_claims=rule.space_delimited_claims,
+    )
+
+
+def _keys(text: str) -> bool:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and isinstance(found.get("keys"), list)

@@ -1,0 +1,95 @@
+"""Sidecar -> SidecarScope. Which one binds a pod is decided in `views.scope`; several that could are a problem here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from plait.model.attachment import labels_of
+from plait.model.compile.memory import Memory
+from plait.model.compile.traffic import policies
+from plait.model.compile.traffic.istio_gateway import server_tls
+from plait.model.compile.traffic.kubernetes_services import protocol
+from plait.model.compile.traffic.report import BAD_VALUE, Report
+from plait.model.compile.traffic.virtualservice_http import destination
+from plait.model.mesh import Settings
+from plait.model.sidecars import Capture, Egress, HostFilter, Ingress, SidecarScope
+from plait.resources.networking.sidecar import IstioEgressListener, IstioIngressListener, Sidecar
+from plait.resources.problems import Problem
+
+KIND = "Sidecar"
+_CAPTURE: dict[str, Capture] = {"DEFAULT": "default", "IPTABLES": "iptables", "NONE": "none"}
+
+
+def scopes(
+    found: Iterable[Sidecar], settings: Settings, memory: Memory, problems: list[Problem]
+) -> Iterator[SidecarScope]:
+    wide: dict[str, Sidecar] = {}
+    for each in sorted(found, key=lambda s: (s.meta.creation_timestamp or "", s.namespace, s.name)):
+        scope, said = memory.made(("sidecar", each.ident), each, partial(_scope, each, settings))
+        problems.extend(said)
+        if not scope.selector and (first := wide.setdefault(each.namespace, each)) is not each:
+            text = f"the older {first.name} is the namespace's already, so this has no effect; add a workloadSelector"
+            problems.append(Problem("IST0111", "error", KIND, each.namespace, each.name, "spec", text))
+            continue
+        yield scope
+
+
+def _scope(each: Sidecar, settings: Settings) -> tuple[SidecarScope, tuple[Problem, ...]]:
+    report = Report(KIND, each.namespace, each.name)
+    spec = each.spec
+    outbound = spec.outbound_traffic_policy
+    scope = SidecarScope(
+        name=each.name,
+        namespace=each.namespace,
+        selector=labels_of(spec.workload_selector.labels) if spec.workload_selector is not None else (),
+        egress=tuple(_egress(item, f"spec.egress[{n}]", each, report) for n, item in enumerate(spec.egress)) or None,
+        ingress=tuple(_ingress(item, f"spec.ingress[{n}]", each, report) for n, item in enumerate(spec.ingress))
+        or None,
+        pool=policies.pool(spec.inbound_connection_pool, "spec.inboundConnectionPool", report),
+        outbound="" if outbound is None else "allow_any" if outbound.mode == "ALLOW_ANY" else "registry_only",
+        egress_proxy=destination(outbound.egress_proxy, 1, each.namespace, settings)
+        if outbound is not None and outbound.egress_proxy is not None
+        else None,
+        created=each.meta.creation_timestamp or "",
+    )
+    return scope, report.problems
+
+
+def _egress(item: IstioEgressListener, path: str, each: Sidecar, report: Report) -> Egress:
+    filters = []
+    for number, text in enumerate(item.hosts):
+        where, slash, host = text.partition("/")
+        if not slash:
+            message = f"{text!r} lacks the namespace; write namespace/host, such as ./* or */{text}"
+            report.error(BAD_VALUE, f"{path}.hosts[{number}]", message)
+            continue
+        filters.append(HostFilter(each.namespace if where == "." else where, host.lower()))
+    port = item.port
+    if port is not None and item.bind.startswith("unix://"):
+        report.unsupported(f"{path}.bind", "bind an address")
+    return Egress(
+        tuple(filters),
+        port.number if port is not None else 0,
+        protocol(port.name, port.protocol or None) if port is not None else "auto",
+        port.name if port is not None else "",
+        item.bind,
+        _CAPTURE[item.capture_mode],
+    )
+
+
+def _ingress(item: IstioIngressListener, path: str, each: Sidecar, report: Report) -> Ingress:
+    endpoint = item.default_endpoint
+    if endpoint and not endpoint.startswith("unix://") and not endpoint.rpartition(":")[2].isdigit():
+        report.error(BAD_VALUE, f"{path}.defaultEndpoint", f"{endpoint!r} is no address; write 127.0.0.1:PORT")
+        endpoint = ""
+    return Ingress(
+        item.port.number,
+        protocol(item.port.name, item.port.protocol or None),
+        item.port.name,
+        item.bind,
+        _CAPTURE[item.capture_mode],
+        endpoint,
+        server_tls(item.tls, each.namespace, f"{path}.tls", report) if item.tls is not None else None,
+        policies.pool(item.connection_pool, f"{path}.connectionPool", report),
+    )

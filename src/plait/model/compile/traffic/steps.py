@@ -1,0 +1,179 @@
+"""The order of the L7 steps: objects -> L7 and problems. Called by `compile.steps` once the L4 part is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from plait.model.compile.memory import Memory
+from plait.model.compile.traffic import (
+    authorization_l7,
+    destinationrule,
+    extensions,
+    instances,
+    istio_gateway,
+    kubernetes_services,
+    mesh_settings,
+    references,
+    request_authentication,
+    serviceentry,
+    sidecar_scope,
+    telemetry,
+    virtualservice,
+)
+from plait.model.compile.traffic.credentials import Credentials
+from plait.model.compile.traffic.gateway_api import compiling
+from plait.model.compile.traffic.waypoints import Waypoints
+from plait.model.gateways import Gateway
+from plait.model.http_services import HttpService, Instance
+from plait.model.l7 import L7, PeerMode
+from plait.model.mesh import Settings, Workload
+from plait.resources import kinds
+from plait.resources.problems import Problem
+
+T = TypeVar("T")
+_PERMISSIVE = PeerMode()
+
+
+def l7(
+    objects: compiling.Objects,
+    workloads: Mapping[str, Workload],
+    settings: Settings,
+    memory: Memory,
+    old: L7,
+    problems: list[Problem],
+) -> L7:
+    """The L7 part; what equals a part of `old` comes back as it was."""
+    said: list[Problem] = []
+    config = _configured(objects, settings, memory)
+    said.extend(config.problems)
+    services = {
+        each.key: each
+        for each in (
+            *serviceentry.services(objects.of(kinds.SERVICE_ENTRY).values(), memory, said, config.service_exports),
+            *kubernetes_services.services(objects.of(kinds.SERVICE).values(), settings, memory, config.service_exports),
+        )
+    }
+    credentials = Credentials(objects.of(kinds.SECRET), objects.of(kinds.CONFIG_MAP), memory)
+    api = compiling.compiled(objects, services, credentials, settings, said)
+    gateways: dict[str, Gateway] = {each.key: each for each in api.gateways}
+    for gateway in istio_gateway.gateways(objects.of(kinds.ISTIO_GATEWAY).values(), memory, said):
+        gateways[gateway.key] = _checked(gateway, credentials, said)
+    waypoints = Waypoints(objects.of(kinds.NAMESPACE), gateways, said)
+    services = {key: _behind(each, waypoints) for key, each in services.items()}
+
+    pods: dict[str, Instance] = {}
+    found = objects.of(kinds.POD).values()
+    outside = objects.of(kinds.SERVICE_ENTRY).values()
+    for each in (
+        *instances.pods(found, settings, memory),
+        *instances.entries(objects.of(kinds.WORKLOAD_ENTRY).values(), outside, settings),
+    ):
+        workload = workloads.get(each.uid)
+        if workload is not None:
+            gateway_name = waypoints.of_pod(workload.namespace, workload.name, dict(each.labels))
+            pods[each.uid] = msgspec.structs.replace(each, waypoint=gateway_name) if gateway_name else each
+    demands = instances.Demands(objects.of(kinds.PEER_AUTHENTICATION).values(), settings)
+    modes = {uid: demands.of(workloads[uid].namespace, dict(pod.labels)) for uid, pod in pods.items()}
+
+    routings = {
+        each.key: each
+        for each in (
+            *virtualservice.routings(objects.of(kinds.VIRTUAL_SERVICE), settings, memory, said, config.route_exports),
+            *api.routings,
+        )
+    }
+    rules = objects.of(kinds.DESTINATION_RULE).values()
+    traffic = {
+        f"{each.namespace}/{each.name}": each
+        for each in destinationrule.traffic(rules, settings, memory, said, config.rule_exports)
+    }
+    authorization = {
+        each.key: each
+        for each in authorization_l7.policies(objects.of(kinds.AUTHORIZATION_POLICY).values(), settings, memory, said)
+    }
+    known = references.Known(services.values(), traffic.values())
+    said.extend(references.wrong_routes(routings.values(), known, gateways))
+    said.extend(references.wrong_providers(authorization.values(), config.authorizers))
+    said.extend(references.idle_gateways(gateways.values(), (dict(pod.labels) for pod in pods.values())))
+    problems.extend(said)
+    tokens = objects.of(kinds.REQUEST_AUTHENTICATION).values()
+    reports = objects.of(kinds.TELEMETRY).values()
+    plugins = extensions.plugins(
+        objects.of(kinds.WASM_PLUGIN).values(), objects.of(kinds.TRAFFIC_EXTENSION).values(), settings, memory, problems
+    )
+    made = L7(
+        settings=config.settings if config.settings != old.settings else old.settings,
+        services=_kept(old.services, services),
+        instances=_kept(old.instances, pods),
+        peer_modes=_kept(old.peer_modes, {uid: mode for uid, mode in modes.items() if mode != _PERMISSIVE}),
+        routings=_kept(old.routings, routings),
+        traffic=_kept(old.traffic, traffic),
+        gateways=_kept(old.gateways, gateways),
+        sidecars=_by_key(
+            old.sidecars, sidecar_scope.scopes(objects.of(kinds.SIDECAR).values(), settings, memory, problems)
+        ),
+        authorization=_kept(old.authorization, authorization),
+        authentication=_by_key(
+            old.authentication, request_authentication.authentication(tokens, settings, memory, problems)
+        ),
+        authorizers=_kept(old.authorizers, config.authorizers),
+        telemetry=_by_key(old.telemetry, telemetry.telemetry(reports, config.sinks, settings, memory, problems)),
+        sinks=_kept(old.sinks, config.sinks),
+        patches=_by_key(
+            old.patches, extensions.patches(objects.of(kinds.ENVOY_FILTER).values(), settings, memory, problems)
+        ),
+        plugins=_by_key(old.plugins, plugins),
+        backend_tls=_kept(old.backend_tls, {f"{b.service}:{b.port}": b.rule for b in api.backend_tls}),
+        statuses=_kept(old.statuses, api.statuses),
+    )
+    same = all(getattr(made, field) is getattr(old, field) for field in made.__struct_fields__)
+    return old if same else made
+
+
+def _configured(objects: compiling.Objects, settings: Settings, memory: Memory) -> mesh_settings.Configured:
+    found = objects.of(kinds.CONFIG_MAP).get((settings.root_namespace, mesh_settings.CONFIG_MAP))
+    text = (found.data or {}).get("mesh", "") if found is not None else ""
+    return memory.made(("mesh-config",), found, lambda: mesh_settings.configured(text, settings))
+
+
+def _behind(service: HttpService, waypoints: Waypoints) -> HttpService:
+    name = waypoints.of_service(service.kind, service.namespace, service.name, dict(service.labels))
+    return msgspec.structs.replace(service, waypoint=name) if name else service
+
+
+def _checked(gateway: Gateway, credentials: Credentials, problems: list[Problem]) -> Gateway:
+    """Listeners whose certificate cannot be used are broken, the others stand."""
+    listeners = []
+    for number, listener in enumerate(gateway.listeners):
+        tls = listener.tls
+        why = ""
+        if tls is not None and tls.mode in ("simple", "mutual", "optional_mutual"):
+            named = [c.secret for c in tls.certificates if c.secret]
+            why = next((text for name in named if (text := credentials.certificate(name))), "")
+            if not why and tls.client_roots_secret and tls.client_roots_secret not in named:
+                why = credentials.roots(tls.client_roots_secret)
+        if why:
+            path = f"spec.servers[{number}].tls.credentialName"
+            text = f"{why}; this server is closed, the others stand. Create it or mend the name"
+            problems.append(Problem("IST0101", "error", "Gateway", gateway.namespace, gateway.name, path, text))
+            listener = msgspec.structs.replace(listener, broken=why)
+        listeners.append(listener)
+    made = tuple(listeners)
+    return gateway if made == gateway.listeners else msgspec.structs.replace(gateway, listeners=made)
+
+
+def _by_key(old: Mapping[str, T], new: Iterable[Any]) -> Mapping[str, T]:
+    return _kept(old, {each.key: each for each in new})
+
+
+def _kept(old: Mapping[str, T], new: Mapping[str, T]) -> Mapping[str, T]:
+    """In key order, with the old object wherever it is equal; the old mapping itself when nothing changed."""
+    found = {}
+    for name in sorted(new):
+        value, before = new[name], old.get(name)
+        found[name] = before if before is not None and (before is value or before == value) else value
+    same = len(found) == len(old) and all(old.get(name) is value for name, value in found.items())
+    return old if same else found

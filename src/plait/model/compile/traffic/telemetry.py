@@ -1,0 +1,114 @@
+"""Telemetry -> TelemetryPolicy, one for one. Merging by specificity is done in `views.enforcing`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+
+from plait.model import http_telemetry as nouns
+from plait.model.compile.memory import Memory
+from plait.model.compile.traffic.attachments import attachment
+from plait.model.compile.traffic.report import PROVIDER, Report
+from plait.model.compile.traffic.values import seconds
+from plait.model.mesh import Settings
+from plait.resources import telemetry as written
+from plait.resources.networking.traffic import ProviderName
+from plait.resources.problems import Problem
+
+KIND = "Telemetry"
+_SIDES: dict[str, nouns.Side] = {"CLIENT": "client", "SERVER": "server", "CLIENT_AND_SERVER": "both"}
+
+
+def telemetry(
+    found: Iterable[written.Telemetry],
+    sinks: Mapping[str, nouns.Sink],
+    settings: Settings,
+    memory: Memory,
+    problems: list[Problem],
+) -> Iterator[nouns.TelemetryPolicy]:
+    known = frozenset(sinks)
+    for each in found:
+        made, said = memory.made(("telemetry", each.ident), each, partial(_policy, each, known, settings), known)
+        problems.extend(said)
+        if made is not None:
+            yield made
+
+
+def _policy(
+    each: written.Telemetry, known: frozenset[str], settings: Settings
+) -> tuple[nouns.TelemetryPolicy | None, tuple[Problem, ...]]:
+    report = Report(KIND, each.namespace, each.name)
+    spec = each.spec
+    bound = attachment(each.namespace, spec.selector, spec.target_ref, spec.target_refs, settings, report)
+    if bound is None:
+        return None, report.problems
+
+    def sinks(given: Iterable[ProviderName], path: str) -> tuple[str, ...]:
+        names = tuple(provider.name for provider in given)
+        for number, name in enumerate(names):
+            if name not in known:
+                text = f"provider {name!r} is not in extensionProviders of the mesh configuration; add it there"
+                report.error(PROVIDER, f"{path}.providers[{number}].name", text)
+        return tuple(name for name in names if name in known)
+
+    made = nouns.TelemetryPolicy(
+        name=each.name,
+        namespace=each.namespace,
+        attachment=bound,
+        tracing=tuple(
+            nouns.Tracing(
+                _side(item.match),
+                sinks(item.providers, f"spec.tracing[{n}]"),
+                item.random_sampling_percentage,
+                item.disable_span_reporting,
+                tuple(_tag(name, tag) for name, tag in sorted(item.custom_tags.items())),
+                item.use_request_id_for_trace_sampling,
+                item.enable_istio_tags,
+                not item.disable_context_propagation,
+            )
+            for n, item in enumerate(spec.tracing)
+        ),
+        metrics=tuple(
+            nouns.Metrics(
+                sinks(item.providers, f"spec.metrics[{n}]"),
+                tuple(_change(change) for change in item.overrides),
+                seconds(item.reporting_interval, f"spec.metrics[{n}].reportingInterval", report),
+            )
+            for n, item in enumerate(spec.metrics)
+        ),
+        logging=tuple(
+            nouns.Logging(
+                _side(item.match),
+                sinks(item.providers, f"spec.accessLogging[{n}]"),
+                item.disabled,
+                item.filter.expression if item.filter is not None else "",
+            )
+            for n, item in enumerate(spec.access_logging)
+        ),
+        created=each.meta.creation_timestamp or "",
+    )
+    return made, report.problems
+
+
+def _side(match: written.ModeMatch | None) -> nouns.Side:
+    return _SIDES[match.mode] if match is not None else "both"
+
+
+def _tag(name: str, tag: written.CustomTag) -> nouns.SpanTag:
+    if tag.literal is not None:
+        return nouns.SpanTag(name, "literal", tag.literal.value)
+    if tag.environment is not None:
+        return nouns.SpanTag(name, "environment", tag.environment.name, tag.environment.default_value)
+    if tag.header is not None:
+        return nouns.SpanTag(name, "header", tag.header.name, tag.header.default_value)
+    return nouns.SpanTag(name, "formatter", tag.formatter.value if tag.formatter is not None else "")
+
+
+def _change(found: written.MetricsOverrides) -> nouns.MetricChange:
+    match = found.match or written.MetricSelector()
+    metric = match.custom_metric or (match.metric if match.metric is not None and match.metric != "ALL_METRICS" else "")
+    tags = tuple(
+        nouns.TagChange(tag, "" if change.operation == "REMOVE" else change.value or "")
+        for tag, change in sorted(found.tag_overrides.items())
+    )
+    return nouns.MetricChange(metric, _SIDES[match.mode], found.disabled, tags)

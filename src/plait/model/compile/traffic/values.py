@@ -1,0 +1,61 @@
+"""Small values of the networking kinds read into nouns: durations, string tests, header changes, expressions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from plait.model.compile.traffic.report import BAD_VALUE, Report
+from plait.model.routes import HeaderChange, TextMatch
+from plait.resources import durations
+from plait.resources.networking.traffic import StringMatch
+
+
+def seconds(text: str | None, path: str, report: Report) -> float | None:
+    """Seconds of a duration, None when there is none or it cannot be read (which is said)."""
+    if text is None or text == "":
+        return None
+    found = durations.seconds(text)
+    if found is None or found < 0:
+        report.error(BAD_VALUE, path, f"{text!r} is no duration; write one such as 5s or 250ms")
+        return None
+    return found
+
+
+def expression(text: str, path: str, report: Report) -> bool:
+    """Whether this is an expression RE2 takes. Python's own are wider, so what only Python has is refused by name."""
+    if re.search(r"\(\?(?:[=!]|<[=!]|>|\()|\\[1-9]|\(\?P=|[*+?}]\+", text):
+        message = f"{text!r} uses look-around, back references or possessive repeats, which RE2 does not have"
+        report.error(BAD_VALUE, path, f"{message}; write it without")
+        return False
+    try:
+        re.compile(text.replace(r"\C", ".").replace(r"\pL", r"\w").replace(r"\z", r"\Z"))
+    except re.error as error:
+        if re.search(r"\\[pPQE]|\[\[:", text):
+            return True  # classes only RE2 knows: the proxy's own check has the last word
+        report.error(BAD_VALUE, path, f"{text!r} is no regular expression ({error}); mend it")
+        return False
+    return True
+
+
+class Unusable(Exception):
+    """A match that cannot be read: what it stands in must not apply (it was said why)."""
+
+
+def text_match(found: StringMatch | None, path: str, report: Report, *, ignore_case: bool = False) -> TextMatch | None:
+    """The test, or None when nothing is asked. Raises Unusable on an expression nobody can run."""
+    if found is None:
+        return None
+    if found.exact is not None:
+        return TextMatch("exact", found.exact, ignore_case)
+    if found.prefix is not None:
+        return TextMatch("prefix", found.prefix, ignore_case)
+    if found.regex is not None:
+        if not expression(found.regex, f"{path}.regex", report):
+            raise Unusable
+        return TextMatch("regex", found.regex)
+    return None
+
+
+def changes(given: Mapping[str, str], added: Mapping[str, str], removed: tuple[str, ...]) -> HeaderChange:
+    return HeaderChange(tuple(given.items()), tuple(added.items()), removed)
