@@ -18,6 +18,8 @@ from typing import Any
 
 import msgspec
 
+from plait.app import processes
+from plait.app.processes import Process
 from plait.base import netns, observe
 from plait.local import fabric, space
 from plait.local.layout import Layout
@@ -40,6 +42,8 @@ class Part:
     started: float = 0.0
     delay: float = _RESTART_FIRST
     due: float = field(default=0.0)
+    restarts: int = 0
+    last_end: str = ""
 
 
 def run(layout: Layout, record: Record, report: Report) -> None:
@@ -59,6 +63,7 @@ def run(layout: Layout, record: Record, report: Report) -> None:
     report("fabric")
     for part in parts:
         _start(part, layout, holder)
+    _publish(parts, layout)
     report("processes")
     _fork(lambda: _announce(layout, record, report), layout.logs / "supervisor.log")
     _watch(parts, layout, holder)
@@ -169,6 +174,7 @@ def _watch(parts: list[Part], layout: Layout, holder: int) -> None:
         for part in parts:
             if not part.pid and part.due <= time.monotonic():
                 _start(part, layout, holder)
+        _publish(parts, layout)
     _end(parts)
 
 
@@ -185,6 +191,7 @@ def _reap(parts: list[Part]) -> None:
             lived = time.monotonic() - part.started
             part.delay = _RESTART_FIRST if lived > 30 else min(_RESTART_MOST, part.delay * 2)
             part.pid, part.due = 0, time.monotonic() + part.delay
+            part.restarts, part.last_end = part.restarts + 1, _cause(status)
             _log.error("ended, restarting", part=part.name, status=status, after=f"{part.delay:.1f}s")
 
 
@@ -192,12 +199,24 @@ def _end(parts: list[Part]) -> None:
     for part in reversed(parts):
         if part.pid:
             os.kill(part.pid, signal.SIGTERM)
+            os.kill(part.pid, signal.SIGCONT)  # a stopped process could not act on it
     deadline = time.monotonic() + _GRACE
     while any(part.pid for part in parts) and time.monotonic() < deadline:
         for part in parts:
             if part.pid and os.waitpid(part.pid, os.WNOHANG)[0]:
                 part.pid = 0
         time.sleep(0.01)
+
+
+def _publish(parts: list[Part], layout: Layout) -> None:
+    """Tell `plait status` which processes there are."""
+    processes.save(layout, [Process(part.name, ProcessId.of(part.pid), part.restarts, part.last_end) for part in parts])
+
+
+def _cause(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return signal.Signals(os.WTERMSIG(status)).name
+    return f"exit code {os.waitstatus_to_exitcode(status)}"
 
 
 def _tail(path: Path) -> str:
