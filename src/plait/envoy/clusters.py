@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from plait.base.wellknown import HBONE_PORT, TUNNEL_MARK
 from plait.envoy import names, telemetry, tls
-from plait.envoy.pieces import UNLIMITED, Doc, any_of, bind_inside_pod, extension, socket_address
+from plait.envoy.pieces import UNLIMITED, Constant, Doc, any_of, bind_inside_pod, extension, socket_address
 from plait.model.views.destinations import Destination, Endpoint
 
-_KEEPALIVE: Doc = {"tcp_keepalive": {"keepalive_time": 60, "keepalive_interval": 15, "keepalive_probes": 4}}
+_KEEPALIVE: Doc = Constant({"tcp_keepalive": {"keepalive_time": 60, "keepalive_interval": 15, "keepalive_probes": 4}})
 _RAW = {
     "name": "envoy.transport_sockets.raw_buffer",
     "typed_config": any_of("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"),
@@ -108,10 +108,10 @@ def destination(name: str, found: Destination) -> Doc:
         cluster["upstream_bind_config"] = bind_inside_pod()
         cluster["upstream_connection_options"] = _KEEPALIVE
     if tunnels and len(tunnels) == len(ends):
-        cluster["transport_socket"] = _through_internal_listener()
+        cluster["transport_socket"] = _THROUGH_INTERNAL_LISTENER
     elif tunnels:
         cluster["transport_socket_matches"] = [
-            {"name": "tunnel", "match": {"tunnel": "h2"}, "transport_socket": _through_internal_listener()}
+            {"name": "tunnel", "match": {"tunnel": "h2"}, "transport_socket": _THROUGH_INTERNAL_LISTENER}
         ]
     return cluster
 
@@ -149,8 +149,8 @@ def _endpoint(end: Endpoint) -> Doc:
     return document
 
 
-def _through_internal_listener() -> Doc:
-    return extension(
+_THROUGH_INTERNAL_LISTENER: Doc = Constant(
+    extension(
         "envoy.transport_sockets.internal_upstream",
         "envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
         passthrough_metadata=[
@@ -160,3 +160,4 @@ def _through_internal_listener() -> Doc:
         ],
         transport_socket=_RAW,
     )
+)

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 from plait.base.bundle import TYPE_PREFIX
 from plait.base.wellknown import PROXY_MARK
 
 Doc = dict[str, Any]
-ADS: Final[Doc] = {"ads": {}, "resource_api_version": "V3"}
-UNLIMITED: Final[Doc] = {
-    "thresholds": [
-        {
-            "max_connections": 4294967295,
-            "max_pending_requests": 4294967295,
-            "max_requests": 4294967295,
-            "max_retries": 4294967295,
-        }
-    ]
-}
+
+
+class Constant(dict[str, Any]):
+    """A part of documents that is the same in many of them and never changes: encoded once for each type it is of."""
+
+    __slots__ = ("known",)
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        super().__init__(document)
+        self.known: dict[str, bytes] = {}
+
+
+ADS: Final[Doc] = Constant({"ads": {}, "resource_api_version": "V3"})
+UNLIMITED: Final[Doc] = Constant(
+    {
+        "thresholds": [
+            {
+                "max_connections": 4294967295,
+                "max_pending_requests": 4294967295,
+                "max_requests": 4294967295,
+                "max_retries": 4294967295,
+            }
+        ]
+    }
+)
 
 
 def any_of(type_name: str, /, **fields: Any) -> Doc:
@@ -57,19 +73,22 @@ def state(key: str, value: str, factory: str, shared: str = "TRANSITIVE", *, opt
     return document
 
 
+@cache
 def bind_inside_pod(mark: int = PROXY_MARK) -> Doc:
     """Upstream sockets open in the network namespace that the connection's filter state names, and carry our mark.
 
     The source address must be present, though any, or Envoy never asks the selector. This mark wins over the one that
     the source-preserving filters set.
     """
-    return {
-        "source_address": {"address": "0.0.0.0", "port_value": 0},
-        "local_address_selector": extension(
-            "envoy.upstream.local_address_selector.filter_state_override",
-            "envoy.extensions.local_address_selectors.filter_state_override.v3.Config",
-        ),
-        "socket_options": [
-            {"description": "SO_MARK", "level": 1, "name": 36, "int_value": mark, "state": "STATE_PREBIND"}
-        ],
-    }
+    return Constant(
+        {
+            "source_address": {"address": "0.0.0.0", "port_value": 0},
+            "local_address_selector": extension(
+                "envoy.upstream.local_address_selector.filter_state_override",
+                "envoy.extensions.local_address_selectors.filter_state_override.v3.Config",
+            ),
+            "socket_options": [
+                {"description": "SO_MARK", "level": 1, "name": 36, "int_value": mark, "state": "STATE_PREBIND"}
+            ],
+        }
+    )

@@ -9,6 +9,7 @@ import base64
 import binascii
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
@@ -33,9 +34,12 @@ class WireError(ValueError):
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
+_SHORT = tuple(bytes((value,)) for value in range(0x80))
+
+
 def varint(value: int) -> bytes:
     if value < 0x80:
-        return bytes((value,))
+        return _SHORT[value]
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -94,6 +98,11 @@ def boolean(value: Any) -> bytes:
 def text(value: Any) -> bytes:
     if not isinstance(value, str):
         raise WireError(f"want a string, got {value!r}")
+    return _text(value)
+
+
+@lru_cache(1 << 14)  # names, labels and types come again and again
+def _text(value: str) -> bytes:
     raw = value.encode()
     return varint(len(raw)) + raw
 

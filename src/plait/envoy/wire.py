@@ -1,8 +1,9 @@
 """How does an Envoy JSON document become bytes: `encode` and `resource`, the only door from dicts to the wire.
 
 Documents are plain dicts with the field names of Envoy's API (snake_case, or the camelCase of JSON), `typed_config` as
-`{"@type": url, …}`. Encoding is deterministic: fields by number, map entries by key. For every message type a
-table of small encoders is built once; that is an order of magnitude faster than protobuf's generic JSON parser.
+`{"@type": url, …}`. Encoding is deterministic: fields by number, map entries by key. For every message type a table of
+small encoders is built once, and a `Constant` is encoded once: on clusters measured four to seven times as fast as
+protobuf's JSON parser (up to three times without constants and repeated labels).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -19,6 +20,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from plait.base.bundle import TYPE_PREFIX, Resource, version_of
 from plait.envoy.descriptors import describe
+from plait.envoy.pieces import Constant
 from plait.envoy.scalars import EMPTY, SCALARS, Encoder, WireError, boolean, enum, prefixed, shown, text, varint
 
 __all__ = ["WireError", "encode", "resource"]
@@ -154,8 +156,17 @@ def _plain(kind: Descriptor) -> Encoder:
         entry = (field.number, field.name, choice.name if choice and len(choice.fields) > 1 else "", _lazy(field))
         fields[field.name] = fields[field.json_name] = entry
 
+    name_of_kind = kind.full_name
+
+    def once(document: Constant) -> bytes:
+        if (known := document.known.get(name_of_kind)) is None:
+            known = document.known[name_of_kind] = encoded(dict(document))
+        return known
+
     def encoded(document: Any) -> bytes:
-        if not isinstance(document, Mapping):
+        if type(document) is Constant:
+            return once(document)
+        if not isinstance(document, dict) and not isinstance(document, Mapping):
             raise WireError(f"want an object ({kind.full_name}), got {shown(document)}")
         out: list[tuple[int, bytes]] = []
         chosen: dict[str, str] = {}
@@ -242,11 +253,18 @@ def _list(values: Any) -> bytes:
 def _struct(document: Any) -> bytes:
     if not isinstance(document, Mapping):
         raise WireError(f"want an object, got {shown(document)}")
-    out = []
-    for key in sorted(document):
-        entry = b"\x0a" + text(key) + b"\x12" + prefixed(_value(document[key]))
-        out.append(b"\x0a" + prefixed(entry))
-    return b"".join(out)
+    return b"".join([_entry(key, document[key]) for key in sorted(document)])
+
+
+def _entry(key: Any, value: Any) -> bytes:
+    if type(value) is str and type(key) is str:
+        return _label(key, value)
+    return b"\x0a" + prefixed(b"\x0a" + text(key) + b"\x12" + prefixed(_value(value)))
+
+
+@lru_cache(1 << 14)
+def _label(key: str, value: str) -> bytes:
+    return b"\x0a" + prefixed(b"\x0a" + text(key) + b"\x12" + prefixed(b"\x1a" + text(value)))
 
 
 _SPECIAL: dict[str, Encoder] = {
