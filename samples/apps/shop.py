@@ -46,6 +46,8 @@ class Handler(BaseHTTPRequestHandler):
         status = 200
         if NEXT:
             body["next"] = ask_next(self.path)
+            if "error" in body["next"]:
+                print(body["next"]["error"], flush=True)
             status = 502 if "error" in body["next"] else 200
         self._answer(status, body)
 

@@ -22,6 +22,11 @@ def host_link(plan: AddressPlan) -> str:
     return f"plait{plan.index}"
 
 
+def node_port(number: int) -> str:
+    """The bridge's port of one node: all that node sends to or gets from others passes it."""
+    return f"node{number}"
+
+
 def build(layout: Layout, plan: AddressPlan, nodes: tuple[str, ...], *, join_host: bool) -> None:
     """Create every namespace and link; a leftover of the same name is replaced. Blocking, under 200 ms."""
     fabric = layout.netns("fab")
@@ -47,7 +52,7 @@ def _build_node(layout: Layout, plan: AddressPlan, node: str, number: int) -> No
     space = layout.netns(node)
     fabric = layout.netns("fab")
     _fresh(space)
-    port = f"node{number}"
+    port = node_port(number)
     links.veth("eth0", port, netns=space, peer_netns=fabric)
     links.up(port, fabric, master=BRIDGE)
     links.up("eth0", space)

@@ -252,9 +252,13 @@ class Driver:
 
     # -------------------------------------------------------------------------------------------------------- the world
     async def _redirect(self, target: Target) -> None:
-        # Answers first, then the connections that live already, then the redirect: nothing is lost in between.
+        # Answers first; then tracking, so that from here on every new connection is known from its first packet; then
+        # the connections that were begun before, half-open ones too; only then the redirect: nothing is lost.
         await asyncio.to_thread(routing.apply, target.netns, rules.PolicyRule())
-        await netfilter.adopt(target.netns)
+        if not rules.present(await netfilter.saved(target.netns)):
+            await netfilter.forget(target.netns)
+            await netfilter.apply(target.netns, rules.released())
+            await netfilter.adopt(target.netns)
         await netfilter.apply(target.netns, rules.capture())
 
     async def _clean(self, target: Target) -> None:

@@ -56,13 +56,31 @@ async def adopt(path: Path) -> int:
 
     A namespace without rules does not track. Once rules appear, the next packet of an old connection would be taken for
     the first of a new one and redirected: the connection breaks. A known connection is never looked up in nat again.
+    Call it when tracking is on already (`rules.released`): a connection begun in between is then known anyway.
     """
     return await asyncio.to_thread(netns.call, path, _adopt)
 
 
+async def forget(path: Path) -> None:
+    """Empty the namespace's connection tracking table.
+
+    Entries of an earlier capture outlive its rules and still rewrite packets: a later connection that happens to have
+    the same addresses and ports would be sent to a proxy that does not know it.
+    """
+    await asyncio.to_thread(netns.call, path, _forget)
+
+
+def _forget() -> None:
+    tracker = NFCTSocket()
+    try:
+        tracker.flush()
+    finally:
+        tracker.close()
+
+
 def _adopt() -> int:
     told = 0
-    connections = _established()
+    connections = _alive()
     if not connections:
         return 0
     tracker = NFCTSocket()
@@ -90,8 +108,12 @@ def _adopt() -> int:
 _End = tuple[str, int]
 
 
-def _established() -> list[tuple[_End, _End]]:
-    """IPv4 connections of this namespace that carry data, loopback left out."""
+# Established, SYN_SENT, SYN_RECV, FIN_WAIT1/2, CLOSE_WAIT: in some direction bytes may still come.
+_ALIVE = ("01", "02", "03", "04", "05", "08")
+
+
+def _alive() -> list[tuple[_End, _End]]:
+    """IPv4 connections of this namespace that are being opened or carry data, loopback left out."""
     found = []
     for name in ("tcp", "tcp6"):
         try:
@@ -101,8 +123,7 @@ def _established() -> list[tuple[_End, _End]]:
         for line in lines:
             _, local, remote, state, *_ = line.split()
             ends = _end(local), _end(remote)
-            # 01 ESTABLISHED, 04/05 FIN_WAIT, 08 CLOSE_WAIT: in both directions bytes may still come.
-            if state in ("01", "04", "05", "08") and ends[0] and ends[1] and not ends[0][0].startswith("127."):
+            if state in _ALIVE and ends[0] and ends[1] and not ends[0][0].startswith("127."):
                 found.append((ends[0], ends[1]))
     return found
 

@@ -57,9 +57,10 @@ async def _before(scene: Scene, evidence: Evidence, sleep: Pod, address: str) ->
 
 
 async def _marked_request(scene: Scene, client: Pod, address: str) -> tuple[bytes, sniff.Sight]:
-    """One request with a secret header while the bridge between the nodes is captured."""
+    """One request with a secret header while the client node's port of the bridge is captured."""
     secret = f"secret-{secrets.token_hex(8)}"
-    capture = child.start(lambda stop: sniff.watch(fabric.BRIDGE, (secret.encode(),), stop), scene.fabric, scene.holder)
+    port = fabric.node_port(scene.record.nodes.index(client.node) + 1)
+    capture = child.start(lambda stop: sniff.watch(port, (secret.encode(),), stop), scene.fabric, scene.holder)
     capture.wait_started()
     headers = (("x-secret", secret),)
     reply = await scene.inside(client, lambda _: talk.get(address, HTTPBIN[1], "/headers", headers))
@@ -234,7 +235,8 @@ async def _log_line(scene: Scene, node: str, identity: str) -> str | None:
     """Newest access log line of the node that names the identity (Envoy flushes its log every second)."""
     for _ in range(50):
         for file in sorted(scene.layout.node(node).rglob("*access*.log")):
-            lines = [line for line in file.read_text(errors="replace").splitlines() if identity in line]
+            text = file.read_text(errors="replace")
+            lines = [line for line in text.splitlines() if identity in line and '"inbound"' in line]
             if lines:
                 return _shortened(lines[-1])
         await asyncio.sleep(0.1)
@@ -246,5 +248,5 @@ def _shortened(line: str) -> str:
         fields = json.loads(line)
     except ValueError:
         return line[:160]
-    keys = [key for key in fields if "principal" in key or "peer" in key or key in ("direction", "reporter", "result")]
-    return " ".join(f"{key}={fields[key]}" for key in keys)[:200]
+    keys = ("time", "direction", "src.identity", "src.addr", "dst.workload", "dst.addr", "mtls", "bytes_sent")
+    return " ".join(f"{key}={fields[key]}" for key in keys if key in fields)
