@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import sys
@@ -40,11 +39,12 @@ def bring_up(name: str, nodes: int, port: int, *, detach: bool, quiet: bool = Fa
     began = time.monotonic()
     try:
         with launch.exclusive(layout):
-            if load(layout) is not None:
-                _say(f"a mesh {name!r} was started before; checking what is left of it", quiet)
+            before = load(layout)
+            if before is not None and not before.supervisor.alive():
+                _say(f"mesh {name!r} died or was stopped: cleaning up after it, its objects and keys stay", quiet)
             record = launch.prepare(layout, nodes, port)
             pipe = launch.start(layout, record)
-            failure = follow(pipe, began, quiet=quiet)
+            failure = follow(layout, pipe, began, quiet=quiet)
     except (launch.LaunchError, teardown.TeardownError, ValueError) as error:
         print(f"plait up: {error}", file=sys.stderr)
         return 1
@@ -60,14 +60,15 @@ def bring_up(name: str, nodes: int, port: int, *, detach: bool, quiet: bool = Fa
     return 0 if detach else _stay(layout)
 
 
-def follow(pipe: IO[str], began: float, *, quiet: bool) -> str:
+def follow(layout: Layout, pipe: IO[str], began: float, *, quiet: bool) -> str:
     """Print the supervisor's steps until it says it is ready; returns what went wrong, or ""."""
     while True:
         left = began + _TIMEOUT - time.monotonic()
         if left <= 0:
             return f"not ready after {_TIMEOUT:.0f} s"
         if not select.select([pipe], [], [], min(left, 0.5))[0]:
-            if os.waitpid(-1, os.WNOHANG)[0]:
+            current = load(layout)
+            if current is None or not current.supervisor.alive():
                 return "the supervisor ended"
             continue
         line = pipe.readline().strip()
