@@ -136,12 +136,13 @@ def composed(found: dict[str, Any]) -> dict[str, Any]:
         context["validation_context"] = inline
     routes = {route["name"]: route for route in found["routes"]}
     filters = {entry["name"]: entry["typed_config"] for entry in found["extensions"]}
+    named = [f for listener in static["listeners"] for chain in listener["filter_chains"] for f in chain["filters"]]
     for manager in _managers(static):
         manager["route_config"] = routes[manager.pop("rds")["route_config_name"]]
-        for entry in manager["http_filters"]:
-            if "config_discovery" in entry:
-                del entry["config_discovery"]
-                entry["typed_config"] = filters[entry["name"]]
+        named += manager["http_filters"]
+    for entry in named:
+        if entry.pop("config_discovery", None) is not None:
+            entry["typed_config"] = filters[entry["name"]]
     whole["static_resources"]["clusters"] += static["clusters"]
     whole["static_resources"]["listeners"] = static["listeners"]
     return whole
@@ -153,7 +154,7 @@ def _managers(static: dict[str, Any]) -> list[dict[str, Any]]:
         for listener in static["listeners"]
         for chain in listener["filter_chains"]
         for entry in chain["filters"]
-        if "rds" in entry["typed_config"]
+        if "rds" in entry.get("typed_config", {})
     ]
 
 

@@ -16,6 +16,7 @@ BUFFER = 262144
 ORIGINAL_DST = extension(
     "envoy.filters.listener.original_dst", "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
 )
+_SET_STATE = "envoy.extensions.filters.network.set_filter_state.v3.Config"
 _TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 
 
@@ -29,11 +30,16 @@ def netns_state(pod: LocalPod) -> Doc:
 
 
 def set_state(*objects: Doc) -> Doc:
-    return extension(
-        "envoy.filters.network.set_filter_state",
-        "envoy.extensions.filters.network.set_filter_state.v3.Config",
-        on_new_connection=list(objects),
-    )
+    return extension("envoy.filters.network.set_filter_state", _SET_STATE, on_new_connection=list(objects))
+
+
+def service_state(view: NodeView, pod: LocalPod) -> Doc:
+    """The named filter that says which service a connection without a tunnel is taken to be for (telemetry)."""
+    labels = telemetry.first(telemetry.services_of(view, pod))
+    states = [
+        state(names.FS_SERVICE + key, telemetry.literal(value), "envoy.string", "NONE") for key, value in labels.items()
+    ]
+    return any_of(_SET_STATE, on_new_connection=states)
 
 
 def tcp_proxy(stat_prefix: str, cluster: str, access_log: list[Doc], **more: object) -> Doc:
@@ -125,14 +131,19 @@ def _outbound_log(pod: LocalPod, options: Options) -> Doc:
     return telemetry.log_line(options.access_log, fields, only=telemetry.ENDED)
 
 
-def inbound_plaintext(view: NodeView, pod: LocalPod, options: Options) -> Doc:
+def inbound_plaintext(pod: LocalPod, options: Options) -> Doc:
     """15006: the chain is chosen by policy before anything is connected; the application sees the client's address."""
     entry = plaintext.verdict(pod.policies, pod.addresses, strict=pod.strict, known=pod.known)
     source, own = telemetry.nobody(), telemetry.own(pod)
-    service = {k: telemetry.literal(v) for k, v in telemetry.first(telemetry.services_of(view, pod)).items()}
+    service = telemetry.from_state()
     fields = telemetry.log_fields("inbound", source, own, service["service"], {"mtls": "false"})
     line = telemetry.log_line(options.access_log, fields, only=telemetry.ENDED)
     metrics = telemetry.metrics("destination", source, own, service, "none")
+    # By name, because a filter chain that changes ends its connections, and services come and go.
+    said = {
+        "name": names.service_filter(pod.uid),
+        "config_discovery": {"config_source": ADS, "type_urls": [any_of(_SET_STATE)["@type"]]},
+    }
     return {
         "name": names.plaintext_listener(pod.uid),
         "address": socket_address("0.0.0.0", INBOUND_PLAINTEXT_PORT, pod.netns),
@@ -151,11 +162,15 @@ def inbound_plaintext(view: NodeView, pod: LocalPod, options: Options) -> Doc:
         "filter_chains": [
             {
                 "name": plaintext.ALLOWED,
-                "filters": [set_state(netns_state(pod)), tcp_proxy("inbound", names.PASSTHROUGH, [line, *metrics])],
+                "filters": [
+                    said,
+                    set_state(netns_state(pod)),
+                    tcp_proxy("inbound", names.PASSTHROUGH, [line, *metrics]),
+                ],
             },
             {
                 "name": plaintext.REFUSED,
-                "filters": [tcp_proxy("refused", names.BLACKHOLE, [line, *metrics])],
+                "filters": [said, tcp_proxy("refused", names.BLACKHOLE, [line, *metrics])],
             },
         ],
         "filter_chain_matcher": plaintext.chain_matcher(entry),

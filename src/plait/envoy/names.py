@@ -44,6 +44,7 @@ MD_SERVICE: Final = "plait.service"
 MD_PEER: Final = "plait.peer"
 FS_BAGGAGE: Final = "plait.baggage"
 FS_FORWARDED: Final = "plait.forwarded"
+FS_SERVICE: Final = "plait.destination."  # and the label: service, service_name, service_namespace
 
 ON_DEMAND: Final = "out|"
 
@@ -93,7 +94,11 @@ def allow_filter(uid: str) -> str:
     return f"allow|{uid}"
 
 
+def service_filter(uid: str) -> str:
+    return f"service|{uid}"
+
+
 def pod_of(name: str) -> str | None:
     """UID of the pod a listener, route or filter name belongs to; None for shared ones."""
     kind, bar, uid = name.partition("|")
-    return uid if bar and kind in ("outbound", "hbone", "inbound", "deny", "allow") else None
+    return uid if bar and kind in ("outbound", "hbone", "inbound", "deny", "allow", "service") else None

@@ -78,6 +78,11 @@ def from_route() -> dict[str, str]:
     return {key: f"%METADATA(ROUTE:{names.MD_PEER}:{key})%" for key in _SERVICE}
 
 
+def from_state() -> dict[str, str]:
+    """The same where there are no routes: a named filter has said it when the connection came."""
+    return {key: f"%FILTER_STATE({names.FS_SERVICE}{key}:PLAIN)%" for key in _SERVICE}
+
+
 def _labels(peer: Peer) -> dict[str, str]:
     return {
         "workload": peer.workload or peer.pod or UNKNOWN,

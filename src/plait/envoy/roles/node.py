@@ -93,7 +93,7 @@ def _listeners(view: NodeView, options: Options) -> Iterator[tuple[str, Doc]]:
 def _of_pod(view: NodeView, pod: LocalPod, options: Options) -> Iterator[Doc]:
     yield listeners.outbound(view, pod, options)
     yield hbone.inbound(view, pod, options)
-    yield listeners.inbound_plaintext(view, pod, options)
+    yield listeners.inbound_plaintext(pod, options)
 
 
 def _routes(view: NodeView) -> Iterator[tuple[str, Doc]]:
@@ -105,3 +105,5 @@ def _extensions(view: NodeView) -> Iterator[tuple[str, Doc]]:
     for pod in view.local:
         for name, document in rbac.filters(pod.uid, pod.policies, pod.addresses, pod.known).items():
             yield name, {"name": name, "typed_config": document}
+        service = names.service_filter(pod.uid)
+        yield service, {"name": service, "typed_config": listeners.service_state(view, pod)}
