@@ -6,6 +6,8 @@ import asyncio
 import os
 import re
 import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -28,12 +30,20 @@ def found() -> list[Path]:
     return sorted(versions.values(), key=lambda p: p.name)
 
 
-def parameters() -> list[object]:
-    """For `pytest.mark.parametrize("kubectl", kubectl.parameters())`."""
+def parameters(*, ends: bool = False) -> list[object]:
+    """For `pytest.mark.parametrize("run", kubectl.parameters(), indirect=True)`; `ends`: oldest and newest only."""
     reason = "no kubectl on this machine (looked in $PATH and /usr/lib/*/bin for kubectl and kubectl.<version>)"
     if not (paths := found()):
         return [pytest.param(None, marks=[pytest.mark.kubectl, pytest.mark.skip(reason=reason)])]
+    if ends:
+        paths = list(dict.fromkeys((_versioned(paths)[0], _versioned(paths)[-1])))
     return [pytest.param(path, id=path.name, marks=pytest.mark.kubectl) for path in paths]
+
+
+def _versioned(paths: list[Path]) -> list[Path]:
+    """By minor version; a plain `kubectl` only where there is no other."""
+    named = [path for path in paths if path.name != "kubectl"]
+    return sorted(named, key=lambda path: int(path.name.rpartition(".")[2])) or paths
 
 
 class Kubectl:
@@ -41,14 +51,39 @@ class Kubectl:
 
     def __init__(self, binary: Path, kubeconfig: Path, home: Path) -> None:
         self._binary = binary
-        self._env = {"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": str(kubeconfig)}
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": str(kubeconfig)}
+
+    @asynccontextmanager
+    async def following(self, *words: str) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
+        """A command that does not end by itself: `await until(text)` reads on to the line that has `text`."""
+        process = await asyncio.create_subprocess_exec(
+            self._binary, *words, env=self.env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        assert process.stdout is not None
+        out = process.stdout
+
+        async def until(text: str) -> str:
+            seen = b""
+            async with asyncio.timeout(20):
+                while line := await out.readline():
+                    seen += line
+                    if text in line.decode():
+                        return line.decode()
+            raise AssertionError(f"{' '.join(words)} ended without {text!r}: {seen.decode()}")
+
+        try:
+            yield until
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
 
     async def __call__(self, *words: str, stdin: str = "", code: int = 0) -> str:
         """Output (both streams) of one command; AssertionError when it exits otherwise than expected."""
         process = await asyncio.create_subprocess_exec(
             self._binary,
             *words,
-            env=self._env,
+            env=self.env,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -47,6 +47,7 @@ def run(request: pytest.FixtureRequest, cluster: apiserver.Cluster, tmp_path: Pa
 
 
 every = pytest.mark.parametrize("run", kit.parameters(), indirect=True)
+ends = pytest.mark.parametrize("run", kit.parameters(ends=True), indirect=True)
 
 
 @every
@@ -61,7 +62,7 @@ async def test_apply_creates_then_changes_nothing_then_changes_one_field(
     assert (await cluster.http.get(kinds.CONFIG_MAP, "settings", "default"))["data"] == {"colour": "red"}
 
 
-@every
+@ends
 async def test_server_side_apply_reports_who_owns_a_contested_field(run: Kubectl) -> None:
     assert (await run("apply", "--server-side", "-f", "-", stdin=MANIFEST)).count("serverside-applied") == 3
     other = ("apply", "--server-side", "--field-manager=other", "-f", "-")
@@ -71,7 +72,7 @@ async def test_server_side_apply_reports_who_owns_a_contested_field(run: Kubectl
     await run(*other, "--force-conflicts", stdin=MANIFEST.replace("blue", "red"))
 
 
-@every
+@ends
 async def test_label_annotate_patch_scale_and_delete_reach_the_object(run: Kubectl, cluster: apiserver.Cluster) -> None:
     await run("apply", "-f", "-", stdin=MANIFEST)
     await run("label", "deployment", "web", "tier=front")
@@ -91,7 +92,7 @@ async def test_label_annotate_patch_scale_and_delete_reach_the_object(run: Kubec
     assert "NotFound" in await run("get", "deployment", "web", code=1)
 
 
-@every
+@ends
 async def test_get_describe_explain_and_diff_read_what_is_there(run: Kubectl) -> None:
     await run("apply", "-f", "-", stdin=MANIFEST)
     assert "web" in await run("get", "deployment,svc", "-A", "-o", "wide")
