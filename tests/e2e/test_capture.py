@@ -102,6 +102,7 @@ def test_node_agent_captures_repairs_releases_and_survives_its_envoy(tmp_path: P
     assert seen["phases"] == ["in", "in"]
     assert seen["announced"] == ["enabled", "enabled"] and seen["retracted"] == [None, None]
     assert seen["client"] == seen["back"] == seen["after crash"] == "10.99.1.11", "the client's real address"
+    assert seen["tightened"] == {"denied ended": True, "within a second": True, "allowed lives": True}
     assert seen["repaired"] and seen["left"] == 0
     inbound = [line for line in seen["log"] if line["direction"] == "inbound"]
     assert inbound and {line["mtls"] for line in inbound} == {"true"}

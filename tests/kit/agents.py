@@ -31,6 +31,7 @@ from plait.identity.tokens import Tokens
 from plait.local.addresses import AddressPlan
 from plait.local.layout import Layout
 from plait.model.mesh import Mesh, Workload
+from plait.model.policies import Group, Match, Policy, Rule
 from plait.node import netfilter, rules
 from plait.resources import kinds
 from plait.store.api import Document
@@ -89,7 +90,7 @@ class Node:
     def netns(self, name: str) -> Path:
         return Path(f"/run/netns/{self._tag}-{name}")
 
-    def describe(self, *captured: str) -> None:
+    def describe(self, *captured: str, policies: tuple[Policy, ...] = ()) -> None:
         """What the control plane says: a pod that is announced is reached by HBONE."""
         workloads = {
             uid: Workload(
@@ -104,7 +105,7 @@ class Node:
             for name, address in PODS.items()
             for uid in [f"Kubernetes//Pod/shop/{name}"]
         }
-        self.cache.set(encode(Mesh(workloads=workloads)).bundle)
+        self.cache.set(encode(Mesh(workloads=workloads, policies={p.key: p for p in policies})).bundle)
 
     async def start(self) -> None:
         self.agent = await agents.start(self.layout, PLAN, NODE, self.api, node_address=str(PLAN.node(1)))
@@ -193,6 +194,45 @@ def talk(node: Node) -> str:
         return client.recv(100).decode()
 
 
+def open_to(node: Node, port: int) -> tuple[socket.socket, socket.socket, socket.socket]:
+    """A long connection from pod one to pod two, greeted: the client's end, the server's end, the server."""
+    with netns.inside(node.netns("two")):
+        server = socket.create_server(("0.0.0.0", port))
+    with netns.inside(node.netns("one")):
+        client = socket.socket()
+    for each in (server, client):
+        each.settimeout(5)
+    client.connect((PODS["two"], port))
+    end, _ = server.accept()
+    end.sendall(b"!")
+    assert client.recv(1) == b"!"
+    return client, end, server
+
+
+async def tightened(node: Node) -> dict[str, Any]:
+    """Two long connections, and a new policy that denies the port of one of them."""
+    denied, allowed = [await asyncio.to_thread(open_to, node, port) for port in (8090, 8091)]
+    match = Match(destination_ports=(8090,))
+    rule = Policy("no-8090", "shop", "namespace", "deny", (Group((Rule((match,)),)),))
+    began = asyncio.get_running_loop().time()
+    node.describe(*PODS, policies=(rule,))
+
+    def ended() -> bool:
+        with contextlib.suppress(ConnectionError):
+            return denied[0].recv(1) == b""
+        return True
+
+    found = {"denied ended": await asyncio.to_thread(ended)}
+    found["within a second"] = asyncio.get_running_loop().time() - began < 1
+    await asyncio.sleep(1)  # all sweeps are over
+    allowed[0].sendall(b"?")
+    found["allowed lives"] = await asyncio.to_thread(allowed[1].recv, 1) == b"?"
+    node.describe(*PODS)
+    for each in (*denied, *allowed):
+        each.close()
+    return found
+
+
 async def reached(node: Node, phase: str) -> None:
     async with asyncio.timeout(20):
         while {state.phase for state in node.agent.states().values()} != {phase}:
@@ -217,6 +257,7 @@ async def scenario(directory: Path) -> dict[str, Any]:
         seen["phases"] = [state.phase for state in node.agent.states().values()]
         seen["announced"] = await announced(node)
         seen["client"] = await asyncio.to_thread(talk, node)
+        seen["tightened"] = await tightened(node)
         run("nsenter", f"--net={node.netns('one')}", "iptables", "-t", "nat", "-F", "ISTIO_OUTPUT")
         async with asyncio.timeout(20):
             while not await netfilter.verify(node.netns("one"), rules.capture()):
