@@ -12,6 +12,8 @@ from kit import apiserver
 from kit.widgets import WIDGET, definition, widget
 from plait.resources import kinds
 from plait.resources.kinds import CRD, NAMESPACE
+from plait.resources.registry import MESH
+from plait.resources.schema import schema_of
 from plait.store.api import ApiError, Document
 from plait.store.client import path
 from plait.store.verbs import Ask
@@ -318,3 +320,26 @@ async def test_a_rule_that_cannot_be_read_is_accepted_with_a_warning(bare: apise
     assert len(ask.warnings) == 1
     assert "validation rule is not enforced: self.size >" in ask.warnings[0]
     await bare.http.create(WIDGET, widget(), "default")
+
+
+async def test_the_definitions_of_all_mesh_kinds_can_be_applied(bare: apiserver.Cluster) -> None:
+    groups = await bare.http.call("GET", "/apis")
+    for kind in MESH:
+        versions = [
+            {
+                "name": version,
+                "served": True,
+                "storage": version == kind.version,
+                "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": schema_of(kind, version)},
+            }
+            for version in kind.versions
+        ]
+        names = {"kind": kind.kind, "plural": kind.plural, "shortNames": list(kind.short_names)}
+        scope = "Namespaced" if kind.namespaced else "Cluster"
+        spec = {"group": kind.group, "scope": scope, "names": names, "versions": versions}
+        document = {"metadata": {"name": f"{kind.plural}.{kind.group}"}, "spec": spec}
+        body = {"apiVersion": CRD.api_version(), "kind": CRD.kind, **document}
+        made = await bare.http.patch(CRD, f"{kind.plural}.{kind.group}", body, type="apply", manager="m")
+        assert conditions(made)["Established"][0] == "True", made["status"]
+    assert await bare.http.call("GET", "/apis") == groups

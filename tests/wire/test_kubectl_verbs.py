@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kit import apiserver
+from kit import apiserver, webhook
 from kit import kubectl as kit
 from kit.kubectl import Kubectl
 from kit.widgets import definition, widget
@@ -195,3 +195,18 @@ async def test_explain_reads_built_in_and_mesh_kinds(run: Kubectl) -> None:
     assert "containerPort" in await run("explain", "pods.spec.containers.ports")
     assert "hosts" in await run("explain", "virtualservices.spec")
     assert "parentRefs" in await run("explain", "httproutes.spec")
+
+
+@ends
+async def test_warnings_and_refusals_of_webhooks_are_printed(
+    run: Kubectl, cluster: apiserver.Cluster, tmp_path: Path
+) -> None:
+    async with webhook.running(tmp_path) as hooks:
+        hooks.answers["/check"] = lambda request: webhook.allow(warnings=['mind the "gap"'])
+        config = webhook.configuration("guard", hooks, "/check")
+        config |= {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
+        assert "created" in await run("apply", "-f", "-", stdin=json.dumps(config))
+        assert 'Warning: mind the "gap"' in await run("run", "one", "--image=web:1")
+        hooks.answers["/check"] = lambda request: webhook.deny("not today")
+        refused = await run("run", "two", "--image=web:1", code=1)
+        assert 'admission webhook "guard.example.org" denied the request: not today' in refused

@@ -117,6 +117,23 @@ def problems(document: Schema) -> list[tuple[str, str]]:
     return out
 
 
+def _unreadable(pattern: str | None) -> str:
+    """Why a pattern cannot be used here. A "bad escape" may be one that only Go's expressions know, like \\pL."""
+    try:
+        re.compile((pattern or "").replace(r"\z", r"\Z"))
+    except re.error as error:
+        return str(error)
+    return ""
+
+
+def _unreadable_patterns(schema: Schema) -> Iterator[str]:
+    if why := _unreadable(schema.get("pattern")):
+        yield f"pattern is not enforced: {schema['pattern']}: {why}"
+    for each in (*(schema.get("properties") or {}).values(), schema.get("items"), schema.get("additionalProperties")):
+        if isinstance(each, dict):
+            yield from _unreadable_patterns(each)
+
+
 def _schema_problems(schema: Schema, path: str) -> Iterator[tuple[str, str]]:
     """What makes a schema not structural, or unusable here."""
     given = schema.get("type")
@@ -127,11 +144,9 @@ def _schema_problems(schema: Schema, path: str) -> Iterator[tuple[str, str]]:
         yield f"{path}.type", f'Unsupported value: "{given}": supported values: {", ".join(_TYPES)}'
     if given == "array" and not isinstance(schema.get("items"), dict):
         yield f"{path}.items", "Required value: must be specified"
-    if pattern := schema.get("pattern"):
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            yield f"{path}.pattern", f'Invalid value: "{pattern}": must be a valid regular expression: {error}'
+    if (why := _unreadable(schema.get("pattern"))) and not why.startswith("bad escape"):
+        text = f'Invalid value: "{schema["pattern"]}": must be a valid regular expression: {why}'
+        yield f"{path}.pattern", text
     for name, each in (schema.get("properties") or {}).items():
         if path.endswith("openAPIV3Schema") and name in ("apiVersion", "kind", "metadata"):
             continue
@@ -142,13 +157,13 @@ def _schema_problems(schema: Schema, path: str) -> Iterator[tuple[str, str]]:
 
 
 def unenforced(document: Schema) -> list[str]:
-    """Warnings about validation rules in CEL that this server cannot read: accepted, but without effect."""
-    found = dict.fromkeys(
-        (rule, why)
-        for each in document["spec"].get("versions") or ()
-        for rule, why in unusable_rules((each.get("schema") or {}).get("openAPIV3Schema") or {})
-    )
-    return [f"validation rule is not enforced: {why}" for _, why in found]
+    """Warnings about rules in CEL and patterns that this server cannot read: accepted, but without effect."""
+    found: dict[str, None] = {}
+    for each in document["spec"].get("versions") or ():
+        schema = (each.get("schema") or {}).get("openAPIV3Schema") or {}
+        found |= dict.fromkeys(f"validation rule is not enforced: {why}" for _, why in unusable_rules(schema))
+        found |= dict.fromkeys(_unreadable_patterns(schema))
+    return list(found)
 
 
 def accepted(document: Schema, *, now: str, taken: str = "") -> Schema:

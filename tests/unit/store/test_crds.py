@@ -107,3 +107,12 @@ def test_terminating_is_said_once_and_survives_the_other_conditions() -> None:
         ("Established", "True"),
         ("Terminating", "True"),
     ]
+
+
+def test_a_pattern_only_go_can_read_is_accepted_with_a_warning_and_nonsense_is_refused() -> None:
+    where = (*SCHEMA, "properties", "spec", "properties", "label", "pattern")
+    assert crds.problems(changed(*where, value=r"^\pL+$")) == []
+    assert [r"^\pL+$" in each for each in crds.unenforced(changed(*where, value=r"^\pL+$"))] == [True]
+    assert crds.problems(changed(*where, value=r"^a\z")) == []
+    assert crds.unenforced(changed(*where, value=r"^a\z")) == []
+    assert len(crds.problems(changed(*where, value="("))) == 1
