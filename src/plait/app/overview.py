@@ -125,7 +125,7 @@ def _configuration(answers: Answers) -> Rows:
         refused = configuration.get("refused") or ()
         for url, state in (configuration.get("types") or {}).items():
             bad = [f"{each['name']}: {each['reason']}" for each in refused if each["type"] == url]
-            settled = "waiting" if state.get("waiting") else "acknowledged" if state.get("acknowledged") else "unasked"
+            settled = "waiting" if state.get("waiting") else "accepted" if state.get("subscribed") else "not asked for"
             rows.append(
                 {
                     "node": name,

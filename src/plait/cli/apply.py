@@ -62,7 +62,7 @@ async def _one(api: HttpApi, kind: Kind, document: dict[str, object], namespace:
         if error.code != 404:
             raise
         before = ""
-    after = await api.patch(kind, meta["name"], document, space, type="apply", force=force)
+    after = await api.patch(kind, meta["name"], document, space, type="apply", force=force, strict=True)
     if not before:
         return "created"
     return "unchanged" if after["metadata"]["resourceVersion"] == before else "configured"

@@ -93,7 +93,7 @@ async def _page(session: aiohttp.ClientSession, url: str) -> Page:
         async with session.get(url) as answer:
             return (await answer.json(), "") if answer.status == 200 else (None, f"{url}: HTTP {answer.status}")
     except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
-        return None, f"{url}: {error or 'no answer in time'}"
+        return None, f"{url}: {str(error) or f'no answer in {_PATIENCE:g} s'}"
 
 
 def _processes(layout: Layout, record: Record, agents: dict[str, Any]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROGRAMS = {"iptables-restore": "iptables", "ipset": "ipset", "ip": "iproute2"}
-_SYSTEM_PATH = ("/usr/sbin", "/sbin", "/usr/local/sbin")
+_SYSTEM_PATH = "/usr/sbin:/sbin:/usr/local/sbin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,13 @@ class Check:
 
 
 def complete_path() -> None:
-    """Ordinary users' PATH lacks the sbin directories where iptables and ip live; add them for our children."""
+    """Ordinary users' PATH lacks the sbin directories where iptables and ip live; add them for our children.
+
+    $PLAIT_SYSTEM_PATH replaces the list, e.g. where a distribution keeps them elsewhere.
+    """
     parts = os.environ.get("PATH", "").split(os.pathsep)
-    os.environ["PATH"] = os.pathsep.join([*parts, *(path for path in _SYSTEM_PATH if path not in parts)])
+    extra = os.environ.get("PLAIT_SYSTEM_PATH", _SYSTEM_PATH).split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join([*parts, *(path for path in extra if path and path not in parts)])
 
 
 def checks() -> Iterator[Check]:

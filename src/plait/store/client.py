@@ -125,8 +125,11 @@ class HttpApi:
         subresource: str = "",
         manager: str = "plait",
         force: bool = False,
+        strict: bool = False,
     ) -> Document:
-        query = _query(fieldManager=manager, force="true" if force and type == "apply" else "")
+        """`strict` refuses unknown and doubled fields instead of dropping them."""
+        forced, checked = "true" if force and type == "apply" else "", "Strict" if strict else ""
+        query = _query(fieldManager=manager, force=forced, fieldValidation=checked)
         where = path(kind, namespace, name, subresource)
         return await self.call("PATCH", where, body, query=query, content_type=_PATCH[type])
 
