@@ -1,0 +1,291 @@
+"""HTTP authorization: policies with every attribute as RBAC filters, in the order CUSTOM, DENY, AUDIT, ALLOW.
+
+`where` says how a caller's identity is known: from the TLS connection (`tls`), or from the filter state a tunnel's end
+left behind (`state`). The network form for plain TCP drops what only HTTP can check, always toward refusing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from plait.envoy.l7.matchers import JWT, PAYLOAD, metadata, text
+from plait.envoy.pieces import Doc, any_of, extension
+from plait.envoy.rbac import principal_test
+from plait.model.http_security import Condition, HttpPolicy, HttpRule, Operation, PathText, Source
+from plait.model.policies import Account, Range, Text
+
+Where = Literal["tls", "state"]
+FS_PRINCIPAL = "io.istio.peer_principal"
+FS_TOKEN = "plait.request_principal"
+_ANY: Doc = {"any": True}
+_HTTP_ONLY = ("header", "token.principal", "token.audience", "token.presenter", "token.claim", "remote.ip")
+_DESTINATION = ("destination.ip", "destination.port", "sni")
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    where: Where
+    http: bool
+
+
+def rules(policies: Iterable[HttpPolicy], action: str, where: Where, *, http: bool = True) -> Doc:
+    """An RBAC rule set. One policy without rules is kept out of it: it never matches."""
+    scope = _Scope(where, http)
+    entries: dict[str, Doc] = {}
+    for policy in policies:
+        for number, rule in enumerate(policy.rules):
+            if not http and policy.action == "allow" and _needs_http(rule):
+                continue  # a rule that cannot be checked cannot allow
+            entries[f"ns[{policy.namespace}]-policy[{policy.name}]-rule[{number}]"] = _rule(rule, scope)
+    return {"action": action, "policies": entries}
+
+
+def _needs_http(rule: HttpRule) -> bool:
+    sources = any(
+        s.request_principals or s.not_request_principals or s.remote_ips or s.not_remote_ips for s in rule.sources
+    )
+    asked = any(o.hosts or o.not_hosts or o.methods or o.not_methods or o.paths or o.not_paths for o in rule.operations)
+    return sources or asked or any(c.attribute in (*_HTTP_ONLY, "filter") for c in rule.conditions)
+
+
+def _rule(rule: HttpRule, scope: _Scope) -> Doc:
+    permissions = [_operation(each, scope) for each in rule.operations] or [_ANY]
+    principals = [_source(each, scope) for each in rule.sources] or [_ANY]
+    here = [c for c in rule.conditions if scope.http or c.attribute not in (*_HTTP_ONLY, "filter")]
+    targets = [_on_target(each) for each in here if each.attribute in _DESTINATION]
+    others = [_on_caller(each, scope) for each in here if each.attribute not in _DESTINATION]
+    if targets:
+        permissions = [_all("rules", [_any("rules", permissions), *targets])]
+    if others:
+        principals = [_all("ids", [_any("ids", principals), *others])]
+    return {"permissions": permissions, "principals": principals}
+
+
+def _all(kind: Literal["ids", "rules"], parts: list[Doc]) -> Doc:
+    if not parts:
+        return _ANY
+    return parts[0] if len(parts) == 1 else {f"and_{kind}": {kind: parts}}
+
+
+def _any(kind: Literal["ids", "rules"], parts: list[Doc]) -> Doc:
+    return parts[0] if len(parts) == 1 else {f"or_{kind}": {kind: parts}}
+
+
+def _not(kind: Literal["ids", "rules"], part: Doc) -> Doc:
+    return {"not_id" if kind == "ids" else "not_rule": part}
+
+
+def _tests(kind: Literal["ids", "rules"], wanted: list[Doc], unwanted: list[Doc]) -> list[Doc]:
+    found = [_any(kind, wanted)] if wanted else []
+    return [*found, _not(kind, _any(kind, unwanted))] if unwanted else found
+
+
+# What is called ---
+
+
+def _operation(operation: Operation, scope: _Scope) -> Doc:
+    parts = _tests(
+        "rules",
+        [{"destination_port": p} for p in operation.ports],
+        [{"destination_port": p} for p in operation.not_ports],
+    )
+    if scope.http:
+        for name, wanted, unwanted, fold in (
+            (":authority", operation.hosts, operation.not_hosts, True),
+            (":method", operation.methods, operation.not_methods, False),
+        ):
+            parts += _tests(
+                "rules", [_header(name, t, fold) for t in wanted], [_header(name, t, fold) for t in unwanted]
+            )
+        parts += _tests("rules", [_path(t) for t in operation.paths], [_path(t) for t in operation.not_paths])
+    return _all("rules", parts)
+
+
+def _header(name: str, test: Text, fold: bool = False) -> Doc:
+    if test.how == "presence":
+        return {"header": {"name": name, "present_match": True}}
+    return {"header": {"name": name, "string_match": text(test, ignore_case=fold)}}
+
+
+def _path(test: PathText) -> Doc:
+    if test.how == "template":
+        return {
+            "uri_template": extension(
+                "uri-template",
+                "envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig",
+                path_template=test.value.replace("{**}", "**").replace("{*}", "*"),
+            )
+        }
+    return {"url_path": {"path": text(Text(test.how, test.value))}}
+
+
+# Who calls ---
+
+
+def _source(source: Source, scope: _Scope) -> Doc:
+    def both(make: Callable[[object], Doc], wanted: Iterable[object], unwanted: Iterable[object]) -> list[Doc]:
+        return _tests("ids", [make(each) for each in wanted], [make(each) for each in unwanted])
+
+    where = scope.where
+    parts = both(lambda t: _identity(principal_test(t), where), source.principals, source.not_principals)  # type: ignore[arg-type]
+    parts += both(lambda t: _namespace(t, where), source.namespaces, source.not_namespaces)  # type: ignore[arg-type]
+    parts += both(lambda a: _account(a, where), source.accounts, source.not_accounts)  # type: ignore[arg-type]
+    parts += both(lambda t: _domain(t, where), source.trust_domains, source.not_trust_domains)  # type: ignore[arg-type]
+    parts += both(lambda r: {"direct_remote_ip": _cidr(r)}, source.ips, source.not_ips)  # type: ignore[arg-type]
+    if scope.http:
+        parts += both(_token, source.request_principals, source.not_request_principals)  # type: ignore[arg-type]
+        parts += both(lambda r: {"remote_ip": _cidr(r)}, source.remote_ips, source.not_remote_ips)  # type: ignore[arg-type]
+    return _all("ids", parts)
+
+
+def _identity(matcher: Doc, where: Where) -> Doc:
+    if where == "state":
+        return {"filter_state": {"key": FS_PRINCIPAL, "string_match": matcher}}
+    return {"authenticated": {"principal_name": matcher}}
+
+
+def _part(test: Text) -> str:
+    value = re.escape(test.value)
+    return {"exact": value, "prefix": f"{value}[^/]*", "suffix": f"[^/]*{value}"}.get(test.how, "[^/]+")
+
+
+def _namespace(test: Text, where: Where) -> Doc:
+    return _identity({"safe_regex": {"regex": f"spiffe://[^/]+/ns/{_part(test)}/sa/[^/]+"}}, where)
+
+
+def _account(account: Account, where: Where) -> Doc:
+    named = f"spiffe://[^/]+/ns/{re.escape(account.namespace)}/sa/{re.escape(account.name)}"
+    return _identity({"safe_regex": {"regex": named}}, where)
+
+
+def _domain(test: Text, where: Where) -> Doc:
+    return _identity({"safe_regex": {"regex": f"spiffe://{_part(test)}/.*"}}, where)
+
+
+def _token(test: object) -> Doc:
+    """`issuer/subject`, which a filter after JWT wrote down; "-" stands for what the token lacks."""
+    assert isinstance(test, Text)
+    matcher = {"safe_regex": {"regex": "[^-].*/.*"}} if test.how == "presence" else text(test)
+    found: Doc = {"filter_state": {"key": FS_TOKEN, "string_match": matcher}}
+    present: Doc = {"filter_state": {"key": FS_TOKEN, "string_match": {"safe_regex": {"regex": "[^-].*/.*"}}}}
+    return found if test.how == "presence" else {"and_ids": {"ids": [present, found]}}
+
+
+def _cidr(block: object) -> Doc:
+    assert isinstance(block, Range)
+    return {"address_prefix": block.address, "prefix_len": block.length}
+
+
+# Conditions ---
+
+
+def _on_target(condition: Condition) -> Doc:
+    make: dict[str, tuple[list[Doc], list[Doc]]] = {
+        "destination.ip": (
+            [{"destination_ip": _cidr(r)} for r in condition.ranges],
+            [{"destination_ip": _cidr(r)} for r in condition.not_ranges],
+        ),
+        "destination.port": (
+            [{"destination_port": p} for p in condition.ports],
+            [{"destination_port": p} for p in condition.not_ports],
+        ),
+        "sni": (
+            [{"requested_server_name": text(t)} for t in condition.texts],
+            [{"requested_server_name": text(t)} for t in condition.not_texts],
+        ),
+    }
+    return _all("rules", _tests("rules", *make[condition.attribute]))
+
+
+def _on_caller(condition: Condition, scope: _Scope) -> Doc:
+    where = scope.where
+    match condition.attribute:
+        case "source.ip" | "remote.ip":
+            kind = "direct_remote_ip" if condition.attribute == "source.ip" else "remote_ip"
+            wanted = [{kind: _cidr(r)} for r in condition.ranges]
+            unwanted = [{kind: _cidr(r)} for r in condition.not_ranges]
+        case "source.account":
+            wanted = [_account(a, where) for a in condition.accounts]
+            unwanted = [_account(a, where) for a in condition.not_accounts]
+        case _:
+            wanted = [_of_text(condition, t, where) for t in condition.texts]
+            unwanted = [_of_text(condition, t, where) for t in condition.not_texts]
+    return _all("ids", _tests("ids", wanted, unwanted))
+
+
+def _of_text(condition: Condition, test: Text, where: Where) -> Doc:
+    match condition.attribute:
+        case "header":
+            return _header(condition.name, test)
+        case "source.namespace":
+            return _namespace(test, where)
+        case "source.principal":
+            return _identity(principal_test(test), where)
+        case "source.trust_domain":
+            return _domain(test, where)
+        case "token.principal":
+            return _token(test)
+        case "token.audience":
+            return {"metadata": metadata(JWT, (PAYLOAD, "aud"), [text(test)])}
+        case "token.presenter":
+            return {"metadata": metadata(JWT, (PAYLOAD, "azp"), [text(test)])}
+        case "token.claim":
+            return {"metadata": metadata(JWT, (PAYLOAD, *condition.path), [text(test)])}
+        case "filter":
+            found = metadata(condition.name, condition.path, [text(test)], only_list=condition.is_list)
+            return {"metadata": found}
+    raise AssertionError(condition.attribute)
+
+
+# Filters ---
+
+
+def http_filter(name: str, rule_set: Doc | None, shadow: Doc | None, prefix: str) -> Doc:
+    document = any_of("envoy.extensions.filters.http.rbac.v3.RBAC")
+    if rule_set is not None:
+        document["rules"] = rule_set
+    if shadow is not None:
+        document |= {"shadow_rules": shadow, "shadow_rules_stat_prefix": prefix}
+    return {"name": name, "typed_config": document}
+
+
+def network_filter(name: str, rule_set: Doc | None, shadow: Doc | None, prefix: str) -> Doc:
+    document = any_of("envoy.extensions.filters.network.rbac.v3.RBAC", stat_prefix="tcp.")
+    if rule_set is not None:
+        document["rules"] = rule_set
+    if shadow is not None:
+        document |= {"shadow_rules": shadow, "shadow_rules_stat_prefix": prefix}
+    return {"name": name, "typed_config": document}
+
+
+def filters(policies: Iterable[HttpPolicy], where: Where, *, http: bool = True) -> list[Doc]:
+    """DENY, AUDIT and ALLOW; an ALLOW that allows nothing stays, for it refuses everybody."""
+    every = tuple(policies)
+    make = http_filter if http else network_filter
+    name = f"envoy.filters.{'http' if http else 'network'}.rbac"
+    found: list[Doc] = []
+    for action, word in (("deny", "DENY"), ("audit", "LOG"), ("allow", "ALLOW")):
+        of = [policy for policy in every if policy.action == action]
+        live = [policy for policy in of if not policy.dry_run]
+        trial = [policy for policy in of if policy.dry_run]
+        if not of:
+            continue
+        found.append(
+            make(
+                name,
+                rules(live, word, where, http=http) if live else None,
+                rules(trial, word, where, http=http) if trial else None,
+                f"istio_dry_run_{action}_",
+            )
+        )
+    return found
+
+
+def refuse_all(reason: str, *, http: bool = True) -> Doc:
+    """Nobody may pass: what must be applied here cannot be."""
+    policy = {f"missing[{reason}]": {"permissions": [_ANY], "principals": [_ANY]}}
+    make = http_filter if http else network_filter
+    return make(f"envoy.filters.{'http' if http else 'network'}.rbac", {"action": "DENY", "policies": policy}, None, "")

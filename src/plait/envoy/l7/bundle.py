@@ -1,0 +1,79 @@
+"""Documents of one L7 proxy: collected by kind, completed with what everybody has, and encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from plait.base.bundle import TYPE_PREFIX, Bundle
+from plait.envoy import names
+from plait.envoy.l7 import tunnel, upstreams
+from plait.envoy.l7.context import Context
+from plait.envoy.l7.report import Refusal
+from plait.envoy.pieces import Doc
+from plait.envoy.wire import WireError, resource
+from plait.model.views.upstreams import Upstream
+
+ENDPOINTS = TYPE_PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+URLS = {
+    "clusters": names.CLUSTER,
+    "endpoints": ENDPOINTS,
+    "listeners": names.LISTENER,
+    "routes": names.ROUTE,
+    "extensions": names.EXTENSION,
+}
+
+
+@dataclass(slots=True)
+class Documents:
+    """What is said to one Envoy. `secrets` are names only: who holds keys serves them."""
+
+    clusters: list[Doc] = field(default_factory=list)
+    endpoints: list[Doc] = field(default_factory=list)
+    listeners: list[Doc] = field(default_factory=list)
+    routes: list[Doc] = field(default_factory=list)
+    extensions: list[Doc] = field(default_factory=list)
+    refusals: tuple[Refusal, ...] = ()
+
+    def add_upstreams(self, ctx: Context, found: Iterable[Upstream]) -> None:
+        """Clusters and endpoints of all upstreams, of what was asked for besides, and the tunnel if anybody needs it."""
+        tunnelled = False
+        for upstream in sorted(found, key=lambda each: each.key):
+            self.clusters.append(upstreams.cluster(ctx, upstream))
+            if (document := upstreams.discovered(ctx, upstream)) is not None:
+                self.endpoints.append(document)
+            tunnelled = tunnelled or any(end.way == "tunnel" for end in upstream.endpoints)
+        self.clusters += [upstreams.passthrough(), upstreams.blackhole()]
+        self.clusters += [ctx.extra[name] for name in sorted(ctx.extra)]
+        if tunnelled or ctx.proxy.role == "waypoint":
+            self.clusters.append(tunnel.cluster())
+            self.listeners.append(tunnel.listener(ctx.proxy.role))
+
+    def dictionary(self) -> dict[str, list[Doc]]:
+        found: dict[str, list[Doc]] = {kind: getattr(self, kind) for kind in URLS}
+        return {**found, "secrets": [{"name": name} for name in sorted(secrets(found))]}
+
+
+def encode(found: Documents) -> tuple[Bundle, tuple[Refusal, ...]]:
+    """The bundle. A document that is not Envoy's API (a patch did that) is left out and reported."""
+    refusals = list(found.refusals)
+    types: dict[str, dict[str, Any]] = {}
+    for kind, url in URLS.items():
+        for document in getattr(found, kind):
+            name = str(document.get("cluster_name" if kind == "endpoints" else "name", ""))
+            try:
+                types.setdefault(url, {})[name] = resource(url, name, document)
+            except WireError as error:
+                refusals.append(Refusal(f"{kind}/{name}", "", f"not Envoy's API, so it is left out: {error}"))
+    return Bundle(types), tuple(refusals)
+
+
+def secrets(document: Any) -> set[str]:
+    """Every secret named anywhere by SDS."""
+    if isinstance(document, dict):
+        here = {str(document["name"])} if "sds_config" in document and "name" in document else set()
+        return here.union(*(secrets(value) for value in document.values()))
+    if isinstance(document, list):
+        return set().union(*(secrets(value) for value in document))
+    return set()

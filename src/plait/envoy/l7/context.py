@@ -1,0 +1,65 @@
+"""Context: what every part of one proxy's translation needs to know: the proxy, its upstreams, where refusals go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from plait.envoy.l7.options import Options
+from plait.envoy.l7.report import Report
+from plait.envoy.pieces import Doc
+from plait.model.l7 import L7Settings
+from plait.model.proxies import Proxy
+from plait.model.routes import Destination
+from plait.model.views.upstreams import Upstream
+
+
+@dataclass(slots=True)
+class Context:
+    """Made anew for each translation: `report` and `extra` fill while it is used.
+
+    `served`: hostnames a waypoint stands before; their clusters are named `inbound-vip|…`.
+    """
+
+    proxy: Proxy
+    settings: L7Settings
+    options: Options
+    upstreams: Mapping[tuple[str, int, str], Upstream]
+    served: frozenset[str] = frozenset()
+    report: Report = field(default_factory=Report)
+    extra: dict[str, Doc] = field(default_factory=dict)
+    """Clusters nobody declared but that something needs: key servers, collectors."""
+
+    def refuse(self, source: str, path: str, message: str) -> None:
+        self.report.refuse(source or f"{self.proxy.role}/{self.proxy.namespace}/{self.proxy.name}", path, message)
+
+    def upstream(self, wanted: Destination) -> Upstream | None:
+        return self.upstreams.get((wanted.hostname, wanted.port, wanted.subset))
+
+    def cluster(self, hostname: str, port: int, subset: str = "") -> str:
+        """The cluster's name as Istio would write it."""
+        if hostname in self.served:
+            found = self.upstreams.get((hostname, port, subset))
+            kind = "tcp" if found is not None and not may_be_http(found.protocol) else "http"
+            return f"inbound-vip|{port}|{kind}{'/' + subset if subset else ''}|{hostname}"
+        return f"outbound|{port}|{subset}|{hostname}"
+
+    def cluster_of(self, wanted: Destination) -> str:
+        return self.cluster(wanted.hostname, wanted.port, wanted.subset)
+
+    def known(self, wanted: Destination) -> bool:
+        return not wanted.broken and self.upstream(wanted) is not None
+
+
+def may_be_http(protocol: str) -> bool:
+    return protocol in ("http", "http2", "grpc", "grpc-web", "auto")
+
+
+def seconds(value: float) -> str:
+    """A duration as Envoy's JSON has it."""
+    return f"{max(value, 0.0):.9f}".rstrip("0").rstrip(".") + "s"
+
+
+def percent(value: float) -> Doc:
+    """A share as FractionalPercent, to a ten-thousandth of a percent."""
+    return {"numerator": max(0, min(1_000_000, round(value * 10_000))), "denominator": "MILLION"}

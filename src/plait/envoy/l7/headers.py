@@ -1,0 +1,62 @@
+"""Header changes, with Envoy's command operators checked: one that Envoy cannot parse would refuse the whole route."""
+
+from __future__ import annotations
+
+import re
+
+from plait.envoy.l7.context import Context
+from plait.envoy.pieces import Doc
+from plait.model.routes import HeaderChange
+
+_OPERATOR = re.compile(r"%%|%[A-Z][A-Z0-9_]*(?:\([^()%]*(?:\([^()%]*\)[^()%]*)*\))?(?::\d+)?%")
+_HOSTS = ("host", ":authority")
+
+
+def value(ctx: Context, text: str, source: str, path: str) -> str:
+    """The value as Envoy's formatter takes it; a stray `%` is printed as it stands."""
+    if "%" in _OPERATOR.sub("", text):
+        ctx.refuse(source, path, f"{text!r} has a '%' that begins no operator; it is sent as text; write %% for one")
+        return text.replace("%%", "%").replace("%", "%%")
+    return text
+
+
+def request(ctx: Context, change: HeaderChange, source: str) -> Doc:
+    """Fields `request_headers_to_…` and `host_rewrite_literal` (only a route's own action takes that one)."""
+    return _changes(ctx, change, "request", source)
+
+
+def response(ctx: Context, change: HeaderChange, source: str) -> Doc:
+    return _changes(ctx, change, "response", source)
+
+
+def host(change: HeaderChange) -> str:
+    """The host a request is given by a header change: Envoy has a field of its own for that."""
+    return next((text for name, text in change.set if name.lower() in _HOSTS), "")
+
+
+def _changes(ctx: Context, change: HeaderChange, side: str, source: str) -> Doc:
+    added: list[Doc] = []
+    for pairs, action in ((change.set, "OVERWRITE_IF_EXISTS_OR_ADD"), (change.add, "APPEND_IF_EXISTS_OR_ADD")):
+        for name, text in pairs:
+            if not _changeable(ctx, name, side, source):
+                continue
+            written = value(ctx, text, source, f"headers.{side}.{name}")
+            added.append({"header": {"key": name, "value": written}, "append_action": action})
+            if not written:
+                added[-1]["keep_empty_value"] = True
+    removed = [name for name in change.remove if _changeable(ctx, name, side, source)]
+    document: Doc = {}
+    if added:
+        document[f"{side}_headers_to_add"] = added
+    if removed:
+        document[f"{side}_headers_to_remove"] = removed
+    return document
+
+
+def _changeable(ctx: Context, name: str, side: str, source: str) -> bool:
+    if side == "request" and name.lower() in _HOSTS:
+        return False  # said by `host`
+    if name.startswith(":") or not name:
+        ctx.refuse(source, f"headers.{side}.{name}", "Envoy changes no pseudo headers; use rewrite for path and host")
+        return False
+    return True

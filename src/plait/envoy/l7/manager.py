@@ -1,0 +1,189 @@
+"""One HTTP connection manager: filters in their order, routes by name, paths normalised, logs, metrics and spans.
+
+And its plain sibling, the TCP chain with the policies that hold for connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from plait.envoy.l7 import authorization, external, plugins, routes, telemetry, tokens
+from plait.envoy.l7.authorization import Where
+from plait.envoy.l7.context import Context, seconds
+from plait.envoy.l7.order import ORDER, Slot
+from plait.envoy.l7.telemetry import Point
+from plait.envoy.pieces import ADS, Doc, any_of, extension
+from plait.model.routes import Destination, VirtualHost
+from plait.model.traffic import Pool
+from plait.model.views.enforced import Enforced
+
+_HTTP = "envoy.extensions.filters.http"
+_HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+_FIXED: dict[Slot, Doc] = {
+    "cors": extension(routes.CORS, f"{_HTTP}.cors.v3.Cors"),
+    "fault": extension(routes.FAULT, f"{_HTTP}.fault.v3.HTTPFault"),
+    "grpc_stats": extension(
+        "envoy.filters.http.grpc_stats",
+        f"{_HTTP}.grpc_stats.v3.FilterConfig",
+        emit_filter_state=True,
+        stats_for_all_methods=False,
+    ),
+    "grpc_web": extension("envoy.filters.http.grpc_web", f"{_HTTP}.grpc_web.v3.GrpcWeb"),
+    "router": extension("envoy.filters.http.router", f"{_HTTP}.router.v3.Router"),
+}
+
+
+def http(
+    ctx: Context,
+    name: str,
+    route: str,
+    hosts: Iterable[VirtualHost],
+    point: Point,
+    enforced: Enforced,
+    where: Where,
+    port: int,
+    *,
+    enforce: bool = True,
+    codec: str = "AUTO",
+    **more: Any,
+) -> Doc:
+    """The filter; `enforce` False: policies are somebody else's (a client's side), but its plugins stay."""
+    document: Doc = {
+        "stat_prefix": name,
+        "codec_type": codec,
+        "rds": {"route_config_name": route, "config_source": ADS},
+        "server_name": "istio-envoy",
+        "http_filters": filters(ctx, tuple(hosts), enforced, where, point, port, enforce=enforce),
+        "access_log": [
+            *telemetry.logs(ctx, enforced.telemetry, point),
+            *telemetry.metrics(ctx, enforced.telemetry, point),
+        ],
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "stream_idle_timeout": "0s",
+        **_paths(ctx),
+        **more,
+    }
+    if (spans := telemetry.tracing(ctx, enforced.telemetry, point)) is not None:
+        document["tracing"] = spans
+    return {"name": "envoy.filters.network.http_connection_manager", "typed_config": any_of(_HCM, **document)}
+
+
+def _paths(ctx: Context) -> Doc:
+    match ctx.settings.path_normalization:
+        case "none":
+            return {"normalize_path": False}
+        case "base":
+            return {"normalize_path": True}
+        case "merge_slashes":
+            return {"normalize_path": True, "merge_slashes": True}
+        case _:
+            slashes = {"path_with_escaped_slashes_action": "UNESCAPE_AND_FORWARD"}
+            return {"normalize_path": True, "merge_slashes": True, **slashes}
+
+
+def filters(
+    ctx: Context,
+    hosts: tuple[VirtualHost, ...],
+    enforced: Enforced,
+    where: Where,
+    point: Point,
+    port: int,
+    *,
+    enforce: bool,
+) -> list[Doc]:
+    """Every slot of the order, filled as policies, plugins and routes ask."""
+    named = frozenset(route.external_authorization for host in hosts for route in host.routes) - {""}
+    sessions = any(route.session is not None for host in hosts for route in host.routes)
+    filled: dict[Slot, list[Doc]] = {slot: [filter_] for slot, filter_ in _FIXED.items()}
+    for slot, phase in (
+        ("authn_plugins", "authn"),
+        ("authz_plugins", "authz"),
+        ("stats_plugins", "stats"),
+        ("plugins", ""),
+    ):
+        filled[slot] = plugins.filters(ctx, enforced.plugins, phase, point.side, port)  # type: ignore[index]
+    if enforce:
+        filled["external"] = external.custom(ctx, enforced.policies, enforced.authorizers, where)
+        filled["tokens"] = tokens.filters(ctx, enforced.authentication)
+        filled["authorization"] = [
+            *(authorization.refuse_all(reason) for reason in enforced.missing),
+            *authorization.filters(enforced.policies, where),
+        ]
+    filled["route_external"] = external.for_routes(ctx, enforced.authorizers, named)
+    if sessions:
+        filled["session"] = [extension(routes.SESSION, f"{_HTTP}.stateful_session.v3.StatefulSession")]
+    return [filter_ for slot in ORDER for filter_ in _numbered(filled.get(slot, []))]
+
+
+def _numbered(found: list[Doc]) -> list[Doc]:
+    return found
+
+
+# Connections ---
+
+
+def tcp(
+    ctx: Context,
+    name: str,
+    destinations: Iterable[Destination],
+    point: Point,
+    enforced: Enforced,
+    where: Where,
+    *,
+    enforce: bool = True,
+    pool: Pool | None = None,
+    cluster: str = "",
+) -> list[Doc]:
+    """Network filters ending in a proxy to weighted destinations, or to `cluster`."""
+    chain: list[Doc] = []
+    if enforce:
+        chain += [authorization.refuse_all(reason, http=False) for reason in enforced.missing]
+        chain += external.custom(ctx, enforced.policies, enforced.authorizers, where, http=False)
+        chain += authorization.filters(enforced.policies, where, http=False)
+    guarded = bool(chain)
+    chain += [
+        made
+        for phase in ("authn", "authz", "stats", "")
+        for made in plugins.filters(ctx, enforced.plugins, phase, point.side, 0, network=True)
+    ]
+    proxy: Doc = {"stat_prefix": name, **(_to(ctx, destinations) if not cluster else {"cluster": cluster})}
+    idle = pool.tcp_idle_timeout if pool is not None else None
+    proxy["idle_timeout"] = seconds(idle) if idle is not None else "0s"
+    if pool is not None and pool.max_connection_duration is not None:
+        proxy["max_downstream_connection_duration"] = seconds(pool.max_connection_duration)
+    proxy["access_log"] = [
+        *telemetry.logs(ctx, enforced.telemetry, point, http=False),
+        *telemetry.metrics(ctx, enforced.telemetry, point, http=False),
+    ]
+    proxy["access_log_options"] = {"flush_access_log_on_connected": True}
+    if guarded:
+        # The network filters decide at the first byte; by then the proxy would have connected, and a server that
+        # speaks first would have been heard by somebody who is refused.
+        proxy |= {"upstream_connect_mode": "ON_DOWNSTREAM_DATA", "max_early_data_bytes": 65536}
+    return [*chain, {"name": "envoy.filters.network.tcp_proxy", "typed_config": any_of(_TCP_PROXY, **proxy)}]
+
+
+def _to(ctx: Context, destinations: Iterable[Destination]) -> Doc:
+    live = [each for each in destinations if each.weight > 0 and ctx.known(each)]
+    tunnel: Doc = {}
+    policy = next((found.policy.tunnel for each in live if (found := ctx.upstream(each)) is not None), None)
+    if policy is not None:
+        tunnel["tunneling_config"] = {"hostname": f"{policy.host}:{policy.port}", "use_post": policy.method == "POST"}
+    hashed = [
+        found
+        for each in live
+        if (found := ctx.upstream(each)) is not None
+        and found.policy.balancing is not None
+        and found.policy.balancing.hash is not None
+        and found.policy.balancing.hash.source_ip
+    ]
+    if hashed:
+        tunnel["hash_policy"] = [{"source_ip": {}}]
+    if not live:
+        return {"cluster": "BlackHoleCluster"}
+    if len(live) == 1:
+        return {"cluster": ctx.cluster_of(live[0]), **tunnel}
+    weighted = [{"name": ctx.cluster_of(each), "weight": each.weight} for each in live]
+    return {"weighted_clusters": {"clusters": weighted}, **tunnel}

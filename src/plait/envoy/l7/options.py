@@ -1,0 +1,23 @@
+"""What the owner of an L7 proxy decides beside what the mesh says: log path, ports of the proxy, fetched modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`access_log` is a path as Envoy sees it; `modules` maps a Wasm URL to the local file it was fetched to.
+
+    `outbound_port` and `inbound_port` are where captured traffic of a sidecar arrives.
+    """
+
+    access_log: str = "/dev/stdout"
+    modules: Mapping[str, str] = field(default_factory=dict)
+    outbound_port: int = 15001
+    inbound_port: int = 15006
+    hbone_port: int = 15008
+
+
+DEFAULT = Options()

@@ -1,0 +1,38 @@
+"""The one table of HTTP filters: what stands before what, in every role."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+Slot = Literal[
+    "grpc_web",
+    "external",
+    "authn_plugins",
+    "tokens",
+    "route_external",
+    "authz_plugins",
+    "authorization",
+    "stats_plugins",
+    "plugins",
+    "grpc_stats",
+    "session",
+    "cors",
+    "fault",
+    "router",
+]
+ORDER: Final[tuple[Slot, ...]] = (
+    "cors",  # preflights carry no credentials, so they are answered before anybody asks for some
+    "grpc_web",
+    "external",
+    "authn_plugins",
+    "tokens",
+    "route_external",
+    "authz_plugins",
+    "authorization",
+    "stats_plugins",
+    "plugins",
+    "grpc_stats",
+    "fault",
+    "session",
+    "router",
+)

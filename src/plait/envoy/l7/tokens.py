@@ -1,0 +1,121 @@
+"""Request authentication: JWT providers with keys inline or fetched, and the caller's `issuer/subject` for policies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from plait.envoy.l7.authorization import FS_TOKEN
+from plait.envoy.l7.context import Context, seconds
+from plait.envoy.l7.matchers import JWT, PAYLOAD
+from plait.envoy.pieces import Doc, any_of, extension, socket_address, state
+from plait.model.http_security import JwtRule, RequestAuthentication
+
+_FILTER = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
+
+
+def filters(ctx: Context, authentication: Iterable[RequestAuthentication]) -> list[Doc]:
+    """None where no token is accepted: then nothing may depend on one either."""
+    providers: dict[str, Doc] = {}
+    for found in authentication:
+        source = f"RequestAuthentication/{found.namespace}/{found.name}"
+        for number, rule in enumerate(found.rules):
+            providers[f"origins-{len(providers)}"] = _provider(ctx, rule, source, f"spec.jwtRules[{number}]")
+    if not providers:
+        return []
+    names: list[Doc] = [{"provider_name": name} for name in providers]
+    requirement = {"requires_any": {"requirements": [*names, {"allow_missing": {}}]}}
+    config = any_of(
+        _FILTER,
+        providers=providers,
+        rules=[{"match": {"prefix": "/"}, "requires": requirement}],
+        bypass_cors_preflight=True,
+    )
+    return [{"name": JWT, "typed_config": config}, _principal()]
+
+
+def _principal() -> Doc:
+    of = f"%DYNAMIC_METADATA({JWT}:{PAYLOAD}:"
+    return extension(
+        "plait.request_principal",
+        "envoy.extensions.filters.http.set_filter_state.v3.Config",
+        on_request_headers=[state(FS_TOKEN, f"{of}iss)%/{of}sub)%", "envoy.string", "NONE")],
+    )
+
+
+def _provider(ctx: Context, rule: JwtRule, source: str, path: str) -> Doc:
+    document: Doc = {
+        "issuer": rule.issuer,
+        "forward": rule.forward,
+        "payload_in_metadata": PAYLOAD,
+        "clear_route_cache": True,  # routes may depend on claims
+    }
+    if rule.audiences:
+        document["audiences"] = list(rule.audiences)
+    document |= _keys(ctx, rule, source, path)
+    if rule.headers:
+        document["from_headers"] = [
+            {"name": name, **({"value_prefix": prefix} if prefix else {})} for name, prefix in rule.headers
+        ]
+    if rule.params:
+        document["from_params"] = list(rule.params)
+    if rule.cookies:
+        document["from_cookies"] = list(rule.cookies)
+    if rule.payload_header:
+        document["forward_payload_header"] = rule.payload_header
+    if rule.claim_headers:
+        document["claim_to_headers"] = [{"header_name": n, "claim_name": c} for n, c in rule.claim_headers]
+    spaced = dict.fromkeys(("scope", "permission", *rule.spaced_claims))
+    document["normalize_payload_in_metadata"] = {"space_delimited_claims": list(spaced)}
+    return document
+
+
+def _keys(ctx: Context, rule: JwtRule, source: str, path: str) -> Doc:
+    if rule.jwks:
+        return {"local_jwks": {"inline_string": rule.jwks}}
+    target = urlsplit(rule.jwks_uri)
+    if target.scheme not in ("http", "https") or not target.hostname:
+        said = "no keys and no http(s) jwksUri (discovery by issuer is not done)" if not rule.jwks_uri else "not a URL"
+        ctx.refuse(source, path, f"{said}; every token of {rule.issuer} is refused; write jwks or jwksUri")
+        return {"local_jwks": {"inline_string": '{"keys":[]}'}}
+    cluster = remote(ctx, target.scheme, target.hostname, _port(target.port, target.scheme))
+    fetched: Doc = {
+        "http_uri": {"uri": rule.jwks_uri, "cluster": cluster, "timeout": seconds(rule.timeout or 5.0)},
+        "cache_duration": "300s",
+        "async_fetch": {"fast_listener": True},  # keys that cannot be had must not hold the listener back
+    }
+    return {"remote_jwks": fetched}
+
+
+def _port(written: int | None, scheme: str) -> int:
+    return written or {"https": 443}.get(scheme, 80)
+
+
+def remote(ctx: Context, scheme: str, host: str, port: int) -> str:
+    """The cluster for a URL: the mesh's own where it has one, else one made for it."""
+    if (host, port, "") in ctx.upstreams:
+        return ctx.cluster(host, port)
+    name = f"remote|{port}||{host}"
+    document: Doc = {
+        "name": name,
+        "type": "STRICT_DNS",
+        "connect_timeout": "10s",
+        "dns_lookup_family": "V4_PREFERRED",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address(host, port)}}]}],
+        },
+    }
+    if scheme == "https":
+        check = {
+            "system_root_certs": {},
+            "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": host}}],
+        }
+        document["transport_socket"] = extension(
+            "envoy.transport_sockets.tls",
+            "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            sni=host,
+            common_tls_context={"validation_context": check},
+        )
+    ctx.extra[name] = document
+    return name

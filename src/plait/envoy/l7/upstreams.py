@@ -1,0 +1,286 @@
+"""An upstream as an Envoy cluster: discovery type, pools, protocol, and the way (plain, TLS, Istio TLS, tunnel) in."""
+
+from __future__ import annotations
+
+import re
+
+from plait.envoy import names
+from plait.envoy.l7 import balancing, tls
+from plait.envoy.l7.context import Context, may_be_http, seconds
+from plait.envoy.l7.endpoints import assignment
+from plait.envoy.pieces import ADS, UNLIMITED, Doc, any_of, extension
+from plait.model.traffic import ClientTls, Pool
+from plait.model.views.upstreams import Upstream
+
+_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_H2 = ("http2", "grpc", "grpc-web")
+_DNS = {"dns": "STRICT_DNS", "dns_round_robin": "LOGICAL_DNS"}
+_LABEL = re.compile(r"[^A-Za-z0-9._-]")
+
+
+def cluster(ctx: Context, upstream: Upstream) -> Doc:
+    """The cluster; `load_assignment_of` gives what is discovered apart from it."""
+    name = ctx.cluster(*upstream.key)
+    policy = upstream.policy
+    pool = policy.pool or ctx.settings.pool or Pool()
+    document: Doc = {
+        "name": name,
+        "connect_timeout": seconds(pool.connect_timeout or ctx.settings.connect_timeout),
+        **_discovery(ctx, name, upstream),
+        "circuit_breakers": balancing.breakers(pool, policy.retry_budget, ctx, upstream.source),
+        "metadata": {"filter_metadata": _metadata(upstream)},
+    }
+    found = policy.outliers or ctx.settings.outliers
+    if found is not None:
+        document["outlier_detection"] = balancing.outliers(found)
+    if pool.keepalive is not None:
+        document["upstream_connection_options"] = {"tcp_keepalive": _keepalive(pool)}
+    protocol = _protocol(ctx, upstream, pool)
+    if found is not None and found.codes:
+        protocol["outlier_detection"] = _codes(found.codes)
+    if protocol:
+        document["typed_extension_protocol_options"] = {_OPTIONS: any_of(_OPTIONS, **protocol)}
+        if not any(key in protocol for key in ("explicit_http_config", "use_downstream_protocol_config")):
+            protocol_fields = document["typed_extension_protocol_options"][_OPTIONS]
+            protocol_fields["explicit_http_config"] = {"http_protocol_options": {}}
+    document |= _sockets(ctx, upstream)
+    return document
+
+
+def discovered(ctx: Context, upstream: Upstream) -> Doc | None:
+    """What EDS serves for this upstream; None where the cluster holds or finds its endpoints itself."""
+    name = ctx.cluster(*upstream.key)
+    return assignment(name, upstream) if _discovery(ctx, name, upstream).get("type") == "EDS" else None
+
+
+def _discovery(ctx: Context, name: str, upstream: Upstream) -> Doc:
+    simple = upstream.policy.balancing.simple if upstream.policy.balancing else ""
+    if upstream.resolution == "none" or simple == "passthrough":
+        return {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
+    document = balancing.balancing(ctx, upstream)
+    if upstream.resolution == "dynamic_dns":
+        return _dynamic(upstream)
+    if upstream.resolution in _DNS:
+        ends = upstream.endpoints
+        kind = _DNS[upstream.resolution] if len(ends) == 1 else "STRICT_DNS"  # a logical cluster has one host
+        if all(end.address.startswith("unix://") for end in ends):
+            kind = "STATIC"
+        return {
+            "type": kind,
+            **document,
+            **(
+                {}
+                if kind == "STATIC"
+                else {
+                    "dns_refresh_rate": seconds(ctx.settings.dns_refresh),
+                    "respect_dns_ttl": True,
+                    "dns_lookup_family": "V4_PREFERRED",
+                }
+            ),
+            "load_assignment": assignment(name, upstream),
+        }
+    if upstream.endpoints and all(end.address.startswith("unix://") for end in upstream.endpoints):
+        return {"type": "STATIC", **document, "load_assignment": assignment(name, upstream)}
+    return {
+        "type": "EDS",
+        "eds_cluster_config": {"eds_config": ADS, "service_name": name},
+        **document,
+    }
+
+
+def _dynamic(upstream: Upstream) -> Doc:
+    cache = dns_cache(f"{_LABEL.sub('_', upstream.hostname)}")
+    return {
+        "lb_policy": "CLUSTER_PROVIDED",
+        "cluster_type": extension(
+            "envoy.clusters.dynamic_forward_proxy",
+            "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig",
+            dns_cache_config=cache,
+        ),
+    }
+
+
+def dns_cache(name: str) -> Doc:
+    return {"name": name, "dns_lookup_family": "V4_PREFERRED", "max_hosts": 4096}
+
+
+def _metadata(upstream: Upstream) -> Doc:
+    named = {"host": upstream.hostname, "name": upstream.service or upstream.hostname, "namespace": upstream.namespace}
+    istio: Doc = {"services": [named]}
+    if upstream.source:
+        istio["config"] = upstream.source
+    if upstream.subset:
+        istio["subset"] = upstream.subset
+    return {
+        "istio": istio,
+        names.MD_PEER: {
+            "service": upstream.hostname,
+            "service_name": upstream.service or upstream.hostname,
+            "service_namespace": upstream.namespace or "unknown",
+        },
+    }
+
+
+def _keepalive(pool: Pool) -> Doc:
+    assert pool.keepalive is not None
+    document: Doc = {}
+    if pool.keepalive.probes:
+        document["keepalive_probes"] = pool.keepalive.probes
+    if pool.keepalive.time:
+        document["keepalive_time"] = int(pool.keepalive.time)
+    if pool.keepalive.interval:
+        document["keepalive_interval"] = int(pool.keepalive.interval)
+    return document
+
+
+def _protocol(ctx: Context, upstream: Upstream, pool: Pool) -> Doc:
+    """HTTP options. Of TCP clusters only the times of connections are said (Envoy reads them for its TCP pool too)."""
+    common: Doc = {}
+    idle = pool.http_idle_timeout if may_be_http(upstream.protocol) else pool.tcp_idle_timeout
+    if idle is not None:
+        common["idle_timeout"] = seconds(idle)
+    if pool.max_connection_duration is not None:
+        common["max_connection_duration"] = seconds(pool.max_connection_duration)
+    if pool.max_requests_per_connection:
+        common["max_requests_per_connection"] = pool.max_requests_per_connection
+    document: Doc = {"common_http_protocol_options": common} if common else {}
+    if not may_be_http(upstream.protocol):
+        return document
+    second: Doc = {}
+    if pool.max_streams:
+        second["max_concurrent_streams"] = pool.max_streams
+    if pool.ping_interval is not None:
+        second["connection_keepalive"] = {
+            "interval": seconds(pool.ping_interval),
+            "timeout": seconds(pool.ping_timeout or 20.0),
+        }
+    upgraded = pool.upgrade == "always" or (pool.upgrade == "" and ctx.settings.upgrade_to_http2)
+    if pool.client_protocol or (upstream.protocol == "auto" and not upgraded):
+        document["use_downstream_protocol_config"] = {"http_protocol_options": {}, "http2_protocol_options": second}
+    elif upstream.protocol in _H2 or upgraded:
+        document["explicit_http_config"] = {"http2_protocol_options": second}
+    else:
+        document["explicit_http_config"] = {"http_protocol_options": {}}
+    policy = upstream.policy.tls
+    if policy is not None and policy.mode in ("simple", "mutual") and not policy.sni:
+        names_found = not (policy.subject_alt_names or upstream.subject_alt_names)
+        document["upstream_http_protocol_options"] = {
+            "auto_sni": True,
+            **({"auto_san_validation": True} if names_found and not policy.insecure else {}),
+        }
+    return document
+
+
+def _codes(codes: tuple[int, ...]) -> Doc:
+    tests = [
+        {"http_response_headers_match": {"headers": [{"name": ":status", "string_match": {"exact": str(code)}}]}}
+        for code in codes
+    ]
+    return {"error_matcher": tests[0] if len(tests) == 1 else {"or_match": {"rules": tests}}}
+
+
+# Ways in ---
+
+
+def _sockets(ctx: Context, upstream: Upstream) -> Doc:
+    """One socket where all endpoints go one way; else a match for each way, tunnels first."""
+    ways = {end.way for end in upstream.endpoints}
+    policy = upstream.policy.tls
+    own = _own(ctx, upstream, policy)
+    default = _proxy_protocol(own, upstream)
+    if upstream.resolution != "workloads" and ways <= {"plain"}:
+        return {"transport_socket": default} if default is not None else {}
+    matches: list[Doc] = []
+    if upstream.external and ways <= {"plain"}:
+        return {"transport_socket": default} if default is not None else {}
+    matches.append({"name": "hbone", "match": {"tunnel": "http"}, "transport_socket": internal(own or tls.RAW)})
+    if policy is None or policy.mode == "istio_mutual":
+        matches.append({"name": "tlsMode-istio", "match": {"tlsMode": "istio"}, "transport_socket": _istio(upstream)})
+    matches.append({"name": "default", "match": {}, "transport_socket": default or tls.RAW})
+    return {"transport_socket_matches": matches}
+
+
+def _own(ctx: Context, upstream: Upstream, policy: ClientTls | None) -> Doc | None:
+    """What the policy itself asks for, None for raw bytes."""
+    if policy is None or policy.mode == "disable":
+        return None
+    if policy.mode == "istio_mutual":
+        return None if any(end.way != "plain" for end in upstream.endpoints) else _istio(upstream)
+    alpn = () if not may_be_http(upstream.protocol) else ("h2",) if upstream.protocol in _H2 else ("http/1.1",)
+    if upstream.protocol == "auto":
+        alpn = ("h2", "http/1.1")
+    return tls.client(ctx, policy, upstream.hostname, alpn, upstream.subject_alt_names, upstream.source)
+
+
+def _istio(upstream: Upstream) -> Doc:
+    policy = upstream.policy.tls
+    sans = (
+        policy.subject_alt_names
+        if policy is not None and policy.subject_alt_names
+        else (
+            *(name for end in upstream.endpoints if not end.via for name in end.identities),
+            *upstream.subject_alt_names,
+        )
+    )
+    sni = f"outbound_.{upstream.port}_.{upstream.subset}_.{upstream.hostname}"
+    if policy is not None and policy.sni:
+        sni = policy.sni
+    return tls.workload_client(sans, sni, alpn_of(upstream.protocol))
+
+
+def alpn_of(protocol: str) -> tuple[str, ...]:
+    """What Istio's sidecars offer: HTTP is told from bytes by these names."""
+    if protocol in _H2:
+        return "istio-h2", "istio", "h2"
+    if protocol == "http":
+        return "istio-http/1.1", "istio", "http/1.1"
+    return ("istio",)
+
+
+def _proxy_protocol(inner: Doc | None, upstream: Upstream) -> Doc | None:
+    version = upstream.policy.proxy_protocol
+    if not version:
+        return inner
+    return extension(
+        "envoy.transport_sockets.upstream_proxy_protocol",
+        "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+        config={"version": version.upper()},
+        transport_socket=inner or tls.RAW,
+    )
+
+
+def internal(inner: Doc) -> Doc:
+    """To an internal listener, with what the tunnel needs to know of the endpoint and the service."""
+    return extension(
+        "envoy.transport_sockets.internal_upstream",
+        "envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
+        passthrough_metadata=[
+            {"kind": {"host": {}}, "name": names.MD_ORIGINAL_DST},
+            {"kind": {"host": {}}, "name": names.MD_TUNNEL},
+            {"kind": {"cluster": {}}, "name": names.MD_SERVICE},
+        ],
+        transport_socket=inner,
+    )
+
+
+# Clusters that every L7 proxy has ---
+
+
+def passthrough() -> Doc:
+    return {
+        "name": names.PASSTHROUGH,
+        "type": "ORIGINAL_DST",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "connect_timeout": "10s",
+        "circuit_breakers": UNLIMITED,
+        "typed_extension_protocol_options": {
+            _OPTIONS: any_of(
+                _OPTIONS,
+                use_downstream_protocol_config={"http_protocol_options": {}, "http2_protocol_options": {}},
+            )
+        },
+    }
+
+
+def blackhole() -> Doc:
+    return {"name": names.BLACKHOLE, "type": "STATIC", "connect_timeout": "1s"}

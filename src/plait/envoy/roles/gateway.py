@@ -1,0 +1,149 @@
+"""How a GatewayView is said to Envoy: a listener per port, a chain per set of server names, routes by name.
+
+An ingress gateway trusts the connection's address, not what a client writes into X-Forwarded-For, but for as many hops
+as the mesh configuration says.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plait.base.bundle import Bundle
+from plait.envoy.l7 import manager, patches, routes, telemetry, tls
+from plait.envoy.l7.bundle import Documents, encode
+from plait.envoy.l7.context import Context
+from plait.envoy.l7.options import DEFAULT, Options
+from plait.envoy.l7.report import Refusal
+from plait.envoy.pieces import Doc, cidr, extension, socket_address
+from plait.model.views.gateway import GatewayView, HttpChain, ServerPort, TcpChain
+
+TLS_INSPECTOR = extension(
+    "envoy.filters.listener.tls_inspector", "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
+)
+_CERTIFICATE = {"subject": True, "cert": True, "dns": True, "uri": True}
+
+
+def translate(view: GatewayView, options: Options = DEFAULT) -> Bundle:
+    """Everything pushed to this gateway but secrets."""
+    return encode(build(view, options))[0]
+
+
+def documents(view: GatewayView, options: Options = DEFAULT) -> dict[str, list[Doc]]:
+    return build(view, options).dictionary()
+
+
+def refusals(view: GatewayView, options: Options = DEFAULT) -> tuple[Refusal, ...]:
+    """What of the view is not said to Envoy, and why."""
+    return encode(build(view, options))[1]
+
+
+def build(view: GatewayView, options: Options = DEFAULT) -> Documents:
+    ctx = Context(view.proxy, view.settings, options, {each.key: each for each in view.upstreams})
+    found = Documents()
+    for port in view.ports:
+        made = _listener(ctx, view, port, found)
+        if made is not None:
+            found.listeners.append(made)
+    found.add_upstreams(ctx, view.upstreams)
+    patches.apply(ctx, view.enforced.patches, found, "gateway")
+    found.refusals = tuple(ctx.report.found)
+    return found
+
+
+def _listener(ctx: Context, view: GatewayView, port: ServerPort, found: Documents) -> Doc | None:
+    source = f"Gateway port {port.port}"
+    if port.auto_passthrough:
+        ctx.refuse(
+            source, "tls.mode", "AUTO_PASSTHROUGH (east-west by cluster names) is not served yet; list the hosts"
+        )
+    chains: list[Doc] = []
+    for number, chain in enumerate(port.http):
+        chains.append(_http(ctx, view, port, chain, number, found))
+    chains += [_tcp(ctx, view, chain, port) for chain in port.tcp]
+    if not chains:
+        return None
+    chains = _distinct(ctx, chains, source)
+    bind = port.bind or "0.0.0.0"
+    document: Doc = {
+        "name": f"{bind}_{port.port}",
+        "address": {"pipe": {"path": bind[7:]}} if bind.startswith("unix://") else socket_address(bind, port.port),
+        "traffic_direction": "OUTBOUND",
+        "stat_prefix": f"gateway_{port.port}",
+        "filter_chains": chains,
+    }
+    if any("transport_socket" in chain or "filter_chain_match" in chain for chain in chains):
+        document["listener_filters"] = [TLS_INSPECTOR]
+    return document
+
+
+def _distinct(ctx: Context, chains: list[Doc], source: str) -> list[Doc]:
+    """Envoy refuses a whole listener for two chains of one match: the first keeps it."""
+    taken: set[str] = set()
+    kept: list[Doc] = []
+    for chain in chains:
+        match = chain.get("filter_chain_match", {})
+        rest = repr(sorted((key, value) for key, value in match.items() if key != "server_names"))
+        wanted = [name for name in match.get("server_names", [""]) if f"{rest}{name}" not in taken]
+        for name in set(match.get("server_names", [""])) - set(wanted):
+            ctx.refuse(source, chain["name"], f"the server name {name or '(any)'} is taken by another chain")
+        if not wanted:
+            continue
+        taken.update(f"{rest}{name}" for name in wanted)
+        if "server_names" in match:
+            chain["filter_chain_match"] = {**match, "server_names": wanted}
+        kept.append(chain)
+    return kept
+
+
+def _http(ctx: Context, view: GatewayView, port: ServerPort, chain: HttpChain, number: int, found: Documents) -> Doc:
+    secure = chain.tls is not None
+    name = chain.name or (f"http.{port.port}" if not secure else f"https.{port.port}.{number}")
+    found.routes.append(
+        routes.configuration(ctx, name, chain.virtual_hosts, port.port, ignore_port_in_host_matching=True)
+    )
+    more: dict[str, Any] = {
+        "use_remote_address": True,
+        "xff_num_trusted_hops": ctx.settings.trusted_hops,
+        "forward_client_cert_details": ctx.settings.client_certificate_details.upper() or "SANITIZE_SET",
+        "set_current_client_cert_details": _CERTIFICATE,
+        "http_protocol_options": {},
+    }
+    point = telemetry.outgoing(view.proxy)
+    http = manager.http(
+        ctx, f"outbound_0.0.0.0_{port.port}", name, chain.virtual_hosts, point, view.enforced, "tls", port.port, **more
+    )
+    document: Doc = {"name": name, "filters": [http]}
+    if chain.tls is not None:
+        document["transport_socket"] = tls.server(ctx, chain.tls, tls.HTTP_ALPN, name)
+        if match := _names(chain.server_names):
+            document["filter_chain_match"] = match
+    return document
+
+
+def _tcp(ctx: Context, view: GatewayView, chain: TcpChain, port: ServerPort) -> Doc:
+    name = chain.name or f"tcp.{port.port}"
+    point = telemetry.outgoing(view.proxy)
+    document: Doc = {
+        "name": name,
+        "filters": manager.tcp(ctx, f"tcp.{port.port}", chain.destinations, point, view.enforced, "tls"),
+    }
+    match = _names(chain.server_names)
+    if chain.sources:
+        match["source_prefix_ranges"] = [cidr(block) for block in chain.sources]
+    if chain.addresses:
+        match["prefix_ranges"] = [cidr(block) for block in chain.addresses]
+    if chain.tls is not None:
+        alpn = ("istio-peer-exchange", "istio") if chain.tls.mode == "istio_mutual" else ()
+        document["transport_socket"] = tls.server(ctx, chain.tls, alpn, name)
+    elif chain.server_names:
+        match["transport_protocol"] = "tls"
+    if match:
+        document["filter_chain_match"] = match
+    return document
+
+
+def _names(server_names: tuple[str, ...]) -> Doc:
+    """`*` means every name, which Envoy writes by writing none."""
+    if not server_names or "*" in server_names:
+        return {}
+    return {"server_names": sorted(set(server_names))}
