@@ -1,4 +1,7 @@
-"""GatewayView: what one edge proxy serves. The whole input of its translation, for both gateway APIs."""
+"""GatewayView: what one edge proxy serves. The whole input of its translation, for both gateway APIs.
+
+The nouns; `gateway_projection.project` makes them.
+"""
 
 from __future__ import annotations
 

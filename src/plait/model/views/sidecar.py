@@ -1,4 +1,7 @@
-"""SidecarView: what one pod may see and must enforce. The whole input of translating its sidecar."""
+"""SidecarView: what one pod may see and must enforce. The whole input of translating its sidecar.
+
+The nouns; `sidecar_projection.project` makes them.
+"""
 
 from __future__ import annotations
 

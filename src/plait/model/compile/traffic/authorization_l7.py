@@ -87,7 +87,8 @@ def _policy(each: AuthorizationPolicy, settings: Settings) -> tuple[HttpPolicy |
 
 
 def _own(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
-    return tuple(p for p in problems if p.code != BAD_VALUE or "is no attribute" in p.message or "path template" in p.message)
+    words = ("is no attribute", "path template")  # what the L4 reading takes for an HTTP attribute and does not check
+    return tuple(p for p in problems if p.code != BAD_VALUE or any(word in p.message for word in words))
 
 
 def _http(rule: HttpRule) -> bool:

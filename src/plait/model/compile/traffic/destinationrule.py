@@ -10,9 +10,10 @@ from functools import partial
 
 import msgspec
 
+from plait.model import hostnames as hosts
 from plait.model.attachment import labels_of
 from plait.model.compile.memory import Memory
-from plait.model.compile.traffic import hosts, policies
+from plait.model.compile.traffic import policies
 from plait.model.compile.traffic.report import CONFLICT, Report
 from plait.model.compile.traffic.visibility import EVERYBODY, visible
 from plait.model.mesh import Settings

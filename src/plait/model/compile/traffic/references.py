@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from plait.model.compile.traffic.hosts import fits
 from plait.model.compile.traffic.report import PROVIDER
 from plait.model.gateways import Gateway
+from plait.model.hostnames import fits
 from plait.model.http_security import Authorizer, HttpPolicy
 from plait.model.http_services import HttpService
 from plait.model.routes import Destination, Forward, Routing

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from plait.model import hostnames as hosts
 from plait.model.compile.memory import Memory
-from plait.model.compile.traffic import hosts, virtualservice_http, virtualservice_l4
+from plait.model.compile.traffic import virtualservice_http, virtualservice_l4
 from plait.model.compile.traffic.delegates import inherit, joined
 from plait.model.compile.traffic.report import CONFLICT, DELEGATE, Report
 from plait.model.compile.traffic.visibility import EVERYBODY, visible

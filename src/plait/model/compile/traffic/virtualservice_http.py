@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 
+from plait.model import hostnames as hosts
 from plait.model.attachment import labels_of
-from plait.model.compile.traffic import hosts
 from plait.model.compile.traffic.report import BAD_VALUE, Report
 from plait.model.compile.traffic.values import Unusable, changes, expression, seconds, text_match
 from plait.model.mesh import Settings

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from plait.model import hostnames as hosts
 from plait.model.compile.services import hostname
-from plait.model.compile.traffic import hosts
 from plait.model.compile.traffic.gateway_api.listeners import GROUP, Open
 from plait.model.http_services import HttpService
 from plait.model.mesh import Settings

@@ -1,0 +1,94 @@
+"""Enforced, made: which policies, tokens, reports and additions bind what one proxy takes in, in the chain's order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from plait.model.attachment import Attachment, Target
+from plait.model.http_security import HttpPolicy
+from plait.model.http_telemetry import Logging, Metrics, TelemetryPolicy, Tracing
+from plait.model.l7 import L7
+from plait.model.proxies import Proxy
+from plait.model.views.enforced import Enforced, Telemetry
+
+_ORDER = {"custom": 0, "deny": 1, "audit": 2, "allow": 3}
+_CONTEXTS = {
+    "sidecar": ("any", "sidecar_inbound", "sidecar_outbound"),
+    "gateway": ("any", "gateway"),
+    "waypoint": ("any", "waypoint"),
+}
+Binds = Callable[[Attachment], bool]
+
+
+def by_selector(namespace: str, labels: Mapping[str, str], targets: tuple[Target, ...] = ()) -> Binds:
+    """A sidecar or gateway pod: by namespace and labels, or by name of its Gateway (or of its services)."""
+    return lambda attachment: attachment.names(*targets) or attachment.selects(namespace, labels)
+
+
+def by_target(targets: tuple[Target, ...]) -> Binds:
+    """A service behind a waypoint: only what names it, its waypoint, or the waypoint's class."""
+    return lambda attachment: attachment.names(*targets)
+
+
+def enforced(l7: L7, proxy: Proxy, binds: Binds, additions: Binds | None = None) -> Enforced:
+    """`additions` decides telemetry, plugins and patches where it differs from policies (waypoints)."""
+    adds = additions or binds
+    policies = tuple(sorted((p for p in l7.authorization.values() if binds(p.attachment)), key=_policy_order))
+    named = {policy.provider for policy in policies if policy.action == "custom"}
+    missing = tuple(
+        f"AuthorizationPolicy {policy.key}: provider {policy.provider!r} is unknown"
+        for policy in policies
+        if policy.action == "custom" and policy.provider not in l7.authorizers and not policy.dry_run
+    )
+    contexts = _CONTEXTS[proxy.role]
+    plugins = (plugin for plugin in l7.plugins.values() if adds(plugin.attachment))
+    patches = (patch for patch in l7.patches.values() if adds(patch.attachment))
+    return Enforced(
+        policies=policies,
+        authentication=tuple(
+            sorted((a for a in l7.authentication.values() if binds(a.attachment)), key=lambda a: a.key)
+        ),
+        authorizers=tuple(l7.authorizers[name] for name in sorted(named & l7.authorizers.keys())),
+        telemetry=telemetry(l7, adds),
+        plugins=tuple(sorted(plugins, key=lambda p: p.order)),
+        patches=tuple(
+            sorted(
+                (each for each in patches if any(patch.context in contexts for patch in each.patches)),
+                key=lambda p: p.order,
+            )
+        ),
+        missing=missing,
+    )
+
+
+def _policy_order(policy: HttpPolicy) -> tuple[int, str, str]:
+    return _ORDER[policy.action], policy.namespace, policy.name
+
+
+def telemetry(l7: L7, binds: Binds) -> Telemetry:
+    """Mesh-wide, then the namespace's, then the workload's: a later one replaces the earlier, subject by subject."""
+    tracing: tuple[Tracing, ...] = ()
+    metrics: tuple[Metrics, ...] = ()
+    logging: tuple[Logging, ...] = ()
+    found = sorted((t for t in l7.telemetry.values() if binds(t.attachment)), key=_telemetry_order)
+    for policy in found:
+        tracing = policy.tracing or tracing
+        logging = policy.logging or logging
+        metrics = (*metrics, *policy.metrics)  # overrides add up, the later one has the last word
+    settings = l7.settings
+    names: Iterable[str] = (
+        *(name for each in tracing for name in each.sinks),
+        *(name for each in metrics for name in each.sinks),
+        *(name for each in logging for name in each.sinks),
+        *settings.tracing_sinks,
+        *settings.logging_sinks,
+        *settings.metrics_sinks,
+    )
+    sinks = tuple(l7.sinks[name] for name in dict.fromkeys(names) if name in l7.sinks)
+    return Telemetry(tracing, metrics, logging, sinks)
+
+
+def _telemetry_order(policy: TelemetryPolicy) -> tuple[int, str, str]:
+    attachment = policy.attachment
+    exact = bool(attachment.targets or attachment.selector)
+    return 2 if exact else 0 if attachment.everywhere else 1, policy.created, policy.name

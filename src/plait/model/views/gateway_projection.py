@@ -1,0 +1,195 @@
+"""project(mesh, proxy) -> GatewayView: the listeners of all gateways this pod serves, routes by listener and host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from plait.model.attachment import Target, carries
+from plait.model.gateways import Gateway, Listener
+from plait.model.hostnames import fits, meet, overlap
+from plait.model.mesh import Mesh
+from plait.model.proxies import Proxy
+from plait.model.routes import Route, Routing, TcpMatch, VirtualHost
+from plait.model.views import enforcing, hosting
+from plait.model.views.gateway import GatewayView, HttpChain, ServerPort, TcpChain
+from plait.model.views.resolve import Resolver
+from plait.model.views.scope import Scope, sees
+
+_HTTP = ("HTTP", "HTTPS", "GRPC", "HTTP2")
+
+
+def project(mesh: Mesh, proxy: Proxy, previous: GatewayView | None = None) -> GatewayView:
+    """The view of one gateway pod; equal to `previous` means that very object."""
+    scope = Scope(mesh, proxy)
+    resolver = Resolver(scope)
+    mine = sorted((g for g in mesh.l7.gateways.values() if _serves(g, proxy)), key=lambda g: g.age)
+    groups: dict[tuple[int, str], list[tuple[Gateway, Listener]]] = {}
+    for gateway in mine:
+        for listener in gateway.listeners:
+            if listener.broken or listener.protocol == "HBONE":
+                continue
+            group = groups.setdefault((listener.port, listener.bind), [])
+            if not group or _family(group[0][1]) == _family(listener):
+                group.append((gateway, listener))
+    targets = tuple(Target("Gateway", g.namespace, g.name) for g in mine if g.managed)
+    classes = tuple(Target("GatewayClass", "", g.class_name) for g in mine if g.managed)
+    ports = tuple(_port(port, bind, group, resolver) for (port, bind), group in sorted(groups.items()))
+    binds = enforcing.by_selector(proxy.namespace, proxy.tags, (*targets, *classes))
+    made = GatewayView(
+        proxy=proxy,
+        settings=mesh.l7.settings,
+        ports=ports,
+        upstreams=resolver.upstreams(),
+        enforced=enforcing.enforced(mesh.l7, proxy, binds),
+        secrets=tuple(sorted(_secrets(mine, resolver))),
+    )
+    return previous if previous == made else made
+
+
+def _serves(gateway: Gateway, proxy: Proxy) -> bool:
+    if gateway.managed:
+        return not gateway.waypoint and gateway.key == f"gateway-api/{proxy.gateway}"
+    return carries(proxy.tags, gateway.selector)
+
+
+def _family(listener: Listener) -> str:
+    if listener.tls is not None or listener.protocol == "TLS":
+        return "tls"
+    return "http" if listener.protocol in _HTTP else "tcp"
+
+
+def _port(port: int, bind: str, group: list[tuple[Gateway, Listener]], resolver: Resolver) -> ServerPort:
+    http: list[HttpChain] = []
+    tcp: list[TcpChain] = []
+    plain: list[VirtualHost] = []
+    taken: set[str] = set()
+    for gateway, listener in sorted(group, key=lambda pair: _closeness(pair[1])):
+        names = () if listener.tls is None else tuple(s.host for s in listener.hosts if s.host != "*")
+        passthrough = listener.tls is not None and listener.tls.mode == "passthrough"
+        if listener.protocol in _HTTP and not passthrough:
+            hosts = list(_hosts(gateway, listener, group, resolver))
+            if listener.tls is None:
+                for host in hosts:
+                    own = tuple(domain for domain in host.domains if domain not in taken)
+                    taken.update(own)
+                    if own:
+                        plain.append(VirtualHost(host.name, own, host.routes, host.https_only))
+            else:
+                name = f"https.{port}.{listener.name}.{gateway.name}.{gateway.namespace}"
+                http.append(HttpChain(names, tuple(hosts), listener.tls, name))
+        else:
+            tcp += _tcp(gateway, listener, names, passthrough, resolver)
+    first = group[0][1]
+    if first.protocol in _HTTP and first.tls is None:
+        http.append(HttpChain((), tuple(plain), None, f"http.{port}"))
+    auto = any(item.tls is not None and item.tls.mode == "auto_passthrough" for _, item in group)
+    return ServerPort(first.target_port or port, bind, first.protocol, tuple(http), tuple(tcp), auto)
+
+
+def _closeness(listener: Listener) -> tuple[bool, int]:
+    """Listeners with the most specific host first: only they take that host (listener isolation)."""
+    host = listener.hosts[0].host if listener.hosts else "*"
+    return host.startswith("*"), -len(host)
+
+
+def _hosts(
+    gateway: Gateway, listener: Listener, group: list[tuple[Gateway, Listener]], resolver: Resolver
+) -> Iterator[VirtualHost]:
+    """One virtual host for each hostname: several objects for one host are joined, the oldest first."""
+    by_host: dict[str, list[Routing]] = {}
+    for routing in _bound(gateway, listener, resolver):
+        if not routing.http:
+            continue
+        for host in _meeting(routing, gateway, listener):
+            if not _taken_elsewhere(host, listener, gateway, group):
+                by_host.setdefault(host, []).append(routing)
+    for host in sorted(by_host):
+        routings = by_host[host]
+        # A route for *.a.b is also asked when a.b has routes of its own that do not take the request (Gateway API).
+        routes: list[Route] = []
+        if gateway.managed:
+            routes = hosting.precedence(r for each in routings for r in each.http)
+        else:
+            routes = [r for each in routings for r in hosting.for_gateway(each.http, gateway.key)]
+        bound = tuple(hosting.bound(routes, resolver, listener.port))
+        if bound or listener.https_only:
+            domains = ("*",) if host in ("*", "") else (host, f"{host}:*") if not host.startswith("*") else (host,)
+            yield VirtualHost(f"{host or '*'}:{listener.port}", domains, bound, listener.https_only)
+
+
+def _bound(gateway: Gateway, listener: Listener, resolver: Resolver) -> Iterator[Routing]:
+    for routing in resolver.scope.found.by_gateway.get(gateway.key, ()):
+        parent = next(p for p in routing.parents if p.key == gateway.key)
+        if gateway.managed and listener.name not in parent.listeners:
+            continue
+        if gateway.managed or sees(routing.visible, resolver.scope.proxy.namespace):
+            yield routing
+
+
+def _meeting(routing: Routing, gateway: Gateway, listener: Listener) -> Iterator[str]:
+    """Hostnames that both the routes and the listener mean."""
+    if gateway.managed:
+        for host in routing.hosts or ("*",):
+            found = meet(listener.hosts[0].host, host)
+            if found is not None:
+                yield found
+        return
+    for scope in listener.hosts:
+        if scope.namespace not in ("*", routing.namespace):
+            continue
+        for host in routing.hosts:
+            found = overlap(scope.host, host)
+            if found is not None:
+                yield found
+
+
+def _taken_elsewhere(host: str, listener: Listener, gateway: Gateway, group: list[tuple[Gateway, Listener]]) -> bool:
+    """Whether another listener of the port is closer to this very hostname, so that this one must not serve it."""
+    if not gateway.managed or not listener.hosts:
+        return False
+    own = listener.hosts[0].host
+    for other_gateway, other in group:
+        if other is listener or not other_gateway.managed or not other.hosts:
+            continue
+        theirs = other.hosts[0].host
+        if theirs != own and fits(theirs, host) and fits(own, theirs):
+            return True
+    return False
+
+
+def _tcp(
+    gateway: Gateway, listener: Listener, names: tuple[str, ...], passthrough: bool, resolver: Resolver
+) -> Iterator[TcpChain]:
+    tls = None if passthrough else listener.tls
+    for routing in _bound(gateway, listener, resolver):
+        for route in routing.tls:
+            ends = tuple(resolver.destination(each, listener.port) for each in route.destinations)
+            for match in route.matches:
+                if match.port not in (0, listener.port) or (match.gateways and gateway.key not in match.gateways):
+                    continue
+                asked = match.names or routing.hosts or ("*",)
+                pairs = (meet(name, each) for each in asked for name in (names or ("*",)))
+                server_names = tuple(dict.fromkeys(name for name in pairs if name))
+                if server_names:
+                    own = tuple(name for name in server_names if name != "*")
+                    yield TcpChain(own, ends, tls, route.name or routing.key, (), match.destinations)
+        for tcp in routing.tcp:
+            ends = tuple(resolver.destination(each, listener.port) for each in tcp.destinations)
+            for m in tcp.matches or (TcpMatch(),):
+                if m.port in (0, listener.port) and (not m.gateways or gateway.key in m.gateways):
+                    yield TcpChain(names, ends, tls, tcp.name or routing.key, m.sources, m.destinations)
+
+
+def _secrets(gateways: list[Gateway], resolver: Resolver) -> set[str]:
+    found: set[str] = set()
+    for gateway in gateways:
+        if gateway.backend_credential:
+            found.add(gateway.backend_credential)
+        for listener in gateway.listeners:
+            if listener.tls is not None and not listener.broken:
+                found.update(c.secret for c in listener.tls.certificates if c.secret)
+                found.update(filter(None, (listener.tls.client_roots_secret, *listener.tls.client_roots_more)))
+    for upstream in resolver.upstreams():
+        if upstream.policy.tls is not None and upstream.policy.tls.credential:
+            found.add(upstream.policy.tls.credential)
+    return found

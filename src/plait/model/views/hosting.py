@@ -1,0 +1,127 @@
+"""Routings -> VirtualHosts for one proxy: matches that cannot hold here dropped, precedence, destinations resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from plait.model.attachment import carries
+from plait.model.http_services import HttpService
+from plait.model.proxies import Proxy
+from plait.model.routes import Destination, Forward, Match, Respond, Route, VirtualHost
+from plait.model.views.resolve import Resolver
+
+NOT_FOUND = Respond(404)
+"""The Gateway API's answer to a request none of a host's routes takes."""
+_PATHS = {"exact": 3, "segments": 2, "prefix": 2, "regex": 1}
+
+
+def service_host(service: HttpService, port: int, resolver: Resolver, domain: str) -> VirtualHost:
+    """What happens to requests for a service's port: its routes, else straight to it."""
+    host, scope = service.hostname, resolver.scope
+    routes: tuple[Route, ...] = ()
+    if not resolver.through_waypoint(service):  # else routing is the waypoint's
+        attached = scope.attached(service, port)
+        if attached:
+            routes = tuple(bound(precedence(r for each in attached for r in each.http), resolver, port))
+            if any(each.http for each in attached) and not _takes_all(routes):
+                routes = (*routes, Route("default", (), NOT_FOUND))
+        elif (routing := scope.routing(host)) is not None and routing.http:
+            routes = tuple(bound(for_gateway(routing.http, "mesh"), resolver, port))
+    if not routes:
+        there = resolver.destination(Destination(host, port, namespace=service.namespace), port)
+        routes = (Route("default", (), Forward((there,))),)
+    return VirtualHost(f"{host}:{port}", domains(service, port, resolver.scope.proxy, domain), routes)
+
+
+def domains(service: HttpService, port: int, proxy: Proxy, cluster_domain: str) -> tuple[str, ...]:
+    """Every way a client may write the host: short names (as its DNS search has them), full name, addresses."""
+    names = [service.hostname]
+    suffix = f".svc.{cluster_domain}"
+    if service.kind == "Service" and service.hostname.endswith(suffix):
+        base = service.hostname.removesuffix(suffix)
+        names += [base, f"{base}.svc"]
+        if service.namespace == proxy.namespace:
+            names.insert(0, service.name)
+    if service.headless:
+        names += [f"*.{service.hostname}"]
+    for address in service.addresses:
+        if "/" not in address:
+            names.append(f"[{address}]" if ":" in address else address)
+    return tuple(dict.fromkeys(spelled for name in names for spelled in (name, f"{name}:{port}")))
+
+
+def for_gateway(routes: Iterable[Route], gateway: str) -> Iterator[Route]:
+    """Routes whose matches hold at this gateway ("mesh" for sidecars and waypoints)."""
+    for route in routes:
+        if not route.matches:
+            yield route
+            continue
+        kept = tuple(m for m in route.matches if not m.gateways or gateway in m.gateways)
+        if kept:
+            yield route if kept == route.matches else msgspec.structs.replace(route, matches=kept)
+
+
+def bound(routes: Iterable[Route], resolver: Resolver, port: int) -> Iterator[Route]:
+    """Routes as this proxy on this port gets them; what follows a route that takes everything is left out."""
+    proxy = resolver.scope.proxy
+    for route in routes:
+        matches: tuple[Match, ...] = ()
+        if route.matches:
+            matches = tuple(m for m in route.matches if _holds(m, proxy, port))
+            if not matches:
+                continue
+        action = route.action
+        if isinstance(action, Forward):
+            ends = tuple(resolver.destination(each, port) for each in action.destinations)
+            action = action if ends == action.destinations else msgspec.structs.replace(action, destinations=ends)
+        mirrors = tuple(
+            msgspec.structs.replace(m, destination=resolver.destination(m.destination, port)) for m in route.mirrors
+        )
+        same = matches == route.matches and action is route.action and mirrors == route.mirrors
+        yield route if same else msgspec.structs.replace(route, matches=matches, action=action, mirrors=mirrors)
+        if not matches:
+            return
+
+
+def _holds(match: Match, proxy: Proxy, port: int) -> bool:
+    if match.port not in (0, port):
+        return False
+    if proxy.role == "waypoint":
+        # A waypoint serves all clients: who the client is, it learns from the connection (namespace), not from labels.
+        return not match.source_labels
+    return carries(proxy.tags, match.source_labels) and match.source_namespace in ("", proxy.namespace)
+
+
+def precedence(routes: Iterable[Route]) -> list[Route]:
+    """Routes of the Gateway API in its order; they come oldest first, and that order decides between equals."""
+    return sorted(routes, key=lambda route: _rank(route.matches))
+
+
+def _rank(matches: Sequence[Match]) -> tuple[int, int, int, int, int]:
+    match = matches[0] if matches else Match()
+    path = match.path
+    return (
+        -_PATHS[path.how] if path is not None else 0,
+        -len(path.value) if path is not None else 0,
+        0 if match.method is not None else 1,
+        -len(match.headers),
+        -len(match.query),
+    )
+
+
+def _takes_all(routes: Sequence[Route]) -> bool:
+    return any(_everything(route) for route in routes)
+
+
+def _everything(route: Route) -> bool:
+    if not route.matches:
+        return True
+    return any(
+        (m.path is None or (m.path.how == "segments" and m.path.value == "/"))
+        and not (m.headers or m.query or m.claims or m.grpc)
+        and m.method is None
+        and not m.source_namespace
+        for m in route.matches
+    )

@@ -1,0 +1,183 @@
+"""Destinations -> Upstreams for one proxy: policy merged, endpoints chosen, and the way to each decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from plait.base import wellknown
+from plait.model.attachment import Labels, carries
+from plait.model.http_services import HttpPort, HttpService
+from plait.model.index import index_of
+from plait.model.mesh import Workload
+from plait.model.routes import Destination
+from plait.model.traffic import NO_POLICY, TrafficPolicy
+from plait.model.views import localities
+from plait.model.views.destinations import peer_of
+from plait.model.views.scope import Scope
+from plait.model.views.upstreams import Upstream, UpstreamEndpoint, Way
+
+
+class Resolver:
+    """Collects the upstreams that what a proxy is told names; each is made once."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope, self._index = scope, index_of(scope.mesh)
+        self._made: dict[tuple[str, int, str], Upstream] = {}
+
+    def upstreams(self) -> tuple[Upstream, ...]:
+        return tuple(self._made[key] for key in sorted(self._made))
+
+    def destination(self, found: Destination, asked_port: int = 0) -> Destination:
+        """With a port, and `broken` where nothing is there; its upstream is collected."""
+        if found.broken:
+            return found
+        service = self.scope.service(found.hostname, found.namespace)
+        if service is None:
+            return _broken(found, asked_port, f"host {found.hostname} does not exist or is not exported here")
+        port = found.port or (service.ports[0].number if len(service.ports) == 1 else asked_port)
+        known = service.port(port)
+        if known is None and service.ports:
+            return _broken(found, port, f"host {found.hostname} has no port {port}")
+        if found.subset:
+            rule = self.scope.rule(service)
+            if rule is None or rule.subset(found.subset) is None:
+                return _broken(found, port, f"subset {found.subset} of {found.hostname} does not exist")
+        if why := self._refused(service, port):
+            return _broken(found, port, why)
+        self.upstream(service, port, found.subset)
+        return found if found.port == port else msgspec.structs.replace(found, port=port)
+
+    def _refused(self, service: HttpService, port: int) -> str:
+        """TLS that was asked for and cannot be had: then nothing is sent, least of all in the clear."""
+        rules = self.scope.mesh.l7.backend_tls
+        rule = rules.get(f"{service.key}:{port}") or rules.get(f"{service.key}:0")
+        return rule.broken if rule is not None and self.scope.proxy.role == "gateway" else ""
+
+    def upstream(self, service: HttpService, port: int, subset: str = "") -> Upstream:
+        key = (service.hostname, port, subset)
+        if key not in self._made:
+            self._made[key] = self._upstream(service, port, subset)
+        return self._made[key]
+
+    def _upstream(self, service: HttpService, port: int, subset: str) -> Upstream:
+        rule = self.scope.rule(service)
+        policy = self._policy(service, port, subset)
+        known = service.port(port) or HttpPort(port)
+        through = self.through_waypoint(service)
+        upstream = Upstream(
+            hostname=service.hostname,
+            port=port,
+            subset=subset,
+            namespace=service.namespace,
+            service=service.name,
+            protocol=known.protocol,
+            resolution=service.resolution,
+            policy=policy,
+            external=service.external,
+            waypoint=through,
+            subject_alt_names=service.subject_alt_names,
+            source=f"DestinationRule/{rule.namespace}/{rule.name}" if rule is not None else "",
+        )
+        if through:
+            # The waypoint applies the service's policy; the way there has none.
+            ends = tuple(self._to_waypoint(service, port))
+            return msgspec.structs.replace(upstream, policy=NO_POLICY, endpoints=ends, resolution="workloads")
+        if service.alias:
+            ends = (UpstreamEndpoint(service.alias, known.target or port),)
+            return msgspec.structs.replace(upstream, endpoints=ends, resolution="dns", external=True)
+        wanted: Labels = ()
+        if subset and rule is not None and (chosen := rule.subset(subset)) is not None:
+            wanted = chosen.labels
+        found = [pair for pair in self._endpoints(service, known, policy) if carries(pair[1], wanted)]
+        near = policy.balancing.locality if policy.balancing is not None else None
+        near = near or self.scope.mesh.l7.settings.locality
+        ends, weights = localities.ranked(found, near, policy.outliers is not None, self.scope.proxy)
+        return msgspec.structs.replace(upstream, endpoints=ends, locality_weights=weights)
+
+    def _policy(self, service: HttpService, port: int, subset: str) -> TrafficPolicy:
+        rule, settings = self.scope.rule(service), self.scope.mesh.l7.settings
+        policy = rule.effective(port, subset) if rule is not None else NO_POLICY
+        if self.scope.proxy.role == "gateway":
+            special = self.scope.mesh.l7.backend_tls
+            backend = special.get(f"{service.key}:{port}") or special.get(f"{service.key}:0")
+            if backend is not None and not backend.broken:
+                policy = msgspec.structs.replace(policy, tls=backend.tls)
+        if (settings.pool and not policy.pool) or (settings.outliers and not policy.outliers):
+            pool, outliers = policy.pool or settings.pool, policy.outliers or settings.outliers
+            policy = msgspec.structs.replace(policy, pool=pool, outliers=outliers)
+        return policy
+
+    def through_waypoint(self, service: HttpService) -> bool:
+        """Sidecars go through the waypoint of a service; gateways where the service asks for it; waypoints never."""
+        if not service.waypoint or self.scope.proxy.role == "waypoint":
+            return False
+        return self.scope.proxy.role == "sidecar" or service.ingress_waypoint
+
+    def _to_waypoint(self, service: HttpService, port: int) -> Iterator[UpstreamEndpoint]:
+        address = service.addresses[0] if service.addresses else service.hostname
+        for uid, instance in self.scope.mesh.l7.instances.items():
+            workload = self.scope.mesh.workloads.get(uid)
+            if instance.gateway != service.waypoint or workload is None or not workload.healthy:
+                continue
+            host = workload.addresses[0]
+            via = f"[{host}]:{wellknown.HBONE_PORT}" if ":" in host else f"{host}:{wellknown.HBONE_PORT}"
+            yield UpstreamEndpoint(
+                address.partition("/")[0], port, "tunnel", (str(workload.identity),), via, peer=peer_of(workload)
+            )
+
+    def _endpoints(
+        self, service: HttpService, port: HttpPort, policy: TrafficPolicy
+    ) -> Iterator[tuple[UpstreamEndpoint, dict[str, str]]]:
+        plain = service.external or (policy.tls is not None and policy.tls.mode != "istio_mutual")
+        for named in service.endpoints:
+            number = next((to for of, to in named.ports if of == port.number), port.target or port.number)
+            endpoint = UpstreamEndpoint(named.address, number, locality=named.locality, weight=named.weight)
+            yield endpoint, dict(named.labels)
+        if service.resolution == "none":
+            return
+        for workload in sorted(self._index.workloads_of(service.key), key=lambda w: w.uid):
+            target = _target(workload, service.key, port)
+            if not target or not workload.addresses:
+                continue
+            instance = self.scope.mesh.l7.instances.get(workload.uid)
+            identities = (str(workload.identity), *service.subject_alt_names)
+            way = self._way(workload, target, plain, policy)
+            endpoint = UpstreamEndpoint(
+                address=workload.addresses[0],
+                port=target,
+                way=way,
+                identities=identities if way != "plain" else (),
+                locality=workload.locality or localities.NOWHERE,
+                weight=1 if workload.capacity is None else workload.capacity,
+                healthy=workload.healthy,
+                peer=peer_of(workload),
+            )
+            yield endpoint, dict(instance.labels) if instance is not None else {}
+
+    def _way(self, workload: Workload, port: int, plain: bool, policy: TrafficPolicy) -> Way:
+        instance = self.scope.mesh.l7.instances.get(workload.uid)
+        sidecar = instance is not None and instance.mode == "sidecar"
+        if workload.tunnel == "hbone" and not sidecar:
+            return "tunnel"  # whatever TLS the user asked for goes inside
+        if policy.tls is not None and policy.tls.mode == "istio_mutual":
+            return "istio"
+        demand = self.scope.mesh.l7.peer_modes.get(workload.uid)
+        refuses = demand is not None and demand.at(port) == "disable"
+        if plain or not sidecar or refuses or not self.scope.mesh.l7.settings.auto_mtls:
+            return "plain"
+        return "istio"
+
+
+def _target(workload: Workload, service: str, port: HttpPort) -> int:
+    for membership in workload.services:
+        if membership.service == service:
+            for each in membership.ports:
+                if each.service == port.number:
+                    return each.target or port.target or port.number
+    return 0
+
+
+def _broken(found: Destination, port: int, why: str) -> Destination:
+    return msgspec.structs.replace(found, port=found.port or port, broken=why)

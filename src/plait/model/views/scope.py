@@ -1,0 +1,115 @@
+"""Scope: which services, routes and rules one proxy sees (exportTo, Sidecar), and which of several rules counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from plait.model.attachment import carries
+from plait.model.http_services import HttpService
+from plait.model.mesh import Mesh
+from plait.model.proxies import Proxy
+from plait.model.routes import Routing
+from plait.model.sidecars import HostFilter, SidecarScope
+from plait.model.traffic import Traffic
+from plait.model.views.lookup import Lookup, lookup
+
+
+def sees(visible: tuple[str, ...], namespace: str) -> bool:
+    return "*" in visible or namespace in visible
+
+
+class Scope:
+    """Everything is asked as this proxy. Gateways and waypoints have no Sidecar, so exportTo alone binds them."""
+
+    def __init__(self, mesh: Mesh, proxy: Proxy) -> None:
+        self.mesh, self.proxy = mesh, proxy
+        self.found: Lookup = lookup(mesh.l7)
+        self.sidecar = self._sidecar() if proxy.role == "sidecar" else None
+        self._filters = _filters(self.sidecar)
+        self._resolved: dict[tuple[str, str], HttpService | None] = {}
+        self._rules: dict[tuple[str, str], Traffic | None] = {}
+
+    def _sidecar(self) -> SidecarScope | None:
+        labels = self.proxy.tags
+        for scope in self.found.scopes.get(self.proxy.namespace, ()):
+            if carries(labels, scope.selector):
+                return scope
+        root = self.found.scopes.get(self.mesh.settings.root_namespace, ())
+        return next((scope for scope in root if not scope.selector), None)
+
+    def services(self) -> Iterable[HttpService]:
+        """Visible services, one for each hostname."""
+        for hostname in self.found.services:
+            service = self.service(hostname)
+            if service is not None and self.reaches(service):
+                yield service
+
+    def service(self, hostname: str, namespace: str = "") -> HttpService | None:
+        """The service of this name as the proxy sees it: of its own namespace before others."""
+        key = hostname, namespace
+        if key not in self._resolved:
+            own = self.proxy.namespace
+            candidates = [
+                each
+                for each in self.found.services.get(hostname, ())
+                if sees(each.visible, own) and namespace in ("", each.namespace)
+            ]
+            self._resolved[key] = min(candidates, key=lambda s: s.namespace != own) if candidates else None
+        return self._resolved[key]
+
+    def reaches(self, service: HttpService) -> bool:
+        """Whether the Sidecar's egress lets it be seen."""
+        return self._filters is None or any(_lets(each, service) for each in self._filters)
+
+    def routing(self, hostname: str) -> Routing | None:
+        """The VirtualService for a host in the mesh: the most specific host, then the oldest."""
+        for host in (hostname, *(w for w in self.found.wild if hostname.endswith(w[1:]))):
+            for routing in self.found.in_mesh.get(host, ()):
+                if sees(routing.visible, self.proxy.namespace):
+                    return routing
+        return None
+
+    def attached(self, service: HttpService, port: int) -> list[Routing]:
+        """Gateway API routes of a service: the consumer's own before the producer's."""
+        consumer: list[Routing] = []
+        producer: list[Routing] = []
+        for routing in self.found.by_service.get(service.key, ()):
+            parent = next((p for p in routing.parents if p.key == service.key and p.port in (0, port)), None)
+            if parent is None:
+                continue
+            if parent.producer:
+                producer.append(routing)
+            elif routing.namespace == self.proxy.namespace:
+                consumer.append(routing)
+        return consumer or producer
+
+    def rule(self, service: HttpService) -> Traffic | None:
+        """The DestinationRule for a service: the client namespace's, the service's, the root's."""
+        key = service.hostname, service.namespace
+        if key not in self._rules:
+            self._rules[key] = self._rule(service)
+        return self._rules[key]
+
+    def _rule(self, service: HttpService) -> Traffic | None:
+        own, labels = self.proxy.namespace, self.proxy.tags
+        for namespace in dict.fromkeys((own, service.namespace, self.mesh.settings.root_namespace)):
+            found = [rule for rule in self.found.traffic_of(namespace, service.hostname) if sees(rule.visible, own)]
+            chosen = [r for r in found if r.selector and namespace == own and carries(labels, r.selector)]
+            chosen += [r for r in found if not r.selector]
+            if chosen:
+                return chosen[0]
+        return None
+
+
+def _filters(scope: SidecarScope | None) -> tuple[HostFilter, ...] | None:
+    if scope is None or scope.egress is None:
+        return None
+    return tuple(each for egress in scope.egress for each in egress.hosts)
+
+
+def _lets(each: HostFilter, service: HttpService) -> bool:
+    if each.namespace not in ("*", service.namespace):
+        return False
+    return each.host in ("*", service.hostname) or (
+        each.host.startswith("*") and service.hostname.endswith(each.host[1:])
+    )

@@ -1,0 +1,165 @@
+"""project(mesh, proxy) -> SidecarView: outbound by port, inbound by the pod's services, and what is enforced there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from plait.model.attachment import Target, carries
+from plait.model.http_services import HttpService
+from plait.model.l7 import PeerMode
+from plait.model.mesh import Mesh
+from plait.model.proxies import Proxy
+from plait.model.routes import Destination, Routing, TcpMatch, TlsMatch, VirtualHost
+from plait.model.views import enforcing, hosting
+from plait.model.views.resolve import Resolver
+from plait.model.views.scope import Scope
+from plait.model.views.sidecar import HttpOutbound, InboundPort, SidecarView, TcpOutbound
+
+_TLS = ("tls", "https")
+
+
+def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> SidecarView:
+    """The view of one sidecar; parts equal to those of `previous` come back as they were."""
+    scope = Scope(mesh, proxy)
+    resolver = Resolver(scope)
+    hosts: dict[int, list[VirtualHost]] = {}
+    sniffed: set[int] = set()
+    chains: list[TcpOutbound] = []
+    for service in scope.services():
+        for port in service.ports:
+            if port.protocol == "udp":
+                continue
+            if port.http or port.protocol == "auto":
+                host = hosting.service_host(service, port.number, resolver, mesh.settings.cluster_domain)
+                hosts.setdefault(port.number, []).append(host)
+            if port.protocol == "auto":
+                sniffed.add(port.number)
+            if not port.http:
+                chains += _chains(service, port.number, resolver)
+    sidecar, workload = scope.sidecar, mesh.workloads.get(proxy.uid)
+    modes = mesh.l7.peer_modes.get(proxy.uid, PeerMode())
+    targets = tuple(
+        Target(s.kind, s.namespace, s.name)
+        for m in (workload.services if workload is not None else ())
+        if (s := mesh.l7.services.get(m.service)) is not None and not s.waypoint
+    )
+    egress_proxy = sidecar.egress_proxy if sidecar is not None else None
+    made = SidecarView(
+        proxy=proxy,
+        settings=mesh.l7.settings,
+        http=tuple(
+            HttpOutbound(port, tuple(_distinct(found)), port in sniffed) for port, found in sorted(hosts.items())
+        ),
+        tcp=tuple(sorted(chains, key=lambda c: (c.port, c.addresses, c.server_names, c.name))),
+        inbound=tuple(_inbound(scope, modes)),
+        default_mtls=modes.mode,
+        unknown=(sidecar.outbound if sidecar is not None else "") or mesh.l7.settings.unknown_outbound,
+        egress_proxy=resolver.destination(egress_proxy) if egress_proxy is not None else None,
+        upstreams=resolver.upstreams(),
+        # What names one of its services moves here from a waypoint, once there is none (see model.enforcement).
+        enforced=enforcing.enforced(mesh.l7, proxy, enforcing.by_selector(proxy.namespace, proxy.tags, targets)),
+        pool=sidecar.pool if sidecar is not None else None,
+        tunnel=workload is not None and workload.tunnel == "hbone",
+    )
+    return previous if previous == made else made
+
+
+def _distinct(found: list[VirtualHost]) -> Iterator[VirtualHost]:
+    """A domain may stand once in a route configuration: the first host (in key order) keeps it."""
+    taken: set[str] = set()
+    for host in sorted(found, key=lambda h: h.name):
+        own = tuple(domain for domain in host.domains if domain not in taken)
+        taken.update(own)
+        if own:
+            yield host if own == host.domains else VirtualHost(host.name, own, host.routes, host.https_only)
+
+
+def _chains(service: HttpService, port: int, resolver: Resolver) -> Iterator[TcpOutbound]:
+    """TLS by server name before TCP; without routes straight to the service."""
+    known = service.port(port)
+    protocol = known.protocol if known is not None else "tcp"
+    sniff = protocol == "auto"
+    proxy = resolver.scope.proxy
+    plain = True
+    if not resolver.through_waypoint(service):
+        for routing in _routings(service, port, resolver):
+            for tls in routing.tls:
+                for match in tls.matches:
+                    if _holds(match, proxy, port):
+                        ends = _resolved(tls.destinations, resolver, port)
+                        where = match.destinations or service.addresses
+                        name = tls.name or routing.key
+                        yield TcpOutbound(port, where, ends, match.names, protocol, name, sniff)
+            for tcp in routing.tcp:
+                matches = [m for m in tcp.matches if _holds(m, proxy, port)]
+                if tcp.matches and not matches:
+                    continue
+                ends = _resolved(tcp.destinations, resolver, port)
+                special = [m for m in matches if m.destinations]
+                if special and len(special) == len(matches):
+                    for m in special:
+                        yield TcpOutbound(port, m.destinations, ends, (), protocol, tcp.name or routing.key, sniff)
+                    continue
+                plain = False
+                yield TcpOutbound(port, service.addresses, ends, (), protocol, tcp.name or routing.key, sniff)
+                break
+    if plain:
+        there = resolver.destination(Destination(service.hostname, port, namespace=service.namespace), port)
+        names = (service.hostname,) if protocol in _TLS and not service.addresses else ()
+        yield TcpOutbound(port, service.addresses, (there,), names, protocol, service.hostname, sniff)
+
+
+def _routings(service: HttpService, port: int, resolver: Resolver) -> list[Routing]:
+    attached = [each for each in resolver.scope.attached(service, port) if each.tls or each.tcp]
+    if attached:
+        return attached
+    routing = resolver.scope.routing(service.hostname)
+    return [routing] if routing is not None else []
+
+
+def _holds(match: TcpMatch | TlsMatch, proxy: Proxy, port: int) -> bool:
+    return (
+        match.port in (0, port)
+        and (not match.gateways or "mesh" in match.gateways)
+        and carries(proxy.tags, match.source_labels)
+        and match.source_namespace in ("", proxy.namespace)
+    )
+
+
+def _resolved(found: tuple[Destination, ...], resolver: Resolver, port: int) -> tuple[Destination, ...]:
+    return tuple(resolver.destination(each, port) for each in found)
+
+
+def _inbound(scope: Scope, modes: PeerMode) -> Iterator[InboundPort]:
+    mesh, sidecar = scope.mesh, scope.sidecar
+    workload = mesh.workloads.get(scope.proxy.uid)
+    if sidecar is not None and sidecar.ingress is not None:
+        for item in sidecar.ingress:
+            endpoint = item.endpoint or f"127.0.0.1:{item.port}"
+            pool = item.pool or sidecar.pool
+            tls = item.tls if modes.at(item.port) == "disable" else None
+            yield InboundPort(
+                item.port, item.protocol, modes.at(item.port), endpoint=endpoint, tls=tls, pool=pool, bind=item.bind
+            )
+        return
+    seen: set[int] = set()
+    for membership in workload.services if workload is not None else ():
+        service = mesh.l7.services.get(membership.service)
+        for port in membership.ports:
+            target = port.target or port.service
+            known = service.port(port.service) if service is not None else None
+            if target in seen or (known is not None and known.protocol == "udp"):
+                continue
+            seen.add(target)
+            yield InboundPort(
+                port=target,
+                protocol=known.protocol if known is not None else "auto",
+                mtls=modes.at(target),
+                service=membership.service,
+                hostname=service.hostname if service is not None else "",
+                service_port=port.service,
+                pool=sidecar.pool if sidecar is not None else None,
+            )
+    for number, mode in modes.ports:
+        if number not in seen:
+            yield InboundPort(number, "auto", mode)

@@ -1,0 +1,272 @@
+"""Stories of the Gateway API: gateways, routes, grants, mesh routes, and the statuses people read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kit import documents as d
+from kit import worlds as l7
+from plait.model.mesh import Mesh
+from plait.model.routes import Forward, Redirect
+from plait.model.status import Condition, GatewayStatus, RouteStatus
+
+SERVICES = (
+    d.service("cart", "10.9.0.1"),
+    d.service("reviews", "10.9.0.2"),
+    d.pod("cart-1", "10.0.0.4", labels={"app": "cart"}),
+    l7.gateway_pod("edge-1", "10.3.0.1", "edge"),
+)
+EDGE = l7.gateway("edge")
+
+
+def backend(name: str, port: int = 80, **rest: Any) -> dict[str, Any]:
+    return {"name": name, "port": port, **rest}
+
+
+def route(name: str, *rules: Any, parent: Any = None, namespace: str = "shop", **rest: Any) -> d.Document:
+    parents = [parent or {"name": "edge"}]
+    return l7.api("HTTPRoute", name, namespace, parentRefs=parents, rules=list(rules), **rest)
+
+
+def conditions(mesh: Mesh, key: str) -> dict[str, tuple[str, str]]:
+    status = mesh.l7.statuses[key]
+    found: tuple[Condition, ...]
+    if isinstance(status, RouteStatus):
+        found = status.parents[0].conditions
+    else:
+        found = status.conditions
+    return {c.type: (c.status, c.reason) for c in found}
+
+
+def of_route(mesh: Mesh, name: str, namespace: str = "shop") -> dict[str, tuple[str, str]]:
+    return conditions(mesh, f"httproutes.gateway.networking.k8s.io/{namespace}/{name}")
+
+
+def hosts(mesh: Mesh) -> dict[str, Any]:
+    view = l7.served_by(mesh, "edge-1")
+    return {h.name: h for port in view.ports for chain in port.http for h in chain.virtual_hosts}
+
+
+def test_a_route_is_served_and_both_sides_say_so() -> None:
+    mesh, problems = l7.world(*SERVICES, EDGE, route("r", {"backendRefs": [backend("cart")]}))
+    assert problems == ()
+    assert [h.domains for h in hosts(mesh).values()] == [("*",)]
+    assert of_route(mesh, "r") == {"Accepted": ("True", "Accepted"), "ResolvedRefs": ("True", "ResolvedRefs")}
+    gateway = mesh.l7.statuses["gateways.gateway.networking.k8s.io/shop/edge"]
+    assert isinstance(gateway, GatewayStatus)
+    assert [(each.name, each.attached_routes) for each in gateway.listeners] == [("http", 1)]
+    assert {k.kind for k in gateway.listeners[0].supported_kinds} == {"HTTPRoute", "GRPCRoute"}
+
+
+def test_precedence_is_by_match_across_routes() -> None:
+    first = route(
+        "a",
+        {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": [backend("cart")]},
+        {"matches": [{"path": {"type": "PathPrefix", "value": "/v"}}], "backendRefs": [backend("cart")]},
+    )
+    second = route(
+        "b",
+        {
+            "matches": [
+                {"path": {"type": "Exact", "value": "/v"}},
+                {"path": {"value": "/v"}, "headers": [{"name": "X", "value": "1"}]},
+                {"path": {"value": "/v"}, "method": "GET"},
+                {"path": {"value": "/v/longer"}},
+            ],
+            "backendRefs": [backend("reviews")],
+        },
+    )
+    mesh, _ = l7.world(*SERVICES, EDGE, first, second)
+    order = [(r.matches[0].path.how, r.matches[0].path.value) for r in hosts(mesh)["*:80"].routes]
+    assert order == [
+        ("exact", "/v"),
+        ("segments", "/v/longer"),
+        ("segments", "/v"),
+        ("segments", "/v"),
+        ("segments", "/v"),
+        ("segments", "/"),
+    ]
+    matches = [r.matches[0] for r in hosts(mesh)["*:80"].routes]
+    assert [bool(m.method) for m in matches[2:5]] == [True, False, False]
+    assert [len(m.headers) for m in matches[2:5]] == [0, 1, 0]
+
+
+def test_a_backend_of_another_namespace_needs_a_grant() -> None:
+    away = d.service("far", "10.9.0.5", "other")
+    rule = {"backendRefs": [backend("far", namespace="other")]}
+    mesh, problems = l7.world(*SERVICES, EDGE, away, route("r", rule))
+    assert of_route(mesh, "r")["ResolvedRefs"] == ("False", "RefNotPermitted")
+    assert [p.path for p in problems] == ["spec.rules[0].backendRefs[0]"]
+    action = hosts(mesh)["*:80"].routes[0].action
+    assert isinstance(action, Forward) and action.missing_status == 500 and action.destinations[0].broken
+    grant = d.document(
+        "gateway.networking.k8s.io/v1beta1",
+        "ReferenceGrant",
+        "g",
+        "other",
+        spec={
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "shop"}],
+            "to": [{"group": "", "kind": "Service"}],
+        },
+    )
+    mesh, problems = l7.world(*SERVICES, EDGE, away, grant, route("r", rule))
+    assert (of_route(mesh, "r")["ResolvedRefs"], problems) == (("True", "ResolvedRefs"), ())
+
+
+def test_routes_that_fit_no_listener_are_told_why() -> None:
+    listener = {"name": "http", "port": 80, "protocol": "HTTP", "hostname": "*.shop.example"}
+    gateway = l7.gateway("edge", "shop", listener)
+    cases = {
+        "host": route("host", {}, hostnames=["other.example"]),
+        "section": route("section", {}, parent={"name": "edge", "sectionName": "none"}),
+        "gateway": route("gateway", {}, parent={"name": "gone"}),
+        "namespace": route("namespace", {}, parent={"name": "edge", "namespace": "shop"}, namespace="other"),
+    }
+    mesh, _ = l7.world(*SERVICES, gateway, *cases.values())
+    assert {name: of_route(mesh, name, doc["metadata"]["namespace"])["Accepted"] for name, doc in cases.items()} == {
+        "host": ("False", "NoMatchingListenerHostname"),
+        "section": ("False", "NoMatchingParent"),
+        "gateway": ("False", "NoMatchingParent"),
+        "namespace": ("False", "NotAllowedByListeners"),
+    }
+
+
+def test_conflicting_listeners_are_marked_and_the_first_stays() -> None:
+    one = {"name": "one", "port": 80, "protocol": "HTTP", "hostname": "a.example"}
+    two = {"name": "two", "port": 80, "protocol": "HTTP", "hostname": "a.example"}
+    three = {"name": "three", "port": 80, "protocol": "TCP"}
+    mesh, _ = l7.world(*SERVICES, l7.gateway("edge", "shop", one, two, three))
+    status = mesh.l7.statuses["gateways.gateway.networking.k8s.io/shop/edge"]
+    assert isinstance(status, GatewayStatus)
+    found = {s.name: {c.type: c.reason for c in s.conditions}["Conflicted"] for s in status.listeners}
+    assert found == {"one": "NoConflicts", "two": "HostnameConflict", "three": "ProtocolConflict"}
+
+
+def test_listeners_are_isolated_by_hostname() -> None:
+    listeners = [
+        {"name": "any", "port": 80, "protocol": "HTTP"},
+        {"name": "wild", "port": 80, "protocol": "HTTP", "hostname": "*.example"},
+        {"name": "exact", "port": 80, "protocol": "HTTP", "hostname": "a.example"},
+    ]
+    backends = {"backendRefs": [backend("cart")]}
+    docs = [
+        route(name, {**backends, "name": name}, parent={"name": "edge", "sectionName": name}, hostnames=["a.example"])
+        for name in ("any", "wild", "exact")
+    ]
+    mesh, _ = l7.world(*SERVICES, l7.gateway("edge", "shop", *listeners), *docs)
+    assert {h.name: [r.name for r in h.routes] for h in hosts(mesh).values()} == {"a.example:80": ["shop.exact.exact"]}
+
+
+def test_filters_arrive() -> None:
+    rule = {
+        "matches": [{"path": {"value": "/old"}}],
+        "filters": [
+            {"type": "RequestRedirect", "requestRedirect": {"scheme": "https", "statusCode": 301}},
+            {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": "x", "value": "1"}]}},
+        ],
+    }
+    rewrite = {
+        "filters": [
+            {
+                "type": "URLRewrite",
+                "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/new"}},
+            },
+            {"type": "RequestMirror", "requestMirror": {"backendRef": backend("reviews"), "percent": 20}},
+        ],
+        "timeouts": {"request": "500ms"},
+        "backendRefs": [backend("cart")],
+    }
+    mesh, problems = l7.world(*SERVICES, EDGE, route("r", rule, rewrite))
+    assert problems == ()
+    first, second = hosts(mesh)["*:80"].routes
+    assert first.action == Redirect(301, "https", "", 0)
+    assert first.response.set == (("x", "1"),)
+    assert (second.rewrite.prefix, second.timeout, second.mirrors[0].percent) == ("/new", 0.5, 20.0)
+
+
+def test_a_filter_nobody_knows_is_never_skipped() -> None:
+    reference = {"group": "x.io", "kind": "Magic", "name": "m"}
+    rule = {"filters": [{"type": "ExtensionRef", "extensionRef": reference}], "backendRefs": [backend("cart")]}
+    mesh, _ = l7.world(*SERVICES, EDGE, route("r", rule))
+    assert hosts(mesh)["*:80"].routes[0].action == Forward((), 500)
+    assert of_route(mesh, "r")["ResolvedRefs"] == ("False", "InvalidKind")
+
+
+def test_a_mesh_route_of_the_producer_binds_every_sidecar_and_a_consumers_only_its_own() -> None:
+    parent = {"group": "", "kind": "Service", "name": "reviews", "namespace": "shop"}
+    producer = route("p", {"name": "p", "backendRefs": [backend("reviews")]}, parent=parent)
+    rule = {"name": "c", "backendRefs": [backend("reviews", namespace="shop")]}
+    consumer = route("c", rule, parent=parent, namespace="other")
+    grant = d.document(
+        "gateway.networking.k8s.io/v1beta1",
+        "ReferenceGrant",
+        "g",
+        spec={
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "other"}],
+            "to": [{"group": "", "kind": "Service"}],
+        },
+    )
+    pods = (l7.sidecar_pod("web", "10.0.0.1"), l7.sidecar_pod("spy", "10.0.0.2", "other"))
+    mesh, problems = l7.world(*SERVICES, producer, consumer, grant, *pods)
+    assert problems == ()
+    seen = {}
+    for name, namespace in (("web", "shop"), ("spy", "other")):
+        view = l7.seen_by(mesh, name, namespace)
+        host = next(h for h in view.http[0].virtual_hosts if h.name.startswith("reviews"))
+        seen[name] = host.routes[0].name
+    assert seen == {"web": "shop.p.p", "spy": "other.c.c"}
+
+
+def test_tls_and_tcp_routes_become_chains() -> None:
+    listeners = [
+        {"name": "tls", "port": 443, "protocol": "TLS", "tls": {"mode": "Passthrough"}},
+        {"name": "tcp", "port": 5000, "protocol": "TCP"},
+    ]
+    tls = l7.api(
+        "TLSRoute",
+        "t",
+        parentRefs=[{"name": "edge"}],
+        hostnames=["a.example"],
+        rules=[{"backendRefs": [backend("cart")]}],
+    )
+    tcp = l7.api("TCPRoute", "c", parentRefs=[{"name": "edge"}], rules=[{"backendRefs": [backend("cart")]}])
+    mesh, problems = l7.world(*SERVICES, l7.gateway("edge", "shop", *listeners), tls, tcp)
+    assert problems == ()
+    chains = {port.port: port.tcp for port in l7.served_by(mesh, "edge-1").ports}
+    assert [(c.server_names, c.tls) for c in chains[443]] == [(("a.example",), None)]
+    assert [(c.server_names, c.destinations[0].port) for c in chains[5000]] == [((), 80)]
+
+
+def test_a_listener_set_adds_listeners_where_the_gateway_allows_it() -> None:
+    gateway = l7.gateway("edge", allowedListeners={"namespaces": {"from": "Same"}})
+    listener = {"name": "extra", "port": 8080, "protocol": "HTTP"}
+    own = l7.api("ListenerSet", "more", parentRef={"name": "edge"}, listeners=[listener])
+    foreign = l7.api(
+        "ListenerSet", "bad", "other", parentRef={"name": "edge", "namespace": "shop"}, listeners=[listener]
+    )
+    parent = {"kind": "ListenerSet", "name": "more"}
+    mesh, _ = l7.world(*SERVICES, gateway, own, foreign, route("r", {"backendRefs": [backend("cart")]}, parent=parent))
+    key = "listenersets.gateway.networking.k8s.io"
+    assert conditions(mesh, f"{key}/shop/more")["Accepted"] == ("True", "Accepted")
+    assert conditions(mesh, f"{key}/other/bad")["Accepted"] == ("False", "NotAllowed")
+    assert [h.name for h in hosts(mesh).values()] == ["*:8080"]
+
+
+def test_grpc_methods_are_paths() -> None:
+    grpc = l7.api(
+        "GRPCRoute",
+        "g",
+        parentRefs=[{"name": "edge"}],
+        rules=[
+            {
+                "matches": [{"method": {"service": "a.B", "method": "C"}}, {"method": {"service": "a.B"}}],
+                "backendRefs": [backend("cart")],
+            }
+        ],
+    )
+    mesh, _ = l7.world(*SERVICES, EDGE, grpc)
+    found = [r.matches[0] for r in hosts(mesh)["*:80"].routes]
+    assert [(m.path.how, m.path.value, m.grpc) for m in found if m.path] == [
+        ("exact", "/a.B/C", True),
+        ("prefix", "/a.B/", True),
+    ]
