@@ -254,8 +254,7 @@ def traces(name: str, home: Path, index: int = 0) -> dict[str, list[str]]:
         "sets": lines("ipset", "list", "-name"),
         "mounts": [line for line in Path("/proc/mounts").read_text().splitlines() if name in line],
         "files": [str(path) for path in home.rglob("*")] if home.exists() else [],
-        "processes": [pid for pid in lines("pgrep", "-f", str(home)) if int(pid) != os.getpid()]
-        + lines("pgrep", "-f", f"--name {name}( |$)"),
+        "processes": lines("pgrep", "-f", "--", f"(up|--detach|-d) .*--name {name}( |$)|{home}/"),
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 
+from plait.app import processes as noted
 from plait.local import fabric, processes
 from plait.local.layout import Layout
 from plait.local.record import Record
@@ -23,6 +24,9 @@ def stop(layout: Layout, record: Record) -> None:
     """End every process of the mesh and remove its namespaces; files stay (a later `up` goes on with its state)."""
     if record.supervisor.alive():
         processes.terminate(record.supervisor.pid, _SUPERVISOR_TIMEOUT)
+    for part in noted.load(layout):  # the relay is in no namespace of the mesh: only its note finds it after a crash
+        if part.id.alive():
+            processes.terminate(part.id.pid, 0.0)
     left = processes.kill_all(fabric.remains(record.name), record.user_namespace)
     if left:
         raise TeardownError(f"processes {left} of mesh {record.name!r} do not end; they are stuck in the kernel")

@@ -29,6 +29,9 @@ def up(
 
     It prints each step as it is done and ends with how to use it. Without --detach it stays until Ctrl-C
     and then removes everything; with --detach end it with `plait down`.
+
+    After a crash the same command goes on: objects, keys and addresses stay. A mesh that is up is left alone
+    (exit code 1). It runs as root, or as any user where the kernel allows user namespaces: see plait doctor.
     """
     return bring_up(name, nodes, port, detach=detach)
 
@@ -50,6 +53,8 @@ def bring_up(name: str, nodes: int, port: int, *, detach: bool, quiet: bool = Fa
         return 1
     if failure:
         print(f"plait up: {failure}; logs: {layout.logs}", file=sys.stderr)
+        for line in _last_words(layout):
+            print(f"  {line}", file=sys.stderr)
         if not detach:
             teardown.stop(layout, load(layout) or record)
         return 1
@@ -77,6 +82,19 @@ def follow(layout: Layout, pipe: IO[str], began: float, *, quiet: bool) -> str:
         _say(f"  {time.monotonic() - began:5.1f} s  {line}", quiet)
         if line == "ready":
             return ""
+
+
+def _last_words(layout: Layout, count: int = 3) -> list[str]:
+    """The last errors and warnings of every part, so that the reason is on the screen and not only in a file."""
+    found = []
+    for log in sorted(layout.logs.glob("*.log")):
+        try:
+            lines = log.read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        telling = [line for line in lines if " ERROR " in line or " WARNING " in line or "Error: " in line]
+        found += [f"{log.name}: {line[:300]}" for line in telling[-count:]]
+    return found
 
 
 def _stay(layout: Layout) -> int:
