@@ -1,0 +1,154 @@
+"""L7 does not depend on the order of writes; incremental equals full; a broken object removes nobody else."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kit import documents as d
+from kit import worlds as w
+from plait.model.compile import compile
+from plait.model.mesh import Mesh
+from plait.model.views import gateway_projection, sidecar_projection, waypoint_projection
+from plait.model.views.asking import proxy_of
+from plait.resources.decode import decode
+from plait.resources.meta import Resource
+from plait.resources.objects import Objects, key_of
+
+name = st.sampled_from(["x", "y", "z"])
+where = st.sampled_from(["shop", "other"])
+when = st.sampled_from(["2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"])
+
+
+def typed(document: dict[str, Any]) -> Resource:
+    each, problems = decode(document)
+    assert each is not None, problems
+    return each
+
+
+def dated(document: dict[str, Any], created: str) -> dict[str, Any]:
+    document["metadata"]["creationTimestamp"] = created
+    return document
+
+
+def to(host: str, subset: str) -> dict[str, Any]:
+    return {"route": [{"destination": {"host": host, "subset": subset}}]}
+
+
+match = st.sampled_from([[], [{"uri": {"prefix": "/a"}}], [{"uri": {"regex": "("}}], [{"sourceLabels": {"app": "x"}}]])
+http = st.builds(lambda m, h, s: {"match": m, **to(h, s)}, match, name, st.sampled_from(["", "v1", "gone"]))
+delegating = st.builds(lambda n: {"delegate": {"name": n}}, name)
+virtual = st.builds(
+    lambda n, ns, rules, hosts, t: dated(w.istio("VirtualService", n, ns, hosts=hosts, http=rules), t),
+    name, where, st.lists(st.one_of(http, delegating), max_size=2), st.lists(name, max_size=1), when,
+)  # fmt: skip
+subsets = st.sampled_from([[], [{"name": "v1", "labels": {"app": "x"}}], [{"name": "v1"}, {"name": "v1"}]])
+rule = st.builds(
+    lambda n, ns, h, s, t: dated(w.istio("DestinationRule", n, ns, host=h, subsets=s), t),
+    name,
+    where,
+    name,
+    subsets,
+    when,
+)
+service = st.builds(
+    lambda n, ns, i, use: d.service(n, f"10.1.0.{i}", ns, labels={"istio.io/use-waypoint": use}),
+    name, where, st.integers(1, 4), st.sampled_from(["none", "wp"]),
+)  # fmt: skip
+pod = st.builds(
+    lambda n, ns, i, a, m: d.pod(n, f"10.0.0.{i}", ns, captured=m, labels=a),
+    name, where, st.integers(1, 4),
+    st.sampled_from([{"app": "x"}, {"gateway.networking.k8s.io/gateway-name": "edge"},
+                     {"gateway.networking.k8s.io/gateway-name": "wp"}]),
+    st.booleans(),
+)  # fmt: skip
+gateway = st.one_of(
+    st.builds(lambda ns: w.waypoint("wp", ns), where), st.builds(lambda ns: w.gateway("edge", ns), where)
+)
+parent = st.one_of(
+    st.just({"name": "edge"}),
+    st.builds(lambda n, ns: {"group": "", "kind": "Service", "name": n, "namespace": ns}, name, where),
+)
+route = st.builds(
+    lambda n, ns, p, b, t: dated(
+        w.api("HTTPRoute", n, ns, parentRefs=[p], rules=[{"backendRefs": [{"name": b, "port": 80}]}]), t
+    ),
+    name, where, parent, name, when,
+)  # fmt: skip
+targets = st.sampled_from([[], *([{"group": "", "kind": kind, "name": "x"}] for kind in ("Service", "Pod"))])
+paths = [{"to": [{"operation": {"paths": ["/a"]}}]}]
+policy = st.builds(lambda n, ns, t: d.allow(n, paths, ns, spec={"targetRefs": t}), name, where, targets)
+objects = st.one_of(virtual, rule, service, pod, gateway, route, policy).map(typed)
+
+
+def views(mesh: Mesh) -> list[Any]:
+    """What every workload would be told."""
+    found: list[Any] = []
+    projections = {"sidecar": sidecar_projection, "gateway": gateway_projection, "waypoint": waypoint_projection}
+    for uid in sorted(mesh.l7.instances):
+        proxy = proxy_of(mesh, uid)
+        if proxy is not None:
+            found.append(projections[proxy.role].project(mesh, proxy))  # type: ignore[attr-defined]
+    return found
+
+
+@given(st.lists(objects, max_size=14), st.randoms(use_true_random=False))
+@settings(max_examples=80, deadline=None)
+def test_any_order_of_the_same_writes_gives_the_same(found: list[Resource], rng: random.Random) -> None:
+    world = Objects().with_(*found)
+    unique = list(world)
+    rng.shuffle(unique)
+    mesh, problems = compile(world)
+    again, same = compile(Objects().with_(*unique))
+    assert (again.l7, same) == (mesh.l7, problems)
+    assert views(again) == views(mesh)
+
+
+@given(st.lists(st.tuples(st.booleans(), objects), max_size=14))
+@settings(max_examples=80, deadline=None)
+def test_incremental_equals_full_at_every_step(steps: list[tuple[bool, Resource]]) -> None:
+    world, mesh = Objects(), Mesh()
+    for remove, each in steps:
+        world = world.without(key_of(each)) if remove else world.with_(each)
+        before = mesh
+        mesh, problems = compile(world, before)
+        full, same = compile(world)
+        assert (mesh.l7, problems) == (full.l7, same)
+        for key, routing in mesh.l7.routings.items():
+            old = before.l7.routings.get(key)
+            assert old is None or old is routing or old != routing
+    mesh, _ = compile(world, mesh)
+    assert compile(world, mesh)[0].l7 is mesh.l7
+
+
+regex = [{"match": [{"uri": {"regex": "("}}], **to("q", "")}]
+tunnel = {"tunnel": {"protocol": "?", "targetHost": "x", "targetPort": 1}}
+server = {"port": {"number": 1, "name": "x", "protocol": "?"}, "hosts": ["*"]}
+nobody = {"no": "body"}
+unknown = [{"when": [{"key": "nothing", "values": ["x"]}]}]
+broken = st.sampled_from(
+    [
+        w.istio("VirtualService", "bad", hosts=["elsewhere"], http=regex),
+        w.istio("VirtualService", "bad", hosts=["elsewhere"], http=[{"delegate": {"name": "bad"}}]),
+        w.istio("DestinationRule", "bad", host="elsewhere", trafficPolicy=tunnel),
+        w.api("HTTPRoute", "bad", parentRefs=[{"name": "gone"}], rules=[{"filters": [{"type": "ExternalAuth"}]}]),
+        w.istio("Gateway", "bad", selector={"a": "b"}, servers=[server]),
+        w.istio("Sidecar", "bad", workloadSelector={"labels": nobody}, egress=[{"hosts": ["nonsense"]}]),
+        d.allow("bad", unknown, spec={"selector": {"matchLabels": nobody}}),
+    ]
+)
+
+
+@given(st.lists(objects, max_size=10), broken)
+@settings(max_examples=60, deadline=None)
+def test_a_broken_object_is_a_problem_and_changes_nobody_elses_configuration(
+    found: list[Resource], bad: dict[str, Any]
+) -> None:
+    world = Objects().with_(*found)
+    mesh, problems = compile(world)
+    worse, more = compile(world.with_(typed(bad)))
+    assert set(problems) < set(more)
+    assert views(worse) == views(mesh)
