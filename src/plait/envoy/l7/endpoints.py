@@ -36,7 +36,7 @@ def _key(locality: Locality) -> tuple[str, str, str]:
 
 
 def endpoint(end: UpstreamEndpoint) -> Doc:
-    security = "none" if end.way == "plain" else "mutual_tls"
+    security: telemetry.Security = "none" if end.way == "plain" else "mutual_tls"
     metadata: Doc = {names.MD_PEER: telemetry.peer_labels(end.peer, security)}
     document: Doc = {
         "endpoint": {"address": address(end)},

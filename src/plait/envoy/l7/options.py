@@ -14,6 +14,8 @@ class Options:
     """
 
     access_log: str = "/dev/stdout"
+    system_roots: str = "/etc/ssl/certs/ca-certificates.crt"
+    """Envoy needs a file: it does not look for the system's roots itself."""
     modules: Mapping[str, str] = field(default_factory=dict)
     outbound_port: int = 15001
     inbound_port: int = 15006

@@ -47,7 +47,10 @@ _TEXT = (
     '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% '
     "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n"
 )
-_GRPC = "application/grpc"
+_PROTOCOL = (
+    "%CEL('content-type' in request.headers && request.headers['content-type'].startsWith('application/grpc') "
+    "? 'grpc' : 'http')%"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +152,8 @@ def metrics(ctx: Context, wanted: Telemetry, point: Point, *, http: bool = True)
         "istio_request_bytes": ("Bytes", "%BYTES_RECEIVED%"),
         "istio_response_bytes": ("Bytes", "%BYTES_SENT%"),
     }
-    protocol = "%CEL('content-type' in request.headers && request.headers['content-type'].startsWith('application/grpc') ? 'grpc' : 'http')%"
     base = {
-        **_tags(point, protocol),
+        **_tags(point, _PROTOCOL),
         "response_code": "%RESPONSE_CODE%",
         "grpc_response_status": "%GRPC_STATUS_NUMBER%",
     }
@@ -269,7 +271,7 @@ def _log(ctx: Context, sink: Sink | None, name: str, *, http: bool) -> Doc | Non
             return _file(path, said)
         case "otel_log" | "http_als" | "tcp_als":
             cluster = _collector(ctx, sink)
-            if cluster is None or (sink.kind == "http_als") != http and sink.kind != "otel_log":
+            if cluster is None or ((sink.kind == "http_als") != http and sink.kind != "otel_log"):
                 return None
             common = {
                 "log_name": str(sink.option("logName", sink.name)),

@@ -186,7 +186,7 @@ def client(
     elif wanted.credential and not wanted.system_roots:
         common["combined_validation_context"] = _combined(roots(wanted.credential), checks)
     else:
-        common["validation_context"] = {**checks, "system_root_certs": {}}
+        common["validation_context"] = {**checks, "trusted_ca": {"filename": ctx.options.system_roots}}
     return _upstream(common, wanted.sni or ("" if _pattern(hostname) else hostname))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+from plait.envoy import names
 from plait.envoy.l7.authorization import FS_TOKEN
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.matchers import JWT, PAYLOAD
@@ -23,8 +25,8 @@ def filters(ctx: Context, authentication: Iterable[RequestAuthentication]) -> li
             providers[f"origins-{len(providers)}"] = _provider(ctx, rule, source, f"spec.jwtRules[{number}]")
     if not providers:
         return []
-    names: list[Doc] = [{"provider_name": name} for name in providers]
-    requirement = {"requires_any": {"requirements": [*names, {"allow_missing": {}}]}}
+    accepted: list[Doc] = [{"provider_name": name} for name in providers]
+    requirement = {"requires_any": {"requirements": [*accepted, {"allow_missing": {}}]}}
     config = any_of(
         _FILTER,
         providers=providers,
@@ -72,12 +74,15 @@ def _provider(ctx: Context, rule: JwtRule, source: str, path: str) -> Doc:
 
 def _keys(ctx: Context, rule: JwtRule, source: str, path: str) -> Doc:
     if rule.jwks:
-        return {"local_jwks": {"inline_string": rule.jwks}}
+        if _usable(rule.jwks):
+            return {"local_jwks": {"inline_string": rule.jwks}}
+        ctx.refuse(source, f"{path}.jwks", f"no key in it can be used; every token of {rule.issuer} is refused")
+        return _NOBODY
     target = urlsplit(rule.jwks_uri)
     if target.scheme not in ("http", "https") or not target.hostname:
         said = "no keys and no http(s) jwksUri (discovery by issuer is not done)" if not rule.jwks_uri else "not a URL"
         ctx.refuse(source, path, f"{said}; every token of {rule.issuer} is refused; write jwks or jwksUri")
-        return {"local_jwks": {"inline_string": '{"keys":[]}'}}
+        return _NOBODY
     cluster = remote(ctx, target.scheme, target.hostname, _port(target.port, target.scheme))
     fetched: Doc = {
         "http_uri": {"uri": rule.jwks_uri, "cluster": cluster, "timeout": seconds(rule.timeout or 5.0)},
@@ -85,6 +90,22 @@ def _keys(ctx: Context, rule: JwtRule, source: str, path: str) -> Doc:
         "async_fetch": {"fast_listener": True},  # keys that cannot be had must not hold the listener back
     }
     return {"remote_jwks": fetched}
+
+
+# Keys that are never had: Envoy refuses the whole listener for a key set without one good key.
+_NOBODY: Doc = {
+    "remote_jwks": {"http_uri": {"uri": "http://none.invalid/", "cluster": names.BLACKHOLE, "timeout": "1s"}}
+}
+_PARTS = {"RSA": ("n", "e"), "EC": ("x", "y"), "OKP": ("crv", "x"), "oct": ("k",)}
+
+
+def _usable(jwks: str) -> bool:
+    """Whether at least one key has the parts of its kind; a PEM is no key set."""
+    try:
+        keys = json.loads(jwks)["keys"]
+        return any(all(isinstance(key.get(part), str) and key[part] for part in _PARTS[key["kty"]]) for key in keys)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _port(written: int | None, scheme: str) -> int:
@@ -108,7 +129,7 @@ def remote(ctx: Context, scheme: str, host: str, port: int) -> str:
     }
     if scheme == "https":
         check = {
-            "system_root_certs": {},
+            "trusted_ca": {"filename": ctx.options.system_roots},
             "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": host}}],
         }
         document["transport_socket"] = extension(

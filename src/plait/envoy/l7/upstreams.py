@@ -12,7 +12,7 @@ from plait.envoy.pieces import ADS, UNLIMITED, Doc, any_of, extension
 from plait.model.traffic import ClientTls, Pool
 from plait.model.views.upstreams import Upstream
 
-_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _H2 = ("http2", "grpc", "grpc-web")
 _DNS = {"dns": "STRICT_DNS", "dns_round_robin": "LOGICAL_DNS"}
 _LABEL = re.compile(r"[^A-Za-z0-9._-]")
@@ -39,9 +39,9 @@ def cluster(ctx: Context, upstream: Upstream) -> Doc:
     if found is not None and found.codes:
         protocol["outlier_detection"] = _codes(found.codes)
     if protocol:
-        document["typed_extension_protocol_options"] = {_OPTIONS: any_of(_OPTIONS, **protocol)}
+        document["typed_extension_protocol_options"] = {OPTIONS: any_of(OPTIONS, **protocol)}
         if not any(key in protocol for key in ("explicit_http_config", "use_downstream_protocol_config")):
-            protocol_fields = document["typed_extension_protocol_options"][_OPTIONS]
+            protocol_fields = document["typed_extension_protocol_options"][OPTIONS]
             protocol_fields["explicit_http_config"] = {"http_protocol_options": {}}
     document |= _sockets(ctx, upstream)
     return document
@@ -206,7 +206,9 @@ def _own(ctx: Context, upstream: Upstream, policy: ClientTls | None) -> Doc | No
         return None
     if policy.mode == "istio_mutual":
         return None if any(end.way != "plain" for end in upstream.endpoints) else _istio(upstream)
-    alpn = () if not may_be_http(upstream.protocol) else ("h2",) if upstream.protocol in _H2 else ("http/1.1",)
+    alpn: tuple[str, ...] = (
+        () if not may_be_http(upstream.protocol) else ("h2",) if upstream.protocol in _H2 else ("http/1.1",)
+    )
     if upstream.protocol == "auto":
         alpn = ("h2", "http/1.1")
     return tls.client(ctx, policy, upstream.hostname, alpn, upstream.subject_alt_names, upstream.source)
@@ -274,8 +276,8 @@ def passthrough() -> Doc:
         "connect_timeout": "10s",
         "circuit_breakers": UNLIMITED,
         "typed_extension_protocol_options": {
-            _OPTIONS: any_of(
-                _OPTIONS,
+            OPTIONS: any_of(
+                OPTIONS,
                 use_downstream_protocol_config={"http_protocol_options": {}, "http2_protocol_options": {}},
             )
         },

@@ -1,0 +1,228 @@
+"""How a WaypointView is said to Envoy: connect_terminate, then main_internal per service or workload, then a tunnel on.
+
+What a connection is for is decided by the authority of its CONNECT (address and port, or a service's name); a
+destination this waypoint does not know has no chain, so the connection is closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from plait.base.bundle import Bundle
+from plait.envoy import names
+from plait.envoy.l7 import chains, endpoints, manager, patches, routes, telemetry, terminate, tls, upstreams
+from plait.envoy.l7.bundle import Documents, encode
+from plait.envoy.l7.chains import chain, tree
+from plait.envoy.l7.context import Context, may_be_http, seconds
+from plait.envoy.l7.options import DEFAULT, Options
+from plait.envoy.l7.report import Refusal
+from plait.envoy.l7.telemetry import Point
+from plait.envoy.pieces import UNLIMITED, Doc, extension, state
+from plait.model.views.enforced import Enforced
+from plait.model.views.waypoint import ServedPort, ServedService, ServedWorkload, WaypointView
+
+_FS_LOCAL = "envoy.filters.listener.original_dst.local_ip"
+_FS_TARGET = "plait.destination"
+
+
+def translate(view: WaypointView, options: Options = DEFAULT) -> Bundle:
+    """Everything pushed to this waypoint but secrets."""
+    return encode(build(view, options))[0]
+
+
+def documents(view: WaypointView, options: Options = DEFAULT) -> dict[str, list[Doc]]:
+    return build(view, options).dictionary()
+
+
+def refusals(view: WaypointView, options: Options = DEFAULT) -> tuple[Refusal, ...]:
+    """What of the view is not said to Envoy, and why."""
+    return encode(build(view, options))[1]
+
+
+def build(view: WaypointView, options: Options = DEFAULT) -> Documents:
+    served = frozenset(service.hostname for service in view.services)
+    ctx = Context(view.proxy, view.settings, options, {each.key: each for each in view.upstreams}, served)
+    found = Documents()
+    made: list[Doc] = []
+    for service in view.services:
+        for port in service.ports:
+            made += _service_chains(ctx, service, port, found)
+    for workload in view.workloads:
+        made += _workload_chains(ctx, workload, found)
+        found.clusters.append(_direct(ctx, workload))
+    found.listeners += [terminate.listener(ctx, view.port, view.l4, view.trust_domains), _internal(ctx, view, made)]
+    found.clusters.append(terminate.cluster())
+    found.routes.append(terminate.route())
+    found.add_upstreams(ctx, view.upstreams)
+    patches.apply(ctx, view.enforced.patches, found, "waypoint")
+    found.refusals = tuple(ctx.report.found)
+    return found
+
+
+def _internal(ctx: Context, view: WaypointView, made: list[Doc]) -> Doc:
+    """The listener that decides. Bytes are looked at only where the protocol is not said."""
+    ports: dict[int, set[bool]] = {}
+    for service in view.services:
+        for port in service.ports:
+            ports.setdefault(port.port, set()).add(port.protocol == "auto" or bool(port.server_names))
+    quiet = [] if view.workloads else sorted(port for port, looked in ports.items() if looked == {False})
+    rest: Doc = {
+        "name": terminate.INTERNAL,
+        "internal_listener": {},
+        "stat_prefix": terminate.INTERNAL,
+        "listener_filters": [
+            chains.ORIGINAL_DST,
+            _unless(chains.TLS_INSPECTOR, quiet),
+            _unless(chains.HTTP_INSPECTOR, quiet),
+        ],
+        "listener_filters_timeout": seconds(ctx.settings.sniffing_timeout),
+        "continue_on_listener_filters_timeout": True,
+        "filter_chains": made,
+    }
+    if made:
+        rest["filter_chain_matcher"] = _matcher(view)
+    else:  # nobody is served yet: an internal listener must have a chain all the same
+        blackhole = {"stat_prefix": "none", "cluster": names.BLACKHOLE}
+        proxy = extension(
+            "envoy.filters.network.tcp_proxy", "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", **blackhole
+        )
+        rest["filter_chains"] = [{"name": "none", "filters": [proxy]}]
+    return rest
+
+
+def _unless(listener_filter: Doc, ports: list[int]) -> Doc:
+    if not ports:
+        return listener_filter
+    rules = [{"destination_port_range": {"start": port, "end": port + 1}} for port in ports]
+    disabled = rules[0] if len(rules) == 1 else {"or_match": {"rules": rules}}
+    return {**listener_filter, "filter_disabled": disabled}
+
+
+def _matcher(view: WaypointView) -> Doc:
+    by_name: dict[str, Doc] = {}
+    by_address: list[tuple[tuple[str, ...], Doc]] = []
+    taken: set[str] = set()
+    for service in view.services:
+        leaves = {port.port: _leaf(service, port) for port in service.ports}
+        if not leaves:
+            continue
+        for port, leaf in leaves.items():
+            by_name.setdefault(f"{service.hostname}:{port}", leaf)
+        own = tuple(address for address in service.addresses if address not in taken)
+        taken.update(own)
+        by_address.append((own, tree(chains.by_port(leaves))))
+    for workload in view.workloads:
+        own = tuple(address for address in workload.addresses if address not in taken)
+        taken.update(own)
+        by_address.append((own, tree(_of_workload(workload))))
+    if not any(blocks for blocks, _ in by_address):
+        return chains.by_authority(terminate.FS_AUTHORITY, by_name, None)
+    return chains.by_authority(terminate.FS_AUTHORITY, by_name, tree(chains.by_address(by_address)))
+
+
+def _chain_name(service: ServedService, port: ServedPort, kind: str) -> str:
+    return f"inbound-vip|{port.port}|{kind}|{service.hostname}"
+
+
+def _leaf(service: ServedService, port: ServedPort) -> Doc:
+    http = chain(_chain_name(service, port, "http"))
+    tcp = chain(_chain_name(service, port, "tcp"))
+    if port.protocol == "auto":
+        if not port.virtual_hosts:
+            found = tcp
+        else:
+            found = tree(chains.by_protocol(_chain_name(service, port, "http"), tcp))
+    else:
+        found = http if may_be_http(port.protocol) else tcp
+    if not port.server_names:
+        return found
+    named = [
+        (wanted, chain(f"{_chain_name(service, port, 'tls')}|{number}"))
+        for number, (wanted, _) in enumerate(port.server_names)
+    ]
+    return tree(chains.by_server_name(named, found))
+
+
+def _of_workload(workload: ServedWorkload) -> Doc:
+    http, tcp = f"direct-http|{workload.uid}", chain(f"direct-tcp|{workload.uid}")
+    known = {port: chain(http) if may_be_http(kind) else tcp for port, kind in workload.ports if kind != "auto"}
+    rest = tree(chains.by_protocol(http, tcp))
+    return chains.by_port(known, rest) if known else rest["matcher"]
+
+
+# Chains ---
+
+
+def _point(ctx: Context, service: dict[str, str]) -> Point:
+    found = telemetry.waypoint(service, terminate.IDENTITY)
+    return Point(found.reporter, found.side, terminate.source_labels(), found.destination, service, "mutual_tls")
+
+
+def _service_chains(ctx: Context, service: ServedService, port: ServedPort, found: Documents) -> Iterator[Doc]:
+    point = _point(ctx, telemetry.service(service.hostname, service.name, service.namespace))
+    if may_be_http(port.protocol) and (port.virtual_hosts or port.protocol != "auto"):
+        name = _chain_name(service, port, "http")
+        found.routes.append(routes.configuration(ctx, name, port.virtual_hosts, port.port))
+        http = manager.http(ctx, name, name, port.virtual_hosts, point, service.enforced, "state", port.port)
+        yield {"name": name, "filters": [http]}
+    if port.protocol == "auto" or not may_be_http(port.protocol):
+        name = _chain_name(service, port, "tcp")
+        yield {"name": name, "filters": manager.tcp(ctx, name, port.destinations, point, service.enforced, "state")}
+    for number, (_, destinations) in enumerate(port.server_names):
+        name = f"{_chain_name(service, port, 'tls')}|{number}"
+        yield {"name": name, "filters": manager.tcp(ctx, name, destinations, point, service.enforced, "state")}
+
+
+def _workload_chains(ctx: Context, workload: ServedWorkload, found: Documents) -> Iterator[Doc]:
+    """To the address and port that were asked for: both come from the connection, so they must part the pools."""
+    point = _point(ctx, dict.fromkeys(("service", "service_name", "service_namespace"), "unknown"))
+    cluster, name = f"direct|{workload.uid}", f"direct-http|{workload.uid}"
+    routed = [{"match": {"prefix": "/"}, "name": "default", "route": {"cluster": cluster, "timeout": "0s"}}]
+    host = {"name": cluster, "domains": ["*"], "routes": routed}
+    found.routes.append({"name": name, "virtual_hosts": [host], "validate_clusters": False})
+    http = manager.http(ctx, name, name, (), point, workload.enforced, "state", 0)
+    http["typed_config"]["http_filters"].insert(-1, _target("http"))
+    yield {"name": name, "filters": [http]}
+    tcp = manager.tcp(ctx, f"direct-tcp|{workload.uid}", (), point, _l4(workload.enforced), "state", cluster=cluster)
+    yield {"name": f"direct-tcp|{workload.uid}", "filters": [_target("network"), *tcp]}
+
+
+def _l4(enforced: Enforced) -> Enforced:
+    return enforced
+
+
+def _target(kind: str) -> Doc:
+    states = [
+        state(_FS_LOCAL, "%DOWNSTREAM_LOCAL_ADDRESS%", _FS_LOCAL, "ONCE"),
+        state(_FS_TARGET, "%DOWNSTREAM_LOCAL_ADDRESS%", "envoy.hashable_string", "ONCE"),
+    ]
+    field = "on_request_headers" if kind == "http" else "on_new_connection"
+    config = f"envoy.extensions.filters.{kind}.set_filter_state.v3.Config"
+    return extension("plait.destination", config, **{field: states})
+
+
+def _direct(ctx: Context, workload: ServedWorkload) -> Doc:
+    """The cluster of one workload's own addresses; a tunnel gets its target from the connection."""
+    name, end = f"direct|{workload.uid}", workload.endpoint
+    common: Doc = {
+        "name": name,
+        "connect_timeout": seconds(ctx.settings.connect_timeout),
+        "circuit_breakers": UNLIMITED,
+        "typed_extension_protocol_options": {
+            upstreams.OPTIONS: {
+                "@type": f"type.googleapis.com/{upstreams.OPTIONS}",
+                "use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": {}},
+            }
+        },
+    }
+    if end.way != "tunnel":
+        return {**common, "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
+    document = endpoints.endpoint(end)
+    document["endpoint"]["address"]["envoy_internal_address"]["endpoint_id"] = workload.uid
+    del document["metadata"]["filter_metadata"][names.MD_ORIGINAL_DST]
+    return {
+        **common,
+        "type": "STATIC",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [document]}]},
+        "transport_socket": upstreams.internal(tls.RAW),
+    }
