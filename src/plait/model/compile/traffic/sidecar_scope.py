@@ -66,8 +66,13 @@ def _egress(item: IstioEgressListener, path: str, each: Sidecar, report: Report)
             continue
         filters.append(HostFilter(each.namespace if where == "." else where, host.lower()))
     port = item.port
-    if port is not None and item.bind.startswith("unix://"):
-        report.unsupported(f"{path}.bind", "bind an address")
+    # Its hosts are honoured on every port; a listener of its own is not opened.
+    if port is not None:
+        report.unsupported(f"{path}.port", "the hosts are reachable on all their ports")
+    if item.bind:
+        report.unsupported(f"{path}.bind", "applications reach hosts by their own addresses")
+    if item.capture_mode == "NONE":
+        report.unsupported(f"{path}.captureMode", "outbound traffic stays captured")
     return Egress(
         tuple(filters),
         port.number if port is not None else 0,

@@ -25,6 +25,7 @@ from plait.model.compile.traffic import (
 )
 from plait.model.compile.traffic.credentials import Credentials
 from plait.model.compile.traffic.gateway_api import compiling
+from plait.model.compile.traffic.report import Report
 from plait.model.compile.traffic.waypoints import Waypoints
 from plait.model.gateways import Gateway
 from plait.model.http_services import HttpService, Instance
@@ -98,6 +99,7 @@ def l7(
     said.extend(references.wrong_routes(routings.values(), known, gateways))
     said.extend(references.wrong_providers(authorization.values(), config.authorizers))
     said.extend(references.idle_gateways(gateways.values(), (dict(pod.labels) for pod in pods.values())))
+    said.extend(_unread(objects))
     problems.extend(said)
     tokens = objects.of(kinds.REQUEST_AUTHENTICATION).values()
     reports = objects.of(kinds.TELEMETRY).values()
@@ -131,6 +133,14 @@ def l7(
     )
     same = all(getattr(made, field) is getattr(old, field) for field in made.__struct_fields__)
     return old if same else made
+
+
+def _unread(objects: compiling.Objects) -> Iterable[Problem]:
+    """Kinds that are accepted and do nothing yet must say so."""
+    for each in objects.of(kinds.PROXY_CONFIG).values():
+        report = Report("ProxyConfig", each.namespace, each.name)
+        report.unsupported("spec", "set the proxies' resources where they are deployed")
+        yield from report.problems
 
 
 def _configured(objects: compiling.Objects, settings: Settings, memory: Memory) -> mesh_settings.Configured:

@@ -58,11 +58,16 @@ def compiled(
     )
     backends = Backends(services, grants, settings)
     statuses: dict[str, Status] = {}
+    for policy in objects.of(kinds.BACKEND_TLS_POLICY).values():
+        if policy.spec.options:
+            said = Report("BackendTLSPolicy", policy.namespace, policy.name)
+            said.unsupported("spec.options", "remove them")
+            problems.extend(said.problems)
     routings = list(_routings(objects, parents, backends, statuses, problems))
     tls = backend_tls.read(objects.of(kinds.BACKEND_TLS_POLICY).values(), services, credentials, settings)
     for each in known.values():
-        if (said := classes.status(each)) is not None:
-            statuses[f"{kinds.GATEWAY_CLASS}//{each.name}"] = said
+        if (found := classes.status(each)) is not None:
+            statuses[f"{kinds.GATEWAY_CLASS}//{each.name}"] = found
     for name in ours:
         statuses[f"{kinds.GATEWAY}/{name[0]}/{name[1]}"] = _gateway_status(name, listening[name], sets[name], parents)
         for each in sets[name]:
@@ -127,6 +132,8 @@ def _routing(
     kind: str, each: Any, parents: Parents, backends: Backends, report: Report
 ) -> tuple[Routing | None, RouteStatus]:
     hostnames = tuple(host.lower() for host in getattr(each.spec, "hostnames", ()))
+    if each.spec.use_default_gateways is not None:
+        report.unsupported("spec.useDefaultGateways", "name the gateways in parentRefs")
     answers: list[Attached] = []
     for number, ref in enumerate(each.spec.parent_refs):
         mesh = ref.kind in ("Service", "ServiceEntry")
@@ -257,6 +264,13 @@ def _refused_sets(objects: Objects, members: Mapping[Name, Name], ours: Any, sta
 
 
 def _wrong(each: written.Gateway, listening: tuple[Open, ...]) -> Iterator[Problem]:
+    report = Report("Gateway", each.namespace, each.name)
+    if each.spec.default_scope is not None:
+        report.unsupported("spec.defaultScope", "let routes name the gateway")
+    for number, listener in enumerate(each.spec.listeners):
+        if listener.tls is not None and listener.tls.options:
+            report.unsupported(f"spec.listeners[{number}].tls.options", "use an Istio Gateway for TLS details")
+    yield from report.problems
     for item in listening:
         if item.listener.broken:
             kind, namespace, name = item.owner

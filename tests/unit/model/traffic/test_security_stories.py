@@ -1,0 +1,146 @@
+"""Stories of HTTP security, telemetry and additions: every attribute arrives, and what is unreadable never widens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kit import documents as d
+from kit import worlds as w
+from plait.model.http_security import Condition, PathText
+from plait.model.policies import Account, Range, Text
+
+
+def only(*documents: Any) -> tuple[Any, list[tuple[str, str]]]:
+    mesh, problems = w.world(*documents)
+    return mesh.l7, [(p.code, p.path) for p in problems]
+
+
+def test_every_source_and_operation_arrives() -> None:
+    source = {
+        "principals": ["cluster.local/ns/a/sa/*"],
+        "requestPrincipals": ["*"],
+        "notNamespaces": ["bad"],
+        "serviceAccounts": ["a/b"],
+        "ipBlocks": ["10.0.0.0/8"],
+        "remoteIpBlocks": ["1.2.3.4"],
+        "trustDomains": ["td"],
+    }
+    operation = {
+        "hosts": ["*.example"],
+        "methods": ["GET"],
+        "notPorts": ["22"],
+        "paths": ["/a*", "/b/{*}/c", "/d/{**}"],
+    }
+    l7, _ = only(d.allow("p", [{"from": [{"source": source}], "to": [{"operation": operation}]}]))
+    policy = l7.authorization["shop/p"]
+    found, done = policy.rules[0].sources[0], policy.rules[0].operations[0]
+    assert policy.needs_http
+    assert found.principals == (Text("prefix", "cluster.local/ns/a/sa/"),)
+    assert found.request_principals == (Text("presence"),)
+    assert (found.not_namespaces, found.accounts) == ((Text("exact", "bad"),), (Account("a", "b"),))
+    assert (found.ips, found.remote_ips) == ((Range("10.0.0.0", 8),), (Range("1.2.3.4", 32),))
+    assert (done.hosts, done.not_ports) == ((Text("suffix", ".example"),), (22,))
+    assert done.paths == (PathText("prefix", "/a"), PathText("template", "/b/{*}/c"), PathText("template", "/d/{**}"))
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "wanted"),
+    [
+        ("request.headers[X-A]", ["b*"], Condition("header", "x-a", texts=(Text("prefix", "b"),))),
+        (
+            "request.auth.claims[a][b.c]",
+            ["v"],
+            Condition("token.claim", path=("a", "b.c"), texts=(Text("exact", "v"),)),
+        ),
+        ("request.auth.audiences", ["x"], Condition("token.audience", texts=(Text("exact", "x"),))),
+        ("remote.ip", ["10.0.0.0/8"], Condition("remote.ip", ranges=(Range("10.0.0.0", 8),))),
+        ("connection.sni", ["*.x"], Condition("sni", texts=(Text("suffix", ".x"),))),
+        ("destination.port", ["80"], Condition("destination.port", ports=(80,))),
+        (
+            "experimental.envoy.filters.a.b[k]",
+            ["[v]"],
+            Condition("filter", "envoy.filters.a.b", ("k",), texts=(Text("exact", "v"),), is_list=True),
+        ),
+    ],
+)
+def test_every_kind_of_condition_arrives(key: str, values: list[str], wanted: Condition) -> None:
+    l7, _ = only(d.allow("p", [{"when": [{"key": key, "values": values}]}]))
+    assert l7.authorization["shop/p"].rules[0].conditions == (wanted,)
+
+
+UNREADABLE = [
+    {"from": [{"source": {"ipBlocks": ["x"]}}], "to": [{"operation": {"paths": ["/a"]}}]},
+    {"when": [{"key": "no.such.thing", "values": ["x"]}], "to": [{"operation": {"paths": ["/a"]}}]},
+    {"to": [{"operation": {"paths": ["/{*}x"]}}]},
+]
+
+
+@pytest.mark.parametrize("rule", UNREADABLE)
+def test_an_unreadable_value_makes_an_allow_allow_nothing_by_that_rule(rule: dict[str, Any]) -> None:
+    l7, problems = only(d.allow("p", [rule]))
+    assert l7.authorization["shop/p"].rules == ()
+    assert problems
+
+
+@pytest.mark.parametrize("rule", UNREADABLE[:2])
+def test_an_unreadable_value_makes_a_deny_deny_more(rule: dict[str, Any]) -> None:
+    l7, _ = only(d.allow("p", [rule], action="DENY"))
+    assert [r.operations[0].paths for r in l7.authorization["shop/p"].rules] == [(PathText("exact", "/a"),)]
+
+
+def test_a_target_that_cannot_carry_a_policy_binds_nobody() -> None:
+    l7, problems = only(d.allow("p", [], spec={"targetRefs": [{"group": "", "kind": "Pod", "name": "x"}]}))
+    assert dict(l7.authorization) == {}
+    assert ("PLT0401", "spec.targetRefs[0]") in problems
+
+
+def test_tokens_with_broken_keys_accept_nothing() -> None:
+    rule = {"issuer": "me", "jwks": "{", "fromHeaders": [{"name": "x", "prefix": "y "}], "timeout": "2s"}
+    spec = {"jwtRules": [rule]}
+    document = d.document("security.istio.io/v1", "RequestAuthentication", "r", spec=spec)
+    l7, problems = only(document)
+    found = l7.authentication["shop/r"].rules[0]
+    assert (found.jwks, found.headers, found.timeout) == ('{"keys":[]}', (("x", "y "),), 2.0)
+    assert problems == [("PLT0401", "spec.jwtRules[0].jwks")]
+
+
+def test_telemetry_of_the_namespace_replaces_the_meshs() -> None:
+    def telemetry(name: str, namespace: str, share: int) -> d.Document:
+        spec = {"tracing": [{"randomSamplingPercentage": share}], "accessLogging": [{"providers": [{"name": "gone"}]}]}
+        return d.document("telemetry.istio.io/v1", "Telemetry", name, namespace, spec=spec)
+
+    mesh, problems = w.world(
+        telemetry("all", "istio-system", 1), telemetry("own", "shop", 50), w.sidecar_pod("web", "10.0.0.1")
+    )
+    assert [t.sampling for t in w.seen_by(mesh, "web").enforced.telemetry.tracing] == [50]
+    assert [(p.code, p.name) for p in problems] == [("PLT0407", "all"), ("PLT0407", "own")]
+
+
+def test_additions_are_chosen_and_ordered() -> None:
+    def patch(name: str, namespace: str, priority: int, context: str = "SIDECAR_INBOUND") -> d.Document:
+        change = {
+            "applyTo": "HTTP_FILTER",
+            "match": {"context": context},
+            "patch": {"operation": "INSERT_FIRST", "value": {"name": name}},
+        }
+        return w.istio("EnvoyFilter", name, namespace, priority=priority, configPatches=[change])
+
+    def plugin(name: str, priority: int) -> d.Document:
+        spec = {"url": "file:///x.wasm", "priority": priority, "phase": "AUTHN"}
+        return d.document("extensions.istio.io/v1alpha1", "WasmPlugin", name, spec=spec)
+
+    mesh, problems = w.world(
+        patch("late", "shop", 5),
+        patch("early", "shop", -5),
+        patch("root", "istio-system", 9),
+        patch("edge", "shop", 0, "GATEWAY"),
+        plugin("low", 1),
+        plugin("high", 9),
+        w.sidecar_pod("web", "10.0.0.1"),
+    )
+    assert problems == ()
+    enforced = w.seen_by(mesh, "web").enforced
+    assert [p.name for p in enforced.patches] == ["root", "early", "late"]
+    assert [(p.name, p.phase) for p in enforced.plugins] == [("high", "authn"), ("low", "authn")]
