@@ -21,6 +21,8 @@ RESERVED_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_
 # Socket mark of the node proxy's own packets; connection mark of what it answers (Istio in-pod rules).
 PROXY_MARK: Final = 0x539
 TUNNEL_MARK: Final = 0x10539  # towards an application, out of a tunnel: the same to every rule (they mask)
+CLASSIC_MARK: Final = 0x4D2  # node-level capture: sockets towards an application
+CLASSIC_LOCAL_MARK: Final = 0x104D2  # and those in a pod's name towards a peer, which may be on the same node
 CONNECTION_MARK: Final = 0x111
 MARK_MASK: Final = 0xFFF
 PROBE_SNAT_IP: Final = "169.254.7.127"

@@ -6,7 +6,7 @@ tunnel needs as endpoint metadata; plain ones are sockets opened inside the sour
 
 from __future__ import annotations
 
-from plait.base.wellknown import HBONE_PORT, TUNNEL_MARK
+from plait.base.wellknown import CLASSIC_LOCAL_MARK, CLASSIC_MARK, HBONE_PORT, PROXY_MARK, TUNNEL_MARK
 from plait.envoy import names, telemetry, tls
 from plait.envoy.pieces import UNLIMITED, Constant, Doc, any_of, bind_inside_pod, extension, socket_address
 from plait.model.views.destinations import Destination, Endpoint
@@ -21,6 +21,18 @@ _RAW = {
 def shared() -> list[Doc]:
     """What every node proxy has whatever its pods do."""
     return [passthrough(), inbound(), hbone(), blackhole(names.BLACKHOLE)]
+
+
+def classic() -> list[Doc]:
+    """The same for node-level capture: other marks, and sockets towards an application apart from those to peers."""
+    peer, application = bind_inside_pod(CLASSIC_LOCAL_MARK), bind_inside_pod(CLASSIC_MARK)
+    return [
+        {**passthrough(), "upstream_bind_config": peer},
+        {**passthrough(), "name": names.INBOUND_PLAINTEXT, "upstream_bind_config": application},
+        {**inbound(), "upstream_bind_config": application},
+        {**hbone(), "upstream_bind_config": peer},
+        blackhole(names.BLACKHOLE),
+    ]
 
 
 def _original_dst(name: str) -> Doc:
@@ -86,7 +98,7 @@ def blackhole(name: str) -> Doc:
     }
 
 
-def destination(name: str, found: Destination) -> Doc:
+def destination(name: str, found: Destination, mark: int = PROXY_MARK) -> Doc:
     """The cluster for one original destination. Always an answer: Envoy asks for a name once per process."""
     ends = [Endpoint(found.address, found.port)] if found.passthrough else list(found.endpoints)
     cluster: Doc = {
@@ -105,7 +117,7 @@ def destination(name: str, found: Destination) -> Doc:
     }
     tunnels = [end for end in ends if end.tunnel]
     if len(tunnels) < len(ends):
-        cluster["upstream_bind_config"] = bind_inside_pod()
+        cluster["upstream_bind_config"] = bind_inside_pod(mark)
         cluster["upstream_connection_options"] = _KEEPALIVE
     if tunnels and len(tunnels) == len(ends):
         cluster["transport_socket"] = _THROUGH_INTERNAL_LISTENER

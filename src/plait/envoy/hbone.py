@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from plait.base.wellknown import HBONE_PORT, RESERVED_PORTS, TUNNEL_MARK
+from plait.base.wellknown import CLASSIC_LOCAL_MARK, CLASSIC_MARK, HBONE_PORT, RESERVED_PORTS, TUNNEL_MARK
 from plait.envoy import names, telemetry, tls
-from plait.envoy.listeners import BUFFER, ORIGINAL_DST, netns_state, set_state, tcp_proxy
+from plait.envoy.listeners import BUFFER, ORIGINAL_DST, netns_state, original_src, set_state, tcp_proxy
 from plait.envoy.options import Options
 from plait.envoy.pieces import ADS, Doc, any_of, extension, socket_address, state
 from plait.model.views.node import LocalPod, NodeView
@@ -62,7 +62,7 @@ def tunnel_listener(options: Options) -> Doc:
         "internal_listener": {},
         "stat_prefix": "tunnel",
         "per_connection_buffer_limit_bytes": BUFFER,
-        "listener_filters": [ORIGINAL_DST],
+        "listener_filters": [ORIGINAL_DST, *([original_src(CLASSIC_LOCAL_MARK)] if options.shared_netns else [])],
         "filter_chains": [{"name": "tunnel", "filters": [states, proxy]}],
     }
 
@@ -147,7 +147,7 @@ def _hcm(pod: LocalPod, options: Options) -> Doc:
             extension(
                 "envoy.filters.http.original_src",
                 "envoy.extensions.filters.http.original_src.v3.OriginalSrc",
-                mark=TUNNEL_MARK,
+                mark=TUNNEL_MARK if pod.netns else CLASSIC_MARK,
             ),
             extension("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"),
         ],

@@ -26,7 +26,18 @@ def netns_state(pod: LocalPod) -> Doc:
     It must be hashable: only then is it part of the connection pool's key, and only that keeps the connections of two
     pods (two identities) off each other's tunnels. It must also be the only hashable one, or pools split needlessly.
     """
+    if not pod.netns:  # node-level capture: one namespace for all, so the pod's address takes that part
+        return state(names.FS_ORIGIN, pod.addresses[0], "envoy.hashable_string")
     return state(names.FS_NETNS, telemetry.literal(pod.netns), "envoy.hashable_string")
+
+
+def original_src(mark: int) -> Doc:
+    """Upstream sockets keep the address of the connection's client."""
+    return extension(
+        "envoy.filters.listener.original_src",
+        "envoy.extensions.filters.listener.original_src.v3.OriginalSrc",
+        mark=mark,
+    )
 
 
 def set_state(*objects: Doc) -> Doc:
@@ -91,8 +102,11 @@ def outbound(view: NodeView, pod: LocalPod, options: Options) -> Doc:
 
 
 def _outbound_states(pod: LocalPod) -> Doc:
+    # The internal listener's connection is then the pod's, and its tunnel keeps that source.
+    source = () if pod.netns else (state(names.FS_REMOTE, f"{pod.addresses[0]}:0", names.FS_REMOTE, "ONCE"),)
     return set_state(
         netns_state(pod),
+        *source,
         state(names.FS_SECRET, telemetry.literal(pod.identity), "envoy.string"),
         # Never shared: the internal listener's proxy would obey it too and call itself until the process dies.
         state(names.FS_CLUSTER, f"{names.ON_DEMAND}%DOWNSTREAM_LOCAL_ADDRESS%", names.FS_CLUSTER, "NONE"),
@@ -153,11 +167,7 @@ def inbound_plaintext(pod: LocalPod, options: Options) -> Doc:
         "tcp_keepalive": {"keepalive_time": 60, "keepalive_interval": 15, "keepalive_probes": 4},
         "listener_filters": [
             ORIGINAL_DST,
-            extension(
-                "envoy.filters.listener.original_src",
-                "envoy.extensions.filters.listener.original_src.v3.OriginalSrc",
-                mark=PROXY_MARK,
-            ),
+            original_src(PROXY_MARK),
         ],
         "filter_chains": [
             {
@@ -165,7 +175,7 @@ def inbound_plaintext(pod: LocalPod, options: Options) -> Doc:
                 "filters": [
                     said,
                     set_state(netns_state(pod)),
-                    tcp_proxy("inbound", names.PASSTHROUGH, [line, *metrics]),
+                    tcp_proxy("inbound", _application(pod), [line, *metrics]),
                 ],
             },
             {
@@ -175,3 +185,8 @@ def inbound_plaintext(pod: LocalPod, options: Options) -> Doc:
         ],
         "filter_chain_matcher": plaintext.chain_matcher(entry),
     }
+
+
+def _application(pod: LocalPod) -> str:
+    """Sockets of node-level capture carry other marks towards an application than towards a peer."""
+    return names.PASSTHROUGH if pod.netns else names.INBOUND_PLAINTEXT

@@ -21,6 +21,7 @@ BOOTSTRAP: Final = TYPE_PREFIX + "envoy.config.bootstrap.v3.Bootstrap"
 HBONE: Final = "connect_originate"
 PASSTHROUGH: Final = "PassthroughCluster"
 INBOUND: Final = "InboundPassthroughCluster"
+INBOUND_PLAINTEXT: Final = "InboundPlaintextCluster"  # node-level capture only
 BLACKHOLE: Final = "BlackHoleCluster"
 XDS: Final = "xds"
 
@@ -30,6 +31,8 @@ ROOT_SECRET: Final = "ROOTCA"
 NO_SECRET: Final = "none"
 
 # Keys and namespaces that Envoy reads.
+FS_ORIGIN: Final = "plait.origin"
+FS_REMOTE: Final = "envoy.filters.listener.original_dst.remote_ip"
 FS_NETNS: Final = "envoy.network.upstream_bind_override.network_namespace"
 FS_SECRET: Final = "envoy.tls.certificate_mappers.on_demand_secret"
 FS_CLUSTER: Final = "envoy.tcp_proxy.cluster"

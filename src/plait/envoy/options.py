@@ -11,3 +11,5 @@ class Options:
 
     access_log: str = "/dev/stdout"
     eager: int = 500
+    shared_netns: str = ""
+    """Node-level capture: the namespace whose three listeners serve every pod; "" when each pod has its own."""

@@ -28,12 +28,12 @@ class NetfilterError(Exception):
     """A command failed; the message has the command, the namespace and what it printed."""
 
 
-async def apply(path: Path, wanted: Rules, family: Family = 4) -> bool:
-    """Make the namespace's ISTIO_* rules exactly `wanted`. True when something had to change."""
-    steps = rules.repair(await saved(path, family), wanted)
+async def apply(path: Path, wanted: Rules, family: Family = 4, *, prefix: str = rules.PREFIX) -> bool:
+    """Make the namespace's chains of this prefix exactly `wanted`. True when something had to change."""
+    steps = rules.repair(await saved(path, family), wanted, prefix)
     if not steps:
         return False
-    await _run(path, f"{_PROGRAM[family]}-restore", "--noflush", "--wait", stdin=steps)
+    await command(path, f"{_PROGRAM[family]}-restore", "--noflush", "--wait", stdin=steps)
     return True
 
 
@@ -48,7 +48,7 @@ async def remove(path: Path, family: Family = 4) -> bool:
 
 
 async def saved(path: Path, family: Family = 4) -> str:
-    return await _run(path, f"{_PROGRAM[family]}-save")
+    return await command(path, f"{_PROGRAM[family]}-save")
 
 
 async def adopt(path: Path) -> int:
@@ -152,7 +152,8 @@ def _listening() -> frozenset[int]:
     return frozenset(ports)
 
 
-async def _run(path: Path, *command: str, stdin: str = "") -> str:
+async def command(path: Path, *command: str, stdin: str = "") -> str:
+    """Run a program inside the namespace; its output. NetfilterError with what it printed when it fails."""
     program = shutil.which(command[0]) or shutil.which(command[0], path="/usr/sbin:/sbin")
     if program is None:
         raise NetfilterError(f"{command[0]} is not installed: apt-get install iptables")

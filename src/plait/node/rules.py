@@ -31,7 +31,8 @@ _OWN: Final = f"{PROXY_MARK:#x}/{MARK_MASK:#x}"  # packets the node proxy sends
 _ANSWERED: Final = f"{CONNECTION_MARK:#x}/{MARK_MASK:#x}"  # connections it opened towards the pod's application
 _LOOPBACK: Final[Mapping[Family, str]] = {4: "127.0.0.1/32", 6: "::1/128"}
 _PROBES: Final[Mapping[Family, str]] = {4: f"{PROBE_SNAT_IP}/32", 6: f"{PROBE_SNAT_IP6}/128"}
-_TABLES: Final = ("raw", "mangle", "nat")
+_TABLES: Final = ("raw", "mangle", "nat", "filter")
+PREFIX: Final = "ISTIO_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +121,13 @@ def node(addresses: Iterable[str], family: Family = 4) -> Rules:
 NONE: Final = Rules()
 
 
-def repair(saved: str, wanted: Rules) -> str:
+def repair(saved: str, wanted: Rules, prefix: str = PREFIX) -> str:
     """iptables-restore --noflush input that turns `saved` (iptables-save) into `wanted`; "" when nothing differs.
 
-    Only chains named ISTIO_* and calls to them are touched: other people's rules stay.
+    Only chains whose names begin with the prefix, and calls to them, are touched: other people's rules stay.
     """
     there = parse(saved)
-    blocks = [_table(name, there.get(name, {}), wanted) for name in _TABLES]
+    blocks = [_table(name, there.get(name, {}), wanted, prefix) for name in _TABLES]
     return "".join(block for block in blocks if block)
 
 
@@ -155,17 +156,18 @@ def parse(saved: str) -> dict[str, dict[str, list[str]]]:
     return tables
 
 
-def _table(name: str, there: Mapping[str, list[str]], wanted: Rules) -> str:
+def _table(name: str, there: Mapping[str, list[str]], wanted: Rules, prefix: str) -> str:
     chains, calls = wanted.chains.get(name, {}), wanted.calls.get(name, {})
-    ours = [chain for chain in there if chain.startswith("ISTIO_")]
+    ours = [chain for chain in there if chain.startswith(prefix)]
     drop: list[str] = []
     add: list[str] = []
     for builtin in sorted({*there, *calls} - set(ours)):
-        jumps = [rule for rule in there.get(builtin, []) if _target(rule).startswith("ISTIO_")]
+        jumps = [rule for rule in there.get(builtin, []) if _target(rule).startswith(prefix)]
         want = [f"-j {calls[builtin]}"] if builtin in calls else []
         if jumps != want:
             drop += [f"-D {builtin} {jump}" for jump in jumps]
-            add += [f"-A {builtin} {jump}" for jump in want]
+            # The node-level chains must decide before service addresses are translated; in a pod there is nobody else.
+            add += [f"-A {builtin} {jump}" if prefix == PREFIX else f"-I {builtin} 1 {jump}" for jump in want]
     stale = [chain for chain in ours if chain not in chains]
     for chain, rules in chains.items():
         if chain not in there or list(map(canonical, there[chain])) != list(map(canonical, rules)):

@@ -7,9 +7,11 @@ pod's documents depend on that pod alone, so equal pods encode to the same resou
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from plait.base.bundle import Bundle, Resource
-from plait.envoy import clusters, hbone, listeners, names, rbac
+from plait.base.wellknown import CLASSIC_LOCAL_MARK, PROXY_MARK
+from plait.envoy import classic, clusters, hbone, listeners, names, rbac
 from plait.envoy.options import Options
 from plait.envoy.pieces import Doc
 from plait.envoy.wire import resource
@@ -34,17 +36,17 @@ def translate(view: NodeView, options: Options = DEFAULT) -> Bundle:
     )
 
 
-def destination_cluster(view: NodeView, name: str) -> Doc:
+def destination_cluster(view: NodeView, name: str, options: Options = DEFAULT) -> Doc:
     """The answer to an on-demand cluster name; a name of another shape is answered with nowhere to go."""
     wanted = names.destination_of(name)
     if wanted is None:
         return clusters.blackhole(name)
-    return clusters.destination(name, _found(view, *wanted))
+    return clusters.destination(name, _found(view, *wanted), _mark(options))
 
 
-def destination_resource(view: NodeView, name: str) -> Resource:
+def destination_resource(view: NodeView, name: str, options: Options = DEFAULT) -> Resource:
     """The same, encoded: what the agent serves when Envoy subscribes to `name`, and again whenever it changes."""
-    return resource(names.CLUSTER, name, destination_cluster(view, name))
+    return resource(names.CLUSTER, name, destination_cluster(view, name, options))
 
 
 def secret_names(view: NodeView) -> tuple[str, ...]:
@@ -65,12 +67,16 @@ def documents(view: NodeView, options: Options = DEFAULT) -> dict[str, list[Doc]
     }
 
 
+def _mark(options: Options) -> int:
+    return CLASSIC_LOCAL_MARK if options.shared_netns else PROXY_MARK
+
+
 def _found(view: NodeView, address: str, port: int) -> Destination:
     return view.destination(address, port)
 
 
 def _clusters(view: NodeView, options: Options) -> Iterator[tuple[str, Doc]]:
-    for document in clusters.shared():
+    for document in clusters.classic() if options.shared_netns else clusters.shared():
         yield document["name"], document
     if not view.local:
         return
@@ -78,16 +84,16 @@ def _clusters(view: NodeView, options: Options) -> Iterator[tuple[str, Doc]]:
     if len(known) <= options.eager:
         for address, port in sorted(known):
             name = names.on_demand(address, port)
-            yield name, clusters.destination(name, _found(view, address, port))
+            yield name, clusters.destination(name, _found(view, address, port), _mark(options))
 
 
 def _listeners(view: NodeView, options: Options) -> Iterator[tuple[str, Doc]]:
     if view.local:
         document = hbone.tunnel_listener(options)
         yield document["name"], document
-    for pod in view.local:
-        for document in _of_pod(view, pod, options):
-            yield document["name"], document
+    every = [list(_of_pod(view, pod, options)) for pod in view.local]
+    for document in classic.shared(every, view) if options.shared_netns else chain.from_iterable(every):
+        yield document["name"], document
 
 
 def _of_pod(view: NodeView, pod: LocalPod, options: Options) -> Iterator[Doc]:

@@ -1,0 +1,176 @@
+"""What the classic (node-level) capture needs in a node's namespace and in its proxy's, as data. Pure.
+
+The ten steps of Istio's first ambient redirection: address set, marks, policy routing into `istioout`, TPROXY, and back
+in by `istioin`. Putting it there is `plumbing`'s business. Rules that Istio did not have close ways around the proxy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from plait.base.wellknown import CLASSIC_LOCAL_MARK, HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT
+from plait.node.rules import Rules
+
+SET: Final = "ztunnel-pods-ips"
+OUT, SKIP, CONN_SKIP, PROXY, RETURN = "0x100/0x100", "0x200/0x200", "0x220/0x220", "0x210/0x210", "0x40/0x40"
+TPROXY, ORIGINAL_SOURCE = "0x400/0xfff", "0x4d3/0xfff"
+TUNNEL_PORT: Final = 6081
+VETH: Final = "zt"
+MAIN: Final = 32766
+LOCAL_PORTS: Final = "10240 32767"
+"""The proxy's own, apart from the pods' default range: both dial from one address through one connection tracker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """One link between node and proxy: name and address at the node's end and at the proxy's."""
+
+    node: str
+    proxy: str
+    number: int
+    node_address: str
+    proxy_address: str
+
+
+IN: Final = Tunnel("istioin", "pistioin", 1000, "192.168.126.1", "192.168.126.2")
+OUTWARD: Final = Tunnel("istioout", "pistioout", 1001, "192.168.127.1", "192.168.127.2")
+TUNNELS: Final = (IN, OUTWARD)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`ip rule`: at this priority, packets with this mark ("" for all) use this table."""
+
+    priority: int
+    mark: str
+    action: str
+
+
+NODE_POLICIES: Final = (
+    Policy(100, "0x200/0x200", f"goto {MAIN}"),
+    Policy(101, "0x100/0x100", "lookup 101"),
+    Policy(102, "0x40/0x40", "lookup 102"),
+    Policy(103, "", "lookup 100"),
+)
+PROXY_POLICIES: Final = (Policy(20000, TPROXY, "lookup 100"), Policy(20003, ORIGINAL_SOURCE, "lookup 100"))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`node` and `proxy` are addresses; `pods` those that are captured here."""
+
+    node: str
+    proxy: str
+    pods: frozenset[str] = frozenset()
+
+
+def node_routes(plan: Plan) -> dict[int, tuple[str, ...]]:
+    """Table -> routes, spelled as `ip route show` does."""
+    near = f"{plan.proxy} dev {VETH} scope link"
+    return {
+        100: tuple(f"{pod} via {IN.proxy_address} dev {IN.node} src {plan.node}" for pod in sorted(plan.pods)),
+        101: (f"default via {OUTWARD.proxy_address} dev {OUTWARD.node}", near),
+        102: (f"default via {plan.proxy} dev {VETH} onlink", near),
+    }
+
+
+def proxy_routes() -> dict[int, tuple[str, ...]]:
+    return {
+        100: ("local default dev lo scope host",),
+        101: (f"default via {OUTWARD.node_address} dev {OUTWARD.proxy}",),
+        102: (f"default via {IN.node_address} dev {IN.proxy}",),
+    }
+
+
+def _mark(mark: str) -> str:
+    return f"-j MARK --set-xmark {mark}"
+
+
+def _save(mark: str) -> str:
+    mask = mark.partition("/")[2]
+    return f"-m mark --mark {mark} -j CONNMARK --save-mark --nfmask {mask} --ctmask {mask}"
+
+
+def node_rules(plan: Plan) -> Rules:
+    """Chains of the node's namespace."""
+    stop = f"-m mark --mark {SKIP} -j RETURN"
+    from_proxy = f"-i {VETH} ! -s {plan.proxy}/32"
+    known = "-p tcp -m conntrack --ctstate RELATED,ESTABLISHED"
+    prerouting = (
+        f"-i {IN.node} {_mark(SKIP)}",
+        f"-i {IN.node} -j RETURN",
+        f"-i {OUTWARD.node} {_mark(SKIP)}",
+        f"-i {OUTWARD.node} -j RETURN",
+        f"-p udp --dport {TUNNEL_PORT} -j RETURN",
+        f"-m connmark --mark {CONN_SKIP} {_mark(SKIP)}",
+        stop,
+        f"! -i {VETH} -m connmark --mark {PROXY} {_mark(RETURN)}",
+        f"-m mark --mark {RETURN} -j RETURN",
+        f"{from_proxy} {_mark(PROXY)}",
+        stop,
+        f"-i {VETH} {_mark(CONN_SKIP)}",
+        f"-p udp {_mark(CONN_SKIP)}",
+        stop,
+        # A connection older than its pod's capture goes on as it began; that it is not the proxy's, is known by now.
+        f"{known} -m set --match-set {SET} src {_mark(SKIP)}",
+        f"{known} -m set --match-set {SET} dst {_mark(SKIP)}",
+        stop,
+        f"-p tcp -m set --match-set {SET} src {_mark(OUT)}",
+    )
+    output = (
+        f"-m connmark --mark {CONN_SKIP} -j CONNMARK --restore-mark --nfmask 0x220 --ctmask 0x220",
+        # Answers of the node's own processes to a connection that the proxy opened in a pod's name.
+        f"-m connmark --mark {PROXY} {_mark(RETURN)}",
+        f"-s {plan.node}/32 -p tcp -m owner --socket-exists -m set --match-set {SET} dst {_mark(CONN_SKIP)}",
+        _save(CONN_SKIP),
+    )
+    saving = (_save(CONN_SKIP), _save(PROXY))
+    accept = (f"-m mark --mark {OUT} -j ACCEPT",)
+    # Istio's node let a packet pass that lost its mark or its route (a flushed set, a deleted rule). Ours drops it.
+    fresh = "-p tcp -m conntrack --ctstate NEW -m mark --mark"
+    guard = [f"-m mark --mark {OUT} ! -o {OUTWARD.node} -j DROP", f"-m mark --mark {RETURN} ! -o {VETH} -j DROP"]
+    for pod in sorted(plan.pods):
+        guard.append(f"-s {pod}/32 {fresh} 0x0/0x340 -j DROP")
+        guard.append(f"-d {pod}/32 ! -o {IN.node} {fresh} 0x0/0x240 -j DROP")
+    names = {word: f"ztunnel-{word}" for word in ("PREROUTING", "FORWARD", "INPUT", "OUTPUT", "POSTROUTING")}
+    mangle = {"PREROUTING": prerouting, "FORWARD": saving, "INPUT": saving, "OUTPUT": output}
+    return Rules(
+        {
+            "mangle": {names[word]: lines for word, lines in mangle.items()},
+            "nat": {names["PREROUTING"]: accept, names["POSTROUTING"]: accept},
+            "filter": {names["FORWARD"]: (*guard, *accept)},
+        },
+        {
+            "mangle": {word: names[word] for word in mangle},
+            "nat": {word: names[word] for word in ("PREROUTING", "POSTROUTING")},
+            "filter": {"FORWARD": names["FORWARD"]},
+        },
+    )
+
+
+def proxy_rules(plan: Plan) -> Rules:
+    """Chains of the proxy's namespace. A peer on this node is the same process: that hop stays inside, on `lo`."""
+
+    def proxied(match: str, port: int) -> str:
+        return f"{match} -j TPROXY --on-port {port} --on-ip 127.0.0.1 --tproxy-mark {TPROXY}"
+
+    inside = f"-i lo -p tcp -m connmark --mark {ORIGINAL_SOURCE} -m conntrack --ctdir ORIGINAL"
+    prerouting = (
+        proxied(f"-i {IN.proxy} -p tcp --dport {HBONE_PORT}", HBONE_PORT),
+        proxied(f"-i {OUTWARD.proxy} -p tcp", OUTBOUND_PORT),
+        proxied(f"-i {IN.proxy} -p tcp", INBOUND_PLAINTEXT_PORT),
+        f"-i eth0 ! -d {plan.proxy}/32 {_mark(ORIGINAL_SOURCE)}",
+        proxied(f"{inside} --dport {HBONE_PORT}", HBONE_PORT),
+        proxied(inside, INBOUND_PLAINTEXT_PORT),
+        f"-i lo -p tcp -m connmark --mark {ORIGINAL_SOURCE} {_mark(ORIGINAL_SOURCE)}",
+    )
+    dialled = f"-p tcp -m mark --mark {CLASSIC_LOCAL_MARK:#x} -m set --match-set {SET} dst"
+    output = (
+        f"{dialled} -m conntrack --ctstate NEW -j CONNMARK --set-xmark {ORIGINAL_SOURCE}",
+        f"-m connmark --mark {ORIGINAL_SOURCE} {_mark(ORIGINAL_SOURCE)}",
+    )
+    return Rules(
+        {"mangle": {"ztunnel-PREROUTING": prerouting, "ztunnel-OUTPUT": output}},
+        {"mangle": {"PREROUTING": "ztunnel-PREROUTING", "OUTPUT": "ztunnel-OUTPUT"}},
+    )
