@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from plait.model.attachment import Target, carries
 from plait.model.gateways import Gateway, Listener
 from plait.model.hostnames import fits, meet, overlap
@@ -12,6 +14,7 @@ from plait.model.proxies import Proxy
 from plait.model.routes import Route, Routing, TcpMatch, VirtualHost
 from plait.model.views import enforcing, hosting
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort, TcpChain
+from plait.model.views.keeping import kept
 from plait.model.views.resolve import Resolver
 from plait.model.views.scope import Scope, sees
 
@@ -43,7 +46,14 @@ def project(mesh: Mesh, proxy: Proxy, previous: GatewayView | None = None) -> Ga
         enforced=enforcing.enforced(mesh.l7, proxy, binds),
         secrets=tuple(sorted(_secrets(mine, resolver))),
     )
-    return previous if previous == made else made
+    if previous is None or previous == made:
+        return previous or made
+    return msgspec.structs.replace(
+        made,
+        ports=kept(previous.ports, made.ports, lambda each: (each.port, each.bind)),
+        upstreams=kept(previous.upstreams, made.upstreams, lambda each: each.key),
+        enforced=previous.enforced if previous.enforced == made.enforced else made.enforced,
+    )
 
 
 def _serves(gateway: Gateway, proxy: Proxy) -> bool:

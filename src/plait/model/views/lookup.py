@@ -28,6 +28,10 @@ class Lookup(Struct, frozen=True, eq=False):
     by_gateway: dict[str, tuple[Routing, ...]]
     traffic: dict[str, dict[str, tuple[Traffic, ...]]]
     """Namespace -> host -> rules, the oldest first."""
+    wild_traffic: dict[str, tuple[str, ...]]
+    """Wildcard hosts of `traffic` by namespace, the most specific first."""
+    instances: dict[str, tuple[str, ...]]
+    """Uids of the pods made for a gateway or waypoint ("ns/name")."""
     scopes: dict[str, tuple[SidecarScope, ...]]
     """Sidecar scopes by namespace, those with a selector first, then the oldest."""
 
@@ -35,9 +39,9 @@ class Lookup(Struct, frozen=True, eq=False):
         """Rules of a namespace for a host: of the exact name first, then of longer wildcards."""
         found = self.traffic.get(namespace, {})
         yield from found.get(host, ())
-        wild = (each for each in found if each.startswith("*") and host.endswith(each[1:]))
-        for name in sorted(wild, key=lambda each: (-len(each), each)):
-            yield from found[name]
+        for name in self.wild_traffic.get(namespace, ()):
+            if host.endswith(name[1:]):
+                yield from found[name]
 
 
 def lookup(l7: L7) -> Lookup:
@@ -65,17 +69,27 @@ def lookup(l7: L7) -> Lookup:
     scopes: dict[str, list[SidecarScope]] = {}
     for scope in sorted(l7.sidecars.values(), key=lambda s: (not s.selector, s.created, s.name)):
         scopes.setdefault(scope.namespace, []).append(scope)
+    instances: dict[str, list[str]] = {}
+    for uid, instance in l7.instances.items():
+        if instance.gateway:
+            instances.setdefault(instance.gateway, []).append(uid)
     made = Lookup(
         _frozen(hosts),
         _frozen(mesh),
-        tuple(sorted((host for host in mesh if host.startswith("*")), key=lambda h: (-len(h), h))),
+        wildcards(mesh),
         _frozen(services),
         _frozen(gateways),
         {namespace: _frozen(found) for namespace, found in traffic.items()},
+        {namespace: wildcards(found) for namespace, found in traffic.items()},
+        {name: tuple(uids) for name, uids in instances.items()},
         _frozen(scopes),
     )
     l7.__dict__["lookup"] = made  # a cache, not part of the value
     return made
+
+
+def wildcards(hosts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted((host for host in hosts if host.startswith("*")), key=lambda h: (-len(h), h)))
 
 
 def _frozen(found: dict[str, list[T]]) -> dict[str, tuple[T, ...]]:

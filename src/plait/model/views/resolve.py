@@ -117,9 +117,9 @@ class Resolver:
 
     def _to_waypoint(self, service: HttpService, port: int) -> Iterator[UpstreamEndpoint]:
         address = service.addresses[0] if service.addresses else service.hostname
-        for uid, instance in self.scope.mesh.l7.instances.items():
+        for uid in self.scope.found.instances.get(service.waypoint, ()):
             workload = self.scope.mesh.workloads.get(uid)
-            if instance.gateway != service.waypoint or workload is None or not workload.healthy:
+            if workload is None or not workload.healthy or not workload.addresses:
                 continue
             host = workload.addresses[0]
             via = f"[{host}]:{wellknown.HBONE_PORT}" if ":" in host else f"{host}:{wellknown.HBONE_PORT}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from plait.model.attachment import Target, carries
 from plait.model.http_services import HttpService
 from plait.model.l7 import PeerMode
@@ -11,6 +13,7 @@ from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy
 from plait.model.routes import Destination, Routing, TcpMatch, TlsMatch, VirtualHost
 from plait.model.views import enforcing, hosting
+from plait.model.views.keeping import kept
 from plait.model.views.resolve import Resolver
 from plait.model.views.scope import Scope
 from plait.model.views.sidecar import HttpOutbound, InboundPort, SidecarView, TcpOutbound
@@ -61,7 +64,23 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
         pool=sidecar.pool if sidecar is not None else None,
         tunnel=workload is not None and workload.tunnel == "hbone",
     )
-    return previous if previous == made else made
+    if previous is None or previous == made:
+        return previous or made
+    return msgspec.structs.replace(
+        made,
+        http=kept(previous.http, tuple(_kept_hosts(previous.http, made.http)), lambda each: (each.port, each.bind)),
+        tcp=kept(previous.tcp, made.tcp, lambda each: (each.port, each.addresses, each.server_names, each.name)),
+        upstreams=kept(previous.upstreams, made.upstreams, lambda each: each.key),
+        inbound=kept(previous.inbound, made.inbound, lambda each: each.port),
+        enforced=previous.enforced if previous.enforced == made.enforced else made.enforced,
+    )
+
+
+def _kept_hosts(old: tuple[HttpOutbound, ...], new: tuple[HttpOutbound, ...]) -> Iterator[HttpOutbound]:
+    before = {(each.port, each.bind): each.virtual_hosts for each in old}
+    for each in new:
+        hosts = kept(before.get((each.port, each.bind), ()), each.virtual_hosts, lambda host: host.name)
+        yield msgspec.structs.replace(each, virtual_hosts=hosts)
 
 
 def _distinct(found: list[VirtualHost]) -> Iterator[VirtualHost]:

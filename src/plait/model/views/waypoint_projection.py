@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from plait.model.attachment import Target
 from plait.model.http_services import HttpPort, HttpService
 from plait.model.index import index_of
@@ -12,6 +14,7 @@ from plait.model.proxies import Proxy
 from plait.model.routes import Destination, VirtualHost
 from plait.model.views import bindings, enforcing, hosting
 from plait.model.views.destinations import peer_of
+from plait.model.views.keeping import kept
 from plait.model.views.resolve import Resolver
 from plait.model.views.scope import Scope
 from plait.model.views.upstreams import UpstreamEndpoint
@@ -42,7 +45,15 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
         trust_domains=tuple(dict.fromkeys((settings.trust_domain, *mesh.l7.settings.trust_domain_aliases))),
         l4=bindings.effective(mesh, index_of(mesh), proxy.namespace, workload.policies if workload is not None else ()),
     )
-    return previous if previous == made else made
+    if previous is None or previous == made:
+        return previous or made
+    return msgspec.structs.replace(
+        made,
+        services=kept(previous.services, made.services, lambda each: each.key),
+        workloads=kept(previous.workloads, made.workloads, lambda each: each.uid),
+        upstreams=kept(previous.upstreams, made.upstreams, lambda each: each.key),
+        enforced=previous.enforced if previous.enforced == made.enforced else made.enforced,
+    )
 
 
 def _service(service: HttpService, resolver: Resolver, own: tuple[Target, ...]) -> ServedService:
