@@ -8,6 +8,7 @@ import msgspec
 
 from plait.base import wellknown
 from plait.model.attachment import Labels, carries
+from plait.model.enforcement import decide
 from plait.model.http_services import HttpPort, HttpService
 from plait.model.index import index_of
 from plait.model.mesh import Workload
@@ -110,10 +111,11 @@ class Resolver:
         return policy
 
     def through_waypoint(self, service: HttpService) -> bool:
-        """Sidecars go through the waypoint of a service; gateways where the service asks for it; waypoints never."""
-        if not service.waypoint or self.scope.proxy.role == "waypoint":
+        """Whether routes and policies of the service are the business of its waypoint, so that traffic goes there."""
+        role = self.scope.proxy.role
+        if role == "waypoint":
             return False
-        return self.scope.proxy.role == "sidecar" or service.ingress_waypoint
+        return decide(role, "ambient+waypoint" if service.waypoint else "none", "route").point == "waypoint"
 
     def _to_waypoint(self, service: HttpService, port: int) -> Iterator[UpstreamEndpoint]:
         address = service.addresses[0] if service.addresses else service.hostname

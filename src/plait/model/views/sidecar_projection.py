@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from plait.model.attachment import Target, carries
+from plait.model.enforcement import ServerMode, decide
 from plait.model.http_services import HttpService
 from plait.model.l7 import PeerMode
 from plait.model.mesh import Mesh
@@ -44,7 +45,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
     targets = tuple(
         Target(s.kind, s.namespace, s.name)
         for m in (workload.services if workload is not None else ())
-        if (s := mesh.l7.services.get(m.service)) is not None and not s.waypoint
+        if (s := mesh.l7.services.get(m.service)) is not None and _enforces(s)
     )
     egress_proxy = sidecar.egress_proxy if sidecar is not None else None
     made = SidecarView(
@@ -81,6 +82,12 @@ def _kept_hosts(old: tuple[HttpOutbound, ...], new: tuple[HttpOutbound, ...]) ->
     for each in new:
         hosts = kept(before.get((each.port, each.bind), ()), each.virtual_hosts, lambda host: host.name)
         yield msgspec.structs.replace(each, virtual_hosts=hosts)
+
+
+def _enforces(service: HttpService) -> bool:
+    """Whether what is attached to one of the pod's services is enforced here, not at a waypoint."""
+    mode: ServerMode = "ambient+waypoint" if service.waypoint else "sidecar"
+    return decide("sidecar", mode, "waypoint-policy").point == "server sidecar"
 
 
 def _distinct(found: list[VirtualHost]) -> Iterator[VirtualHost]:

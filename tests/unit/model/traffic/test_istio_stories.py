@@ -265,3 +265,31 @@ def test_fields_nobody_translates_yet_are_said() -> None:
     rule = {"fault": {"abort": {"http2Error": "x"}}, "route": [to("cart")]}
     _, problems = l7.world(*SHOP, l7.routes("reviews", [rule]))
     assert [(p.code, p.path) for p in problems] == [("PLT0400", "spec.http[0].fault.abort.http2Error")]
+
+
+def test_rules_of_one_namespace_for_one_host_are_joined_and_the_oldest_leads() -> None:
+    first = l7.rules("reviews", subsets=[{"name": "v1"}], creationTimestamp="2026-01-01T00:00:00Z")
+    second = l7.rules(
+        "reviews",
+        subsets=[{"name": "v2"}, {"name": "v1", "labels": {"a": "b"}}],
+        trafficPolicy={"loadBalancer": {"simple": "RANDOM"}},
+        creationTimestamp="2026-02-01T00:00:00Z",
+    )
+    second["metadata"]["name"] = "more"
+    mesh, problems = l7.world(*SHOP, second, first)
+    joined = mesh.l7.traffic["shop/reviews"]
+    assert [(s.name, s.labels) for s in joined.subsets] == [("v1", ()), ("v2", ())]
+    assert joined.policy.balancing is not None
+    assert [(p.name, p.path) for p in problems] == [("more", "spec.subsets")]
+
+
+def test_near_endpoints_come_first_when_outliers_are_watched() -> None:
+    def node(name: str, zone: str) -> d.Document:
+        labels = {"topology.kubernetes.io/region": "r", "topology.kubernetes.io/zone": zone}
+        return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
+
+    far = d.pod("reviews-3", "10.0.0.7", labels={"app": "reviews"}, node="n2")
+    watched = l7.rules("reviews", trafficPolicy={"outlierDetection": {"consecutive5xxErrors": 1}})
+    mesh, _ = l7.world(*SHOP, far, watched, node("n1", "a"), node("n2", "b"))
+    found = next(u for u in l7.seen_by(mesh, "web").upstreams if u.service == "reviews")
+    assert {e.address: e.priority for e in found.endpoints} == {"10.0.0.2": 0, "10.0.0.3": 0, "10.0.0.7": 1}

@@ -99,3 +99,20 @@ def test_a_provider_of_the_mesh_configuration_is_found() -> None:
     assert [(a.protocol, a.hostname, a.port) for a in found.authorizers] == [
         ("grpc", "ask.shop.svc.cluster.local", 9000)
     ]
+
+
+def test_a_gateway_goes_through_the_waypoint_too() -> None:
+    rule = {"backendRefs": [{"name": "cart", "port": 80}]}
+    route = l7.api("HTTPRoute", "r", parentRefs=[{"name": "edge"}], rules=[rule])
+    mesh, problems = l7.world(*WORLD, l7.gateway("edge"), l7.gateway_pod("edge-1", "10.3.0.1", "edge"), route)
+    assert problems == ()
+    assert [(u.waypoint, [e.via for e in u.endpoints]) for u in l7.served_by(mesh, "edge-1").upstreams] == [
+        (True, ["10.4.0.1:15008"])
+    ]
+
+
+def test_a_policy_on_a_service_without_waypoint_is_enforced_by_its_sidecars() -> None:
+    named = policy("service", {"group": "", "kind": "Service", "name": "plain"})
+    mesh, _ = l7.world(*WORLD, named, l7.sidecar_pod("plain-1", "10.0.0.8", labels={"app": "plain"}))
+    assert [p.name for p in l7.seen_by(mesh, "plain-1").enforced.policies] == ["service"]
+    assert l7.seen_by(mesh, "web").enforced.policies == ()
