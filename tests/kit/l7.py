@@ -82,7 +82,10 @@ def composed(found: Document, *, run: bool = False, admin: Document | None = Non
     authority = Authority()
     leaf = authority.issue("spiffe://cluster.local/ns/shop/sa/edge")
     for context in find(static, "common_tls_context"):
-        if context.pop("tls_certificate_sds_secret_configs", None):
+        if "filename" in context.get("validation_context", {}).get("trusted_ca", {}):
+            context["validation_context"]["trusted_ca"] = {"inline_string": authority.root.decode()}
+        by_name = context.pop("tls_certificate_sds_secret_configs", None)
+        if by_name or context.pop("tls_certificates", None):
             context["tls_certificates"] = [
                 {
                     "certificate_chain": {"inline_string": leaf.certificate.decode()},

@@ -1,0 +1,228 @@
+"""A sidecar's inbound side: chains by port, by how the client speaks (Istio TLS, plain) and by protocol.
+
+Istio's sidecars say by ALPN that they speak mesh TLS; other TLS is the application's own business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from plait.envoy.l7 import manager, routes, telemetry, terminate, tls
+from plait.envoy.l7.authorization import Where
+from plait.envoy.l7.chains import HTTP_PROTOCOLS
+from plait.envoy.l7.context import Context, may_be_http
+from plait.envoy.l7.telemetry import Point
+from plait.envoy.pieces import UNLIMITED, Doc, cidr, socket_address
+from plait.model.l7 import MtlsMode
+from plait.model.views.sidecar import InboundPort, SidecarView
+
+PASSTHROUGH = "InboundPassthroughCluster"
+TCP_ALPN = ("istio-peer-exchange", "istio")
+HTTP_ALPN = ("istio-http/1.0", "istio-http/1.1", "istio-h2")
+_SERVER_ALPN = ("h2", "http/1.1")
+
+
+def cluster_name(port: InboundPort) -> str:
+    return f"inbound|{port.port}||"
+
+
+def clusters(ctx: Context, view: SidecarView) -> list[Doc]:
+    """To the application: where the packet was going, another port, or a socket file. Its source says it is ours."""
+    found = [_application(PASSTHROUGH, None)]
+    for port in view.inbound:
+        local = names_local(ctx, port)
+        found.append(_application(cluster_name(port), local))
+    return found
+
+
+def names_local(ctx: Context, port: InboundPort) -> Doc | None:
+    if port.endpoint.startswith("unix://"):
+        return {"pipe": {"path": port.endpoint.removeprefix("unix://")}}
+    if port.endpoint:
+        host, _, number = port.endpoint.rpartition(":")
+        if not number.isdigit():
+            ctx.refuse("", f"ingress[{port.port}].defaultEndpoint", f"{port.endpoint!r} is no ip:port or unix:// path")
+            return None
+        return socket_address(host.strip("[]"), int(number)) if host not in ("", "0.0.0.0") else None
+    return socket_address("127.0.0.1", port.port) if ctx.settings.inbound_localhost else None
+
+
+def _application(name: str, local: Doc | None) -> Doc:
+    document: Doc = {
+        "name": name,
+        "connect_timeout": "10s",
+        "circuit_breakers": UNLIMITED,
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": {}},
+            }
+        },
+    }
+    if local is None:
+        # What comes from 127.0.0.6 is not captured again by the pod's rules.
+        bind = {"source_address": {"address": "127.0.0.6", "port_value": 0}}
+        return {**document, "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "upstream_bind_config": bind}
+    ends = [{"lb_endpoints": [{"endpoint": {"address": local}}]}]
+    return {**document, "type": "STATIC", "load_assignment": {"cluster_name": name, "endpoints": ends}}
+
+
+def route_configuration(ctx: Context, port: InboundPort) -> Doc:
+    name = cluster_name(port)
+    if port.virtual_hosts:
+        return routes.configuration(ctx, name, port.virtual_hosts, port.port)
+    return _to_application(name, name)
+
+
+def _to_application(name: str, cluster: str) -> Doc:
+    action = {"cluster": cluster, "timeout": "0s", "max_stream_duration": {"max_stream_duration": "0s"}}
+    routed = [{"match": {"prefix": "/"}, "name": "default", "route": action, "decorator": {"operation": "*"}}]
+    host = {"name": f"{name}", "domains": ["*"], "routes": routed}
+    return {"name": name, "validate_clusters": False, "virtual_hosts": [host]}
+
+
+# Chains ---
+
+
+def listed(ctx: Context, view: SidecarView) -> Iterator[Doc]:
+    """Chains of 15006: for each port, and for the ports nobody lists."""
+    for port in view.inbound:
+        if not port.bind:
+            yield from of_port(ctx, view, port)
+    yield from _others(ctx, view, view.default_mtls)
+
+
+def of_port(ctx: Context, view: SidecarView, port: InboundPort) -> Iterator[Doc]:
+    match: Doc = {} if port.bind else {"destination_port": port.port}
+    name = f"0.0.0.0_{port.port}"
+    if port.tls is not None:
+        socket = tls.server(ctx, port.tls, tls.HTTP_ALPN if may_be_http(port.protocol) else (), name)
+        kind = "http" if may_be_http(port.protocol) else "tcp"
+        yield _chain(ctx, view, port, kind, name, match, socket, mutual=port.tls.mode in ("mutual", "istio_mutual"))
+        return
+    if port.mtls != "disable":
+        yield from _mutual(ctx, view, port, name, match)
+    if port.mtls != "strict":
+        yield from _plain(ctx, view, port, name, match)
+
+
+def _mutual(ctx: Context, view: SidecarView, port: InboundPort, name: str, match: Doc) -> Iterator[Doc]:
+    secure = {**match, "transport_protocol": "tls"}
+    http, tcp = tls.mesh_server(ctx, _SERVER_ALPN), tls.mesh_server(ctx, TCP_ALPN)
+    every = {} if port.mtls == "strict" else {"application_protocols": [*HTTP_ALPN, *TCP_ALPN]}
+    if port.protocol == "auto":
+        said = {**secure, "application_protocols": list(HTTP_ALPN)}
+        yield _chain(ctx, view, port, "http", f"{name}-mtls-http", said, http, mutual=True)
+        rest = {} if port.mtls == "strict" else {"application_protocols": list(TCP_ALPN)}
+        yield _chain(ctx, view, port, "tcp", f"{name}-mtls-tcp", {**secure, **rest}, tcp, mutual=True)
+    elif may_be_http(port.protocol):
+        yield _chain(ctx, view, port, "http", f"{name}-mtls", {**secure, **every}, http, mutual=True)
+    else:
+        yield _chain(ctx, view, port, "tcp", f"{name}-mtls", {**secure, **every}, tcp, mutual=True)
+
+
+def _plain(ctx: Context, view: SidecarView, port: InboundPort, name: str, match: Doc) -> Iterator[Doc]:
+    raw = {**match, "transport_protocol": "raw_buffer"}
+    if port.protocol == "auto":
+        said = {**raw, "application_protocols": list(HTTP_PROTOCOLS)}
+        yield _chain(ctx, view, port, "http", f"{name}-http", said, None, mutual=False)
+        yield _chain(ctx, view, port, "tcp", f"{name}-tcp", raw, None, mutual=False)
+    else:
+        kind = "http" if may_be_http(port.protocol) else "tcp"
+        yield _chain(ctx, view, port, kind, f"{name}-plain", raw, None, mutual=False)
+    yield _chain(ctx, view, port, "tcp", f"{name}-tls", {**match, "transport_protocol": "tls"}, None, mutual=False)
+
+
+def _others(ctx: Context, view: SidecarView, mode: MtlsMode) -> Iterator[Doc]:
+    point = telemetry.incoming(view.proxy, _unknown(), mutual=True)
+    plain = telemetry.incoming(view.proxy, _unknown(), mutual=False)
+
+    def proxy(name: str, seen: Point) -> list[Doc]:
+        return manager.tcp(ctx, name, (), seen, view.enforced, "tls", pool=view.pool, cluster=PASSTHROUGH)
+
+    yield {
+        "name": "virtualInbound-blackhole",
+        "filter_chain_match": {"destination_port": ctx.options.inbound_port},
+        "filters": manager.tcp(ctx, "loop", (), plain, view.enforced, "tls", enforce=False, cluster="BlackHoleCluster"),
+    }
+    if mode != "disable":
+        match: Doc = {"transport_protocol": "tls"}
+        if mode == "permissive":
+            match["application_protocols"] = [*TCP_ALPN, *HTTP_ALPN]
+        yield {
+            "name": "virtualInbound-mtls",
+            "filter_chain_match": match,
+            "transport_socket": tls.mesh_server(ctx, TCP_ALPN),
+            "filters": proxy("virtualInbound-mtls", point),
+        }
+    if mode != "strict":
+        yield {"name": "virtualInbound", "filters": proxy("virtualInbound", plain)}
+
+
+def _unknown() -> dict[str, str]:
+    return telemetry.service("", "", "")
+
+
+def _chain(
+    ctx: Context,
+    view: SidecarView,
+    port: InboundPort,
+    kind: str,
+    name: str,
+    match: Doc,
+    socket: Doc | None,
+    *,
+    mutual: bool,
+    where: Where = "tls",
+    point: Point | None = None,
+) -> Doc:
+    namespace = port.service.partition("/")[0]
+    named = telemetry.service(port.hostname, port.hostname.partition(".")[0], namespace)
+    seen = point or telemetry.incoming(view.proxy, named, mutual=mutual)
+    document: Doc = {"name": name, "filter_chain_match": match} if match else {"name": name}
+    if kind == "http":
+        http = manager.http(
+            ctx,
+            f"inbound_{name}",
+            cluster_name(port),
+            port.virtual_hosts,
+            seen,
+            view.enforced,
+            where,
+            port.port,
+            forward_client_cert_details="APPEND_FORWARD" if mutual else "SANITIZE",
+            set_current_client_cert_details={"subject": True, "dns": True, "uri": True},
+        )
+        document["filters"] = [http]
+    else:
+        pool = port.pool or view.pool
+        cluster = cluster_name(port)
+        document["filters"] = manager.tcp(ctx, cluster, (), seen, view.enforced, where, pool=pool, cluster=cluster)
+    if socket is not None:
+        document["transport_socket"] = socket
+    return document
+
+
+# Tunnels ---
+
+
+def tunnelled(ctx: Context, view: SidecarView) -> Iterator[Doc]:
+    """Chains of main_internal: a tunnel may name only this pod, or the proxy would be an open relay."""
+    own = {"prefix_ranges": [cidr(address) for address in view.proxy.addresses]}
+    if not view.proxy.addresses:
+        return
+    for port in view.inbound:
+        point = telemetry.incoming(view.proxy, telemetry.service(port.hostname, "", ""), mutual=True)
+        seen = Point("destination", "server", terminate.source_labels(), point.destination, point.service, "mutual_tls")
+        match = {**own, "destination_port": port.port}
+        name = f"hbone_{port.port}"
+        if port.protocol == "auto":
+            said = {**match, "application_protocols": list(HTTP_PROTOCOLS)}
+            yield _chain(ctx, view, port, "http", f"{name}-http", said, None, mutual=True, where="state", point=seen)
+        kind = "http" if may_be_http(port.protocol) and port.protocol != "auto" else "tcp"
+        yield _chain(ctx, view, port, kind, name, match, None, mutual=True, where="state", point=seen)
+    seen = Point(
+        "destination", "server", terminate.source_labels(), telemetry.itself(view.proxy), _unknown(), "mutual_tls"
+    )
+    rest = manager.tcp(ctx, "hbone", (), seen, view.enforced, "state", pool=view.pool, cluster=PASSTHROUGH)
+    yield {"name": "hbone", "filter_chain_match": own, "filters": rest}

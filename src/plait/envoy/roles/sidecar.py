@@ -1,0 +1,235 @@
+"""How a SidecarView is said to Envoy: virtualOutbound with a listener per port behind it, virtualInbound, and 15008.
+
+Captured connections arrive at 15001 and are handed to the listener of their port (`use_original_dst`); what no listener
+takes passes through or is refused, as the mesh says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from plait.base.bundle import Bundle
+from plait.envoy import names
+from plait.envoy.l7 import chains, inbound, manager, patches, routes, telemetry, terminate
+from plait.envoy.l7.bundle import Documents, encode
+from plait.envoy.l7.context import Context, seconds
+from plait.envoy.l7.options import DEFAULT, Options
+from plait.envoy.l7.report import Refusal
+from plait.envoy.pieces import Doc, cidr, socket_address
+from plait.model.views.sidecar import HttpOutbound, SidecarView, TcpOutbound
+
+
+def translate(view: SidecarView, options: Options = DEFAULT) -> Bundle:
+    """Everything pushed to this sidecar but secrets."""
+    return encode(build(view, options))[0]
+
+
+def documents(view: SidecarView, options: Options = DEFAULT) -> dict[str, list[Doc]]:
+    return build(view, options).dictionary()
+
+
+def refusals(view: SidecarView, options: Options = DEFAULT) -> tuple[Refusal, ...]:
+    """What of the view is not said to Envoy, and why."""
+    return encode(build(view, options))[1]
+
+
+def build(view: SidecarView, options: Options = DEFAULT) -> Documents:
+    ctx = Context(view.proxy, view.settings, options, {each.key: each for each in view.upstreams})
+    found = Documents()
+    found.listeners += [_virtual_outbound(ctx, view), *_outbound(ctx, view), *_inbound(ctx, view)]
+    found.routes += [_routes(ctx, view, each) for each in view.http]
+    found.routes += [inbound.route_configuration(ctx, port) for port in view.inbound]
+    found.clusters += inbound.clusters(ctx, view)
+    if view.tunnel:
+        domains = (view.proxy.trust_domain, *view.settings.trust_domain_aliases)
+        found.listeners += [terminate.listener(ctx, options.hbone_port, (), domains), _internal(ctx, view)]
+        found.clusters.append(terminate.cluster())
+        found.routes.append(terminate.route())
+    found.add_upstreams(ctx, view.upstreams)
+    patches.apply(ctx, view.enforced.patches, found, "sidecar")
+    found.refusals = tuple(ctx.report.found)
+    return found
+
+
+# Outbound ---
+
+
+def _virtual_outbound(ctx: Context, view: SidecarView) -> Doc:
+    point = telemetry.outgoing(view.proxy)
+    guard = manager.tcp(ctx, "loop", (), point, view.enforced, "tls", enforce=False, cluster=names.BLACKHOLE)
+    return {
+        "name": "virtualOutbound",
+        "address": socket_address("0.0.0.0", ctx.options.outbound_port),
+        "traffic_direction": "OUTBOUND",
+        "use_original_dst": True,
+        "filter_chains": [
+            {
+                "name": "virtualOutbound-trafficloop",
+                "filter_chain_match": {"destination_port": ctx.options.outbound_port},
+                "filters": guard,
+            },
+            {"name": "virtualOutbound-catchall-tcp", "filters": _rest(ctx, view)},
+        ],
+    }
+
+
+def _rest(ctx: Context, view: SidecarView) -> list[Doc]:
+    """What no listener or chain takes."""
+    point = telemetry.outgoing(view.proxy)
+    if view.egress_proxy is not None:
+        to = (view.egress_proxy,)
+        return manager.tcp(ctx, "egress", to, point, view.enforced, "tls", enforce=False)
+    cluster = names.PASSTHROUGH if view.unknown == "allow_any" else names.BLACKHOLE
+    return manager.tcp(ctx, cluster, (), point, view.enforced, "tls", enforce=False, cluster=cluster)
+
+
+def _outbound(ctx: Context, view: SidecarView) -> Iterator[Doc]:
+    """One listener for each address and port of egress: HTTP of the whole port, TCP by destination and server name."""
+    keys = {(each.bind, each.port) for each in view.http} | {(each.bind, each.port) for each in view.tcp}
+    for bind, port in sorted(keys):
+        http = [each for each in view.http if (each.bind, each.port) == (bind, port)]
+        tcp = [each for each in view.tcp if (each.bind, each.port) == (bind, port)]
+        yield _of_port(ctx, view, bind, port, http, tcp)
+
+
+def _of_port(
+    ctx: Context, view: SidecarView, bind: str, port: int, http: list[HttpOutbound], tcp: list[TcpOutbound]
+) -> Doc:
+    address = bind or "0.0.0.0"
+    made: list[Doc] = []
+    for number, each in enumerate(tcp):
+        made += _tcp(ctx, view, each, number, bool(http))
+    sniff = any(each.sniff for each in http) or any(each.sniff for each in tcp)
+    if http:
+        match = {"application_protocols": list(chains.HTTP_PROTOCOLS)} if sniff else {}
+        manager_chain = {"name": f"{address}_{port}", "filters": [_manager(ctx, view, http[0], f"{address}_{port}")]}
+        made.append({**manager_chain, "filter_chain_match": match} if match else manager_chain)
+    document: Doc = {
+        "name": f"{address}_{port}" if not address.startswith("unix://") else address,
+        "address": {"pipe": {"path": address[7:]}} if address.startswith("unix://") else socket_address(address, port),
+        "traffic_direction": "OUTBOUND",
+        "filter_chains": _distinct(ctx, made, f"{address}_{port}"),
+    }
+    if not bind or (http and all(each.capture for each in http)):
+        document["bind_to_port"] = False
+    if sniff or any(each.server_names for each in tcp):
+        document["listener_filters"] = [chains.TLS_INSPECTOR, *([chains.HTTP_INSPECTOR] if sniff else [])]
+        document["listener_filters_timeout"] = seconds(ctx.settings.sniffing_timeout)
+        document["continue_on_listener_filters_timeout"] = True
+    if not http or sniff:
+        document["default_filter_chain"] = {"name": "PassthroughFilterChain", "filters": _rest(ctx, view)}
+    return document
+
+
+def _distinct(ctx: Context, made: list[Doc], source: str) -> list[Doc]:
+    """Two chains of one match make Envoy refuse the listener; the first keeps what both want."""
+    taken: set[str] = set()
+    kept: list[Doc] = []
+    for chain in made:
+        key = repr(sorted(chain.get("filter_chain_match", {}).items()))
+        if key in taken:
+            ctx.refuse(f"listener/{source}", chain["name"], "another chain has the same match; this one is left out")
+            continue
+        taken.add(key)
+        kept.append(chain)
+    return kept
+
+
+def _tcp(ctx: Context, view: SidecarView, each: TcpOutbound, number: int, routed: bool) -> Iterator[Doc]:
+    match: Doc = {}
+    if each.addresses:
+        match["prefix_ranges"] = [cidr(address) for address in each.addresses]
+    if each.server_names and "*" not in each.server_names:
+        match["server_names"] = sorted(set(each.server_names))
+    if each.server_names:
+        match["transport_protocol"] = "tls"
+    name = each.name or f"outbound|{each.port}|{number}"
+    if each.sniff and routed:
+        http = next(one for one in view.http if (one.bind, one.port) == (each.bind, each.port))
+        said = {**match, "application_protocols": list(chains.HTTP_PROTOCOLS)}
+        yield {"name": f"{name}-http", "filter_chain_match": said, "filters": [_manager(ctx, view, http, name)]}
+    point = telemetry.outgoing(view.proxy)
+    filters = manager.tcp(ctx, name, each.destinations, point, view.enforced, "tls", enforce=False)
+    yield {"name": name, **({"filter_chain_match": match} if match else {}), "filters": filters}
+
+
+def _manager(ctx: Context, view: SidecarView, http: HttpOutbound, name: str) -> Doc:
+    point = telemetry.outgoing(view.proxy)
+    return manager.http(
+        ctx,
+        f"outbound_{name}",
+        route_name(http),
+        http.virtual_hosts,
+        point,
+        view.enforced,
+        "tls",
+        http.port,
+        enforce=False,
+    )
+
+
+def route_name(http: HttpOutbound) -> str:
+    return str(http.port) if not http.bind else f"{http.bind}_{http.port}"
+
+
+def _routes(ctx: Context, view: SidecarView, http: HttpOutbound) -> Doc:
+    document = routes.configuration(ctx, route_name(http), http.virtual_hosts, http.port)
+    if not any("*" in host["domains"] for host in document["virtual_hosts"]):
+        document["virtual_hosts"].append(_fallback(ctx, view))
+    return document
+
+
+def _fallback(ctx: Context, view: SidecarView) -> Doc:
+    """Hosts nobody declared."""
+    if view.egress_proxy is not None and ctx.known(view.egress_proxy):
+        cluster, name = ctx.cluster_of(view.egress_proxy), "egress_proxy"
+    elif view.unknown == "allow_any":
+        cluster, name = names.PASSTHROUGH, "allow_any"
+    else:
+        refused = {"match": {"prefix": "/"}, "name": "block_all", "direct_response": {"status": 502}}
+        return {"name": "block_all", "domains": ["*"], "routes": [refused]}
+    routed = {"match": {"prefix": "/"}, "name": name, "route": {"cluster": cluster, "timeout": "0s"}}
+    return {"name": name, "domains": ["*"], "routes": [routed]}
+
+
+# Inbound ---
+
+
+def _inbound(ctx: Context, view: SidecarView) -> Iterator[Doc]:
+    yield _listening(ctx, "virtualInbound", "0.0.0.0", ctx.options.inbound_port, list(inbound.listed(ctx, view)), True)
+    for port in view.inbound:
+        if port.bind:
+            made = list(inbound.of_port(ctx, view, port))
+            yield _listening(ctx, f"{port.bind}_{port.port}", port.bind, port.port, made, False)
+
+
+def _listening(ctx: Context, name: str, bind: str, port: int, made: list[Doc], captured: bool) -> Doc:
+    return {
+        "name": name,
+        "address": socket_address(bind, port),
+        "traffic_direction": "INBOUND",
+        "listener_filters": [
+            *([chains.ORIGINAL_DST] if captured else []),
+            chains.TLS_INSPECTOR,
+            chains.HTTP_INSPECTOR,
+        ],
+        "listener_filters_timeout": seconds(ctx.settings.sniffing_timeout),
+        "continue_on_listener_filters_timeout": True,
+        "filter_chains": made,
+    }
+
+
+def _internal(ctx: Context, view: SidecarView) -> Doc:
+    made = list(inbound.tunnelled(ctx, view))
+    if not made:
+        point = telemetry.outgoing(view.proxy)
+        filters = manager.tcp(ctx, "none", (), point, view.enforced, "tls", enforce=False, cluster=names.BLACKHOLE)
+        made = [{"name": "none", "filters": filters}]
+    return {
+        "name": terminate.INTERNAL,
+        "internal_listener": {},
+        "listener_filters": [chains.ORIGINAL_DST, chains.TLS_INSPECTOR, chains.HTTP_INSPECTOR],
+        "listener_filters_timeout": seconds(ctx.settings.sniffing_timeout),
+        "continue_on_listener_filters_timeout": True,
+        "filter_chains": made,
+    }
