@@ -91,7 +91,7 @@ def views(mesh: Mesh) -> list[Any]:
     for uid in sorted(mesh.l7.instances):
         proxy = proxy_of(mesh, uid)
         if proxy is not None:
-            found.append(projections[proxy.role].project(mesh, proxy))  # type: ignore[attr-defined]
+            found.append(projections[proxy.role].project(mesh, proxy))
     return found
 
 

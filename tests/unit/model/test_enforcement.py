@@ -50,6 +50,7 @@ def test_the_whole_table(kind: Kind) -> None:
 
 
 def test_security_is_never_just_not_applied_where_the_server_is_in_the_mesh() -> None:
-    for client, server, kind in product(CLIENTS, SERVERS[1:], ("l4-policy", "l7-policy", "waypoint-policy")):
+    kinds: tuple[Kind, ...] = ("l4-policy", "l7-policy", "waypoint-policy")
+    for client, server, kind in product(CLIENTS, SERVERS[1:], kinds):
         decision = decide(client, server, kind)
         assert decision.point != "nowhere" or decision.guard, (client, server, kind)
