@@ -28,7 +28,10 @@ from plait.envoy.options import Options
 from plait.local.addresses import AddressPlan
 from plait.local.layout import Layout
 from plait.model.mesh import Settings
-from plait.node.driver import Driver, Target
+from plait.node.classic.form import Classic
+from plait.node.classic.plumbing import Plumbing
+from plait.node.driver import Driver
+from plait.node.forms import Target
 from plait.node.hook import CaptureHook
 from plait.node.machine import Capture
 from plait.proxy.admin import Admin
@@ -47,6 +50,7 @@ from plait.xds.cache import Cache
 from plait.xds.client import Client
 from plait.xds.messages import Node
 
+_NODE_NAMESPACE = Path("/proc/self/ns/net")
 _log = logger("agent")
 _ROOT_SECONDS, _READY_SECONDS = 30.0, 60.0
 
@@ -61,6 +65,13 @@ class Place:
     address: str
     settings: Settings
     concurrency: int = 1
+    capture: str = "in-pod"
+    proxy_address: str = ""
+
+    @property
+    def proxy_namespace(self) -> Path | None:
+        """Node-level capture: where the node's Envoy runs."""
+        return self.layout.netns(f"{self.node}-zt") if self.capture == "node" else None
 
     @property
     def folder(self) -> Path:
@@ -83,7 +94,11 @@ class Agent:
         self.place, self._api = place, api
         self._snapshot = Snapshot(place.folder / "workloads.bin")
         self._snapshot.load()
-        options = Options(access_log=str(place.folder / "access.log"))
+        shared = place.proxy_namespace
+        options = Options(access_log=str(place.folder / "access.log"), shared_netns=str(shared or ""))
+        self._classic = (
+            Classic(Plumbing(_NODE_NAMESPACE, shared), place.address, place.proxy_address) if shared else None
+        )
         self.config = Configuration(place.node, place.settings, self._snapshot, options)
         self._registry = CollectorRegistry()
         self._lost = Counter("plait_agent_envoy_ended", "How often Envoy ended unasked", registry=self._registry)
@@ -93,7 +108,9 @@ class Agent:
         self._namespaces = Informer(api, kinds.NAMESPACE)
         self.targets: dict[str, Target] = {}
         announcements = Announcements(api, place.node)
-        self.driver = Driver(self.config, announcements, self._enrolled, changed=self._capture_changed)
+        self.driver = Driver(
+            self.config, announcements, self._enrolled, form=self._classic, changed=self._capture_changed
+        )
         self.hook = CaptureHook(self.driver)
         self._token = AgentToken(api, place.node)
         self._complaints = Complaints(self.config, announcements, self.targets)
@@ -111,6 +128,8 @@ class Agent:
 
     async def start(self) -> None:
         """Start the parts in order of need; each leaves its way to end."""
+        if self._classic is not None:
+            await self._classic.start()
         await self._serve_envoy()
         self._run(self._pods.run(), "pods of the node")
         self._run(self._namespaces.run(), "namespaces")
@@ -132,6 +151,8 @@ class Agent:
         await self.driver.close()
         if stop_proxy:
             await self.supervisor.stop()
+            if self._classic is not None:
+                await self._classic.stop()
         for closer in reversed(self._closers):
             await closer()
 
@@ -244,10 +265,12 @@ async def start(
     settings: Settings | None = None,
     trust_domain: str = DEFAULT_TRUST_DOMAIN,
     concurrency: int = 1,
+    capture: str = "in-pod",
+    proxy_address: str = "",
 ) -> Agent:
     """Run inside the node's network namespace, on the process's main thread (Envoy is started from it)."""
     settings = settings or Settings(trust_domain=trust_domain, ranges=(str(plan.network),))
-    place = Place(layout, plan, node_name, node_address, settings, concurrency)
+    place = Place(layout, plan, node_name, node_address, settings, concurrency, capture, proxy_address)
     place.folder.mkdir(parents=True, exist_ok=True)
     agent = Agent(place, api)
     try:
@@ -267,8 +290,12 @@ def _envoy(place: Place) -> EnvoySettings:
     )
     file = place.folder / "envoy.json"
     file.write_text(bootstrap.text(wanted))
+    where = place.proxy_namespace
     return EnvoySettings(
-        place.folder, place.node, tuple(bootstrap.arguments(wanted, str(file), base_id=place.plan.index))
+        place.folder,
+        place.node,
+        tuple(bootstrap.arguments(wanted, str(file), base_id=place.plan.index)),
+        prefix=("/usr/bin/nsenter", f"--net={where}") if where else (),
     )
 
 

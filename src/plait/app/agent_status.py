@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from plait.app.configuration import Configuration
 from plait.base import aio
-from plait.node.driver import Target
+from plait.node.forms import Target
 from plait.node.machine import Capture
 from plait.proxy.admin import Admin
 from plait.proxy.certs import Held

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from plait.app.enforcement import Enforcement
@@ -22,7 +23,7 @@ from plait.envoy.wire import resource
 from plait.model.mesh import Settings
 from plait.model.views.node import NodeState, NodeView, PodState, project
 from plait.node import netfilter
-from plait.node.driver import Target
+from plait.node.forms import Target
 from plait.proxy.certs import Certificates
 from plait.wds.decode import Store
 from plait.xds.cache import Cache
@@ -70,7 +71,7 @@ class Configuration:
         self.certificates: Certificates | None = None
         self.cache = Cache()
         self.problems = 0
-        self.enforcement = Enforcement()
+        self.enforcement = Enforcement(options.shared_netns)
         for url, known in snapshot.types.items():
             self._store.apply(url, known.values(), ())
 
@@ -112,15 +113,15 @@ class Configuration:
 
     def _lookup(self, url: str, name: str) -> Resource | None:
         if url == names.CLUSTER and name.startswith(names.ON_DEMAND):
-            return role.destination_resource(self._view, name)
+            return role.destination_resource(self._view, name, self._options)
         return None
 
     # ------------------------------------------------------------------------------------------- the driver's Listeners
     async def serve(self, target: Target) -> None:
         """Listeners of the pod: pushed, and seen listening by the kernel; its certificate: held."""
-        state = PodState(
-            target.uid, target.namespace, target.name, target.service_account, (target.address,), str(target.netns)
-        )
+        shared = self._options.shared_netns
+        own = "" if shared else str(target.netns)  # node-level capture: no sockets inside the pod
+        state = PodState(target.uid, target.namespace, target.name, target.service_account, (target.address,), own)
         self._pods[target.uid] = state
         certificates = self._want()
         self.refresh()
@@ -129,7 +130,7 @@ class Configuration:
             async with asyncio.timeout(_SERVE_SECONDS):
                 await certificates.present(self.identity(state))
                 step = "the proxy's listeners"
-                while not await asyncio.to_thread(netfilter.listening, target.netns) >= _PORTS:
+                while not await asyncio.to_thread(netfilter.listening, Path(shared or target.netns)) >= _PORTS:
                     if vital := [each for each in self.refusals() if each.pod == target.uid and each.vital]:
                         raise ProxyRefused(str(vital[0]))
                     await asyncio.sleep(0.005)

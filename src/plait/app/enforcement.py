@@ -46,7 +46,8 @@ def concerns(pod: LocalPod, connection: Connection) -> bool:
 class Enforcement:
     """Told of every new view; cuts what it denies."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: str = "") -> None:
+        self._shared = shared  # node-level capture: where the proxy's sockets are
         self.cut = 0
         self._view: NodeView | None = None
         self._due: dict[str, asyncio.Task[Any]] = {}
@@ -87,9 +88,9 @@ class Enforcement:
                 return
 
     async def _once(self, view: NodeView, pod: LocalPod) -> None:
-        found = [each for each in await connections.inbound(Path(pod.netns)) if concerns(pod, each)]
+        found = [each for each in await connections.inbound(Path(pod.netns or self._shared)) if concerns(pod, each)]
         denied = {each: verdict for each in found if not (verdict := judge(view, pod, each)).allowed}
-        self.cut += await connections.cut(Path(pod.netns), denied)
+        self.cut += await connections.cut(Path(pod.netns or self._shared), denied)
         for each, verdict in denied.items():
             _log.info(
                 "cut a connection that is no longer allowed",

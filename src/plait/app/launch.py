@@ -17,7 +17,7 @@ from plait.app import supervisor, teardown
 from plait.local import fabric, preflight, space
 from plait.local.addresses import FIRST_INDEX, LAST_INDEX
 from plait.local.layout import Layout
-from plait.local.record import ProcessId, Record, all_records, load, save
+from plait.local.record import FORMS, ProcessId, Record, all_records, load, save
 
 DEFAULT_PORT = 16443
 MOST_NODES = 16
@@ -46,10 +46,12 @@ def exclusive(layout: Layout) -> Iterator[None]:
                 layout.lock.parent.rmdir()
 
 
-def prepare(layout: Layout, nodes: int, port: int) -> Record:
+def prepare(layout: Layout, nodes: int, port: int, capture: str = FORMS[0]) -> Record:
     """Check the machine, clean up after a crash, choose addresses and port; the record is written."""
     if missing := preflight.missing():
         raise LaunchError("\n".join(f"{check.name}: {check.detail}; {check.fix}" for check in missing))
+    if capture not in FORMS:
+        raise LaunchError(f"--capture {capture}: say {' or '.join(FORMS)}")
     if not 1 <= nodes <= MOST_NODES:
         raise LaunchError(f"--nodes {nodes}: a local mesh has 1 to {MOST_NODES} nodes")
     if previous := load(layout):
@@ -67,6 +69,7 @@ def prepare(layout: Layout, nodes: int, port: int) -> Record:
         port=_choose_port(port),
         supervisor=ProcessId.of(os.getpid()),
         rootless=space.rootless(),
+        capture=capture,
     )
     save(layout, record)
     return record

@@ -7,7 +7,7 @@ its successor adopts them.
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from plait.app import agent as mesh_agent
@@ -18,11 +18,14 @@ from plait.local.addresses import AddressPlan
 from plait.local.kubelet import Kubelet
 from plait.local.kubelet_server import KubeletServer
 from plait.local.layout import Layout
+from plait.local.record import FORMS, load
 from plait.local.recorder import EventRecorder
-from plait.store.api import Api, Document
+from plait.resources import kinds
+from plait.store.api import Api, ApiError, Document
 from plait.store.client import HttpApi
 
 _log = logger("node")
+CAPTURE = "plait.dev/capture"
 _HOLD = 30.0  # seconds a pod's start waits for the agent before it is tried again
 APPS = Path(__file__).parents[3] / "samples" / "apps"
 
@@ -36,7 +39,7 @@ class MeshAgent:
 
     def __init__(self, layout: Layout, plan: AddressPlan, name: str, index: int, api: Api) -> None:
         self._layout, self._plan, self._name, self._api = layout, plan, name, api
-        self._address = str(plan.node(index))
+        self._address, self._index = str(plan.node(index)), index
         self._agent: mesh_agent.Agent | None = None
         self._started = asyncio.Event()
 
@@ -45,13 +48,31 @@ class MeshAgent:
         for delay in aio.backoff(0.5, 10.0):
             try:
                 self._agent = await mesh_agent.start(
-                    self._layout, self._plan, self._name, self._api, node_address=self._address
+                    self._layout,
+                    self._plan,
+                    self._name,
+                    self._api,
+                    node_address=self._address,
+                    capture=await self._capture(),
+                    # The first address of the pods' range is never given to a pod.
+                    proxy_address=str(self._plan.pods(self._index)[1]),
                 )
                 self._started.set()
                 return
             except Exception as error:  # no control plane yet, a proxy that does not start: the node stays useful
                 _log.error("mesh agent not started", node=self._name, error=repr(error))
                 await asyncio.sleep(delay)
+
+    async def _capture(self) -> str:
+        """The form of capture: what the Node says, else what the mesh was started with. Read once."""
+        with suppress(ApiError):
+            node = await self._api.get(kinds.NODE, self._name)
+            if said := (node["metadata"].get("annotations") or {}).get(CAPTURE):
+                if said in FORMS:
+                    return str(said)
+                _log.error("not a form of capture", node=self._name, annotation=CAPTURE, value=said, known=FORMS)
+        record = load(self._layout)
+        return record.capture if record is not None else FORMS[0]
 
     async def close(self) -> None:
         if self._agent is not None:

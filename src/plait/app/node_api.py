@@ -14,7 +14,7 @@ from plait.base.wellknown import (
     REDIRECTION,
 )
 from plait.model.modes import wanted_mode
-from plait.node.driver import Target
+from plait.node.forms import Target
 from plait.resources import kinds
 from plait.store.api import Api, ApiError, Document
 

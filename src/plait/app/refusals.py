@@ -8,7 +8,7 @@ from typing import Protocol
 
 from plait.app.configuration import Refusal
 from plait.base.observe import logger
-from plait.node.driver import Target
+from plait.node.forms import Target
 
 _EVERY = 0.5
 _log = logger("agent")

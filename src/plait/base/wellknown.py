@@ -22,6 +22,7 @@ RESERVED_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_
 PROXY_MARK: Final = 0x539
 TUNNEL_MARK: Final = 0x10539  # towards an application, out of a tunnel: the same to every rule (they mask)
 CLASSIC_MARK: Final = 0x4D2  # node-level capture: sockets towards an application
+CLASSIC_TUNNEL_MARK: Final = 0x204D2  # the same, out of a tunnel
 CLASSIC_LOCAL_MARK: Final = 0x104D2  # and those in a pod's name towards a peer, which may be on the same node
 CONNECTION_MARK: Final = 0x111
 MARK_MASK: Final = 0xFFF

@@ -14,6 +14,7 @@ import typer
 from plait.cli.down import take_down
 from plait.cli.up import bring_up
 from plait.local.layout import Layout
+from plait.local.record import FORMS
 from plait.trial.evidence import Check, Evidence
 
 app = typer.Typer(add_completion=False)
@@ -32,6 +33,7 @@ def demo(
     name: Annotated[str, typer.Option(help="Name of the mesh; default: one of its own.")] = "",
     nodes: Annotated[int, typer.Option(help="Nodes, at least 2.")] = 2,
     samples: Annotated[Path | None, typer.Option(help="Folder of the sample manifests.")] = None,
+    capture: Annotated[str, typer.Option(help="Form of capture: in-pod or node (the classic ten steps).")] = FORMS[0],
     keep: Annotated[bool, typer.Option("--keep", help="Leave the mesh running afterwards.")] = False,
 ) -> int:
     """Bring up a mesh, apply samples/, enrol a namespace under load, and prove each claim on the wire."""
@@ -39,7 +41,7 @@ def demo(
     folder = samples or samples_folder()
     began = time.monotonic()
     try:
-        if code := bring_up(name, nodes, 0, detach=True):
+        if code := bring_up(name, nodes, 0, detach=True, capture=capture):
             return code
         print()
         evidence = Evidence(_print)

@@ -12,7 +12,7 @@ import typer
 
 from plait.app import launch, teardown
 from plait.local.layout import Layout
-from plait.local.record import load
+from plait.local.record import FORMS, load
 
 app = typer.Typer(add_completion=False)
 _TIMEOUT = 60.0
@@ -24,6 +24,7 @@ def up(
     nodes: Annotated[int, typer.Option(help="How many nodes (network namespaces with a proxy each).")] = 2,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when it is ready, leave it running.")] = False,
     port: Annotated[int, typer.Option(help="Port of the API server on 127.0.0.1; 0 takes 16443 or any free.")] = 0,
+    capture: Annotated[str, typer.Option(help="Form of capture: in-pod or node (the classic ten steps).")] = FORMS[0],
 ) -> int:
     """Start a mesh: nodes as network namespaces, a Kubernetes API, a control plane, one Envoy a node.
 
@@ -33,10 +34,10 @@ def up(
     After a crash the same command goes on: objects, keys and addresses stay. A mesh that is up is left alone
     (exit code 1). It runs as root, or as any user where the kernel allows user namespaces: see plait doctor.
     """
-    return bring_up(name, nodes, port, detach=detach)
+    return bring_up(name, nodes, port, detach=detach, capture=capture)
 
 
-def bring_up(name: str, nodes: int, port: int, *, detach: bool, quiet: bool = False) -> int:
+def bring_up(name: str, nodes: int, port: int, *, detach: bool, quiet: bool = False, capture: str = FORMS[0]) -> int:
     """The body of `plait up`, also used by demo and bench; 0 when the mesh is ready."""
     layout = Layout.of(name)
     began = time.monotonic()
@@ -45,7 +46,7 @@ def bring_up(name: str, nodes: int, port: int, *, detach: bool, quiet: bool = Fa
             before = load(layout)
             if before is not None and not before.supervisor.alive():
                 _say(f"mesh {name!r} died or was stopped: cleaning up after it, its objects and keys stay", quiet)
-            record = launch.prepare(layout, nodes, port)
+            record = launch.prepare(layout, nodes, port, capture)
             pipe = launch.start(layout, record)
             failure = follow(layout, pipe, began, quiet=quiet)
     except (launch.LaunchError, teardown.TeardownError, ValueError) as error:

@@ -6,7 +6,14 @@ tunnel needs as endpoint metadata; plain ones are sockets opened inside the sour
 
 from __future__ import annotations
 
-from plait.base.wellknown import CLASSIC_LOCAL_MARK, CLASSIC_MARK, HBONE_PORT, PROXY_MARK, TUNNEL_MARK
+from plait.base.wellknown import (
+    CLASSIC_LOCAL_MARK,
+    CLASSIC_MARK,
+    CLASSIC_TUNNEL_MARK,
+    HBONE_PORT,
+    PROXY_MARK,
+    TUNNEL_MARK,
+)
 from plait.envoy import names, telemetry, tls
 from plait.envoy.pieces import UNLIMITED, Constant, Doc, any_of, bind_inside_pod, extension, socket_address
 from plait.model.views.destinations import Destination, Endpoint
@@ -29,7 +36,7 @@ def classic() -> list[Doc]:
     return [
         {**passthrough(), "upstream_bind_config": peer},
         {**passthrough(), "name": names.INBOUND_PLAINTEXT, "upstream_bind_config": application},
-        {**inbound(), "upstream_bind_config": application},
+        {**inbound(), "upstream_bind_config": bind_inside_pod(CLASSIC_TUNNEL_MARK)},
         {**hbone(), "upstream_bind_config": peer},
         blackhole(names.BLACKHOLE),
     ]

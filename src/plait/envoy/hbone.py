@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from plait.base.wellknown import CLASSIC_LOCAL_MARK, CLASSIC_MARK, HBONE_PORT, RESERVED_PORTS, TUNNEL_MARK
+from plait.base.wellknown import CLASSIC_LOCAL_MARK, CLASSIC_TUNNEL_MARK, HBONE_PORT, RESERVED_PORTS, TUNNEL_MARK
 from plait.envoy import names, telemetry, tls
 from plait.envoy.listeners import BUFFER, ORIGINAL_DST, netns_state, original_src, set_state, tcp_proxy
 from plait.envoy.options import Options
@@ -147,7 +147,7 @@ def _hcm(pod: LocalPod, options: Options) -> Doc:
             extension(
                 "envoy.filters.http.original_src",
                 "envoy.extensions.filters.http.original_src.v3.OriginalSrc",
-                mark=TUNNEL_MARK if pod.netns else CLASSIC_MARK,
+                mark=TUNNEL_MARK if pod.netns else CLASSIC_TUNNEL_MARK,
             ),
             extension("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router"),
         ],

@@ -14,6 +14,8 @@ import msgspec
 from plait.local.addresses import AddressPlan
 from plait.local.layout import Layout, home
 
+FORMS = ("in-pod", "node")
+"""How packets are brought to the node proxy; the first is the default."""
 State = Literal["starting", "ready", "stopping"]
 
 

@@ -18,8 +18,9 @@ from typing import Final
 from msgspec import Struct
 
 from plait.base import netns
-from plait.base.wellknown import PROXY_MARK, TUNNEL_MARK
+from plait.base.wellknown import CLASSIC_MARK, CLASSIC_TUNNEL_MARK, PROXY_MARK, TUNNEL_MARK
 
+_TUNNELS: Final = (TUNNEL_MARK, CLASSIC_TUNNEL_MARK)
 _SOCK_DIAG: Final = 4  # netlink family
 _BY_FAMILY, _DESTROY = 20, 21
 _ERROR, _DONE = 2, 3
@@ -92,13 +93,13 @@ def _listed(kernel: socket.socket, family: int) -> Iterator[Connection]:
 def _connection(body: bytes) -> Connection | None:
     """One inet_diag_msg: family, state, timer, retransmissions; then the tuple; then numbers; then attributes."""
     mark = next((struct.unpack("=I", value)[0] for kind, value in _attributes(body[72:]) if kind == _MARK), 0)
-    if mark not in (PROXY_MARK, TUNNEL_MARK):
+    if mark not in (*_TUNNELS, PROXY_MARK, CLASSIC_MARK):
         return None
     handle = body[4 : 4 + _TUPLE]
     size = 4 if body[0] == socket.AF_INET else 16
     local, remote = handle[4 : 4 + size], handle[20 : 20 + size]
     port = struct.unpack_from("!H", handle, 2)[0]
-    return Connection(str(ip_address(local)), str(ip_address(remote)), port, mark == TUNNEL_MARK, body[0], handle)
+    return Connection(str(ip_address(local)), str(ip_address(remote)), port, mark in _TUNNELS, body[0], handle)
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

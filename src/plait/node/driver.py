@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 from plait.base import aio
 from plait.base.observe import logger
-from plait.base.wellknown import HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT, REDIRECTION
-from plait.node import machine, netfilter, probe, routing, rules
+from plait.base.wellknown import REDIRECTION
+from plait.node import machine, netfilter
+from plait.node.forms import Form, InPod, Target
 from plait.node.machine import (
     Attached,
     Capture,
@@ -31,23 +32,7 @@ from plait.node.machine import (
 )
 
 _log = logger("node")
-_PORTS = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT})
 _OWN_NAMESPACE = Path("/proc/self/ns/net")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One pod of this node with its namespace and first address."""
-
-    uid: str
-    namespace: str
-    name: str
-    service_account: str
-    netns: Path
-    address: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
 
 
 class Listeners(Protocol):
@@ -93,10 +78,11 @@ class Driver:
         *,
         every: float = 3.0,
         node_namespace: Path = _OWN_NAMESPACE,
+        form: Form | None = None,
         changed: Callable[[Target, Capture], None] = lambda target, capture: None,
     ) -> None:
         self._listeners, self._announcer, self._wanted, self._changed = listeners, announcer, wanted, changed
-        self._every, self._node = every, node_namespace
+        self._every, self._form = every, form or InPod(node_namespace)
         self._pods: dict[str, _Pod] = {}
         self._exempt: asyncio.Lock = asyncio.Lock()
         self._exempted: frozenset[str] | None = None
@@ -111,7 +97,7 @@ class Driver:
         if pod is None:
             pod = self._pods[target.uid] = _Pod(target)
             pod.worker = aio.spawn(self._worked(pod), f"capture {target}")
-            left = await self._left_behind(target)
+            left = await self._form.left_behind(target)
             self._feed(pod, Attached(rules=left, announced=_announced(document)))
         self._feed(pod, Wanted(self._wanted(document)))
         try:
@@ -142,6 +128,7 @@ class Driver:
         self._feed(pod, Gone())
         await pod.work.join()
         await aio.cancel(pod.worker)
+        await self._form.gone(pod.target)
         await self._exempt_probes()
 
     def states(self) -> dict[str, Capture]:
@@ -227,18 +214,18 @@ class Driver:
                     return
                 case "redirect":
                     await self._exempt_probes()
-                    await self._redirect(target)
+                    await self._form.redirect(target)
                 case "probe":
-                    await probe.outbound(target.netns)
+                    await self._form.probe(target)
                 case "announce":
                     await self._announcer.announce(target, True)
                     await self._tell(target, "Captured", "traffic goes through the mesh, verified by a connection")
                 case "retract":
                     await self._announcer.announce(target, False)
                 case "release":
-                    await netfilter.apply(target.netns, rules.released())
+                    await self._form.release(target)
                 case "clean":
-                    await self._clean(target)
+                    await self._form.clean(target)
                     await self._exempt_probes()
                     await self._tell(target, "Released", "traffic goes its own way again")
                 case "withdraw":
@@ -251,33 +238,14 @@ class Driver:
             self._feed(pod, Done(instruction.turn))
 
     # -------------------------------------------------------------------------------------------------------- the world
-    async def _redirect(self, target: Target) -> None:
-        # Answers first; then tracking, so that from here on every new connection is known from its first packet; then
-        # the connections that were begun before, half-open ones too; only then the redirect: nothing is lost.
-        await asyncio.to_thread(routing.apply, target.netns, rules.PolicyRule())
-        if not rules.present(await netfilter.saved(target.netns)):
-            await netfilter.forget(target.netns)
-            await netfilter.apply(target.netns, rules.released())
-            await netfilter.adopt(target.netns)
-        await netfilter.apply(target.netns, rules.capture())
-
-    async def _clean(self, target: Target) -> None:
-        await netfilter.remove(target.netns)
-        await asyncio.to_thread(routing.remove, target.netns, rules.PolicyRule())
-
-    async def _left_behind(self, target: Target) -> bool:
-        return rules.present(await netfilter.saved(target.netns))
-
     async def _look(self, pod: _Pod) -> None:
         if not pod.state.value.captured:
             return
         target = pod.target
-        if not await asyncio.to_thread(netfilter.listening, target.netns) >= _PORTS:
+        if not await self._form.listening(target):
             await self._tell(target, "ProxyNotListening", "the proxy does not listen in the pod", warning=True)
             self._feed(pod, Served(False))
-        elif not await netfilter.verify(target.netns, rules.capture()) or not await asyncio.to_thread(
-            routing.verify, target.netns, rules.PolicyRule()
-        ):
+        elif not await self._form.intact(target):
             await self._tell(target, "CaptureRepaired", "capture rules were changed by someone else", warning=True)
             self._feed(pod, Drifted())
 
@@ -286,7 +254,7 @@ class Driver:
         async with self._exempt:
             addresses = frozenset(pod.target.address for pod in self._pods.values() if pod.state.value.rules)
             if force or addresses != self._exempted:
-                await netfilter.apply(self._node, rules.node(addresses) if addresses else rules.NONE)
+                await self._form.captured(addresses)
                 self._exempted = addresses
 
     async def _tell(self, target: Target, reason: str, message: str, *, warning: bool = False) -> None:

@@ -29,7 +29,12 @@ async def outbound(path: Path, timeout: float = 1.0) -> None:
     await asyncio.to_thread(netns.call, path, _outbound, timeout)
 
 
-def _outbound(timeout: float) -> None:
+async def through(path: Path, proxy: Path, timeout: float = 1.0) -> None:
+    """The same where the proxy listens in a namespace of its own."""
+    await asyncio.to_thread(netns.call, path, _outbound, timeout, proxy)
+
+
+def _outbound(timeout: float, proxy: Path | None = None) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
         client.settimeout(timeout)
         # Close with RST: the proxy must not keep a half-open probe.
@@ -39,13 +44,22 @@ def _outbound(timeout: float) -> None:
         except OSError as error:
             raise NotCaptured(f"a connection from the pod did not reach the proxy ({error})") from error
         address, port = client.getsockname()
-        if not _ends_at_proxy(address, port):
+        there = _ends_at_proxy(address, port) if proxy is None else netns.call(proxy, _ends_here, address, port)
+        if not there:
             raise NotCaptured(f"a connection from the pod was answered, but not by the proxy at port {OUTBOUND_PORT}")
+
+
+def _ends_here(address: str, port: int) -> bool:
+    """The same at a transparent socket: its end has the address that was dialled."""
+    return _has_socket(_hex(CAPTURE_PROBE_IP, PORT), _hex(address, port))
 
 
 def _ends_at_proxy(address: str, port: int) -> bool:
     """Has this namespace a socket at 127.0.0.1:15001 whose peer is our client?"""
-    proxy, client = _hex("127.0.0.1", OUTBOUND_PORT), _hex(address, port)
+    return _has_socket(_hex("127.0.0.1", OUTBOUND_PORT), _hex(address, port))
+
+
+def _has_socket(proxy: str, client: str) -> bool:
     for line in Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]:
         _, local, remote, *_ = line.split()
         if local == proxy and remote == client:

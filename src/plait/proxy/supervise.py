@@ -33,6 +33,8 @@ class Settings:
     name: str
     arguments: tuple[str, ...]
     """Envoy's own, the program's name not included."""
+    prefix: tuple[str, ...] = ()
+    """Words before the program: what moves it to another network namespace."""
     survive: bool = True
     """Envoy lives on when this process dies (a restarted agent adopts it)."""
     start_seconds: float = 20.0
@@ -121,7 +123,7 @@ class Supervisor:
     def command(self) -> list[str]:
         """The command line; hot restart is off until upgrades hand listeners over."""
         # Shared memory of hot restart is keyed by base id across users of one machine: stay out of it.
-        return [str(processes.envoy_binary()), *self.settings.arguments, "--disable-hot-restart"]
+        return [*self.settings.prefix, str(processes.envoy_binary()), *self.settings.arguments, "--disable-hot-restart"]
 
     def last_lines(self, count: int = 10) -> str:
         try:

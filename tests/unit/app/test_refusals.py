@@ -11,7 +11,7 @@ from plait.base.bundle import Bundle, Resource
 from plait.envoy import names
 from plait.envoy.options import Options
 from plait.model.mesh import Settings
-from plait.node.driver import Target
+from plait.node.forms import Target
 from plait.xds.messages import Request
 from plait.xds.session import Session
 from plait.xds.types import DEFAULT

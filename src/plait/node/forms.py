@@ -1,0 +1,111 @@
+"""The two forms of capture behind one face: what the driver asks of either, and the in-pod form.
+
+A form changes the network of one pod (or of the node for it) and says what it finds; when to do what is the driver's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from plait.base.wellknown import HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT
+from plait.node import netfilter, probe, routing, rules
+
+PORTS = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT})
+_OWN_NAMESPACE = Path("/proc/self/ns/net")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One pod of this node with its namespace and first address."""
+
+    uid: str
+    namespace: str
+    name: str
+    service_account: str
+    netns: Path
+    address: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Form(Protocol):
+    """How packets of a pod are brought to the proxy. Every method may be repeated."""
+
+    async def left_behind(self, target: Target) -> bool:
+        """Did a former agent capture this pod?"""
+        ...
+
+    async def redirect(self, target: Target) -> None: ...
+
+    async def release(self, target: Target) -> None:
+        """New connections go their own way, live ones still find the proxy."""
+        ...
+
+    async def clean(self, target: Target) -> None: ...
+
+    async def gone(self, target: Target) -> None:
+        """The pod ended, its namespace is about to."""
+        ...
+
+    async def probe(self, target: Target) -> None:
+        """Returns when a real connection of the pod ended at the proxy."""
+        ...
+
+    async def listening(self, target: Target) -> bool: ...
+
+    async def intact(self, target: Target) -> bool: ...
+
+    async def captured(self, addresses: Iterable[str]) -> None:
+        """These pods are captured, no others: what the node itself needs for it."""
+        ...
+
+
+class InPod:
+    """Rules and listeners inside each pod's namespace; on the node only the kubelet's probes are exempted."""
+
+    def __init__(self, node: Path = _OWN_NAMESPACE) -> None:
+        self._node = node
+
+    async def left_behind(self, target: Target) -> bool:
+        return rules.present(await netfilter.saved(target.netns))
+
+    async def redirect(self, target: Target) -> None:
+        # Answers first; then tracking, so that from here on every new connection is known from its first packet; then
+        # the connections that were begun before, half-open ones too; only then the redirect: nothing is lost.
+        await asyncio.to_thread(routing.apply, target.netns, rules.PolicyRule())
+        if not rules.present(await netfilter.saved(target.netns)):
+            await netfilter.forget(target.netns)
+            await netfilter.apply(target.netns, rules.released())
+            await netfilter.adopt(target.netns)
+        await netfilter.apply(target.netns, rules.capture())
+
+    async def release(self, target: Target) -> None:
+        await netfilter.apply(target.netns, rules.released())
+
+    async def clean(self, target: Target) -> None:
+        await netfilter.remove(target.netns)
+        await asyncio.to_thread(routing.remove, target.netns, rules.PolicyRule())
+
+    async def gone(self, target: Target) -> None:
+        return  # its rules go with its namespace
+
+    async def probe(self, target: Target) -> None:
+        await probe.outbound(target.netns)
+
+    async def listening(self, target: Target) -> bool:
+        return await asyncio.to_thread(netfilter.listening, target.netns) >= PORTS
+
+    async def intact(self, target: Target) -> bool:
+        return await netfilter.verify(target.netns, rules.capture()) and await asyncio.to_thread(
+            routing.verify, target.netns, rules.PolicyRule()
+        )
+
+    async def captured(self, addresses: Iterable[str]) -> None:
+        """The kubelet's probes of captured pods pass also under STRICT."""
+        named = frozenset(addresses)
+        await netfilter.apply(self._node, rules.node(named) if named else rules.NONE)
