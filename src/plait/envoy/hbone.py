@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from plait.base.wellknown import CLASSIC_LOCAL_MARK, CLASSIC_TUNNEL_MARK, HBONE_PORT, RESERVED_PORTS, TUNNEL_MARK
-from plait.envoy import names, telemetry, tls
+from plait.envoy import baggage, names, telemetry, tls
 from plait.envoy.listeners import BUFFER, ORIGINAL_DST, netns_state, original_src, set_state, tcp_proxy
 from plait.envoy.options import Options
 from plait.envoy.pieces import ADS, Doc, any_of, extension, socket_address, state
@@ -84,10 +84,11 @@ def inbound(view: NodeView, pod: LocalPod, options: Options) -> Doc:
             {
                 "name": "hbone",
                 "filters": [
+                    baggage.tunnel_filter(),
                     {
                         "name": "envoy.filters.network.http_connection_manager",
                         "typed_config": _hcm(pod, options),
-                    }
+                    },
                 ],
                 "transport_socket": tls.downstream(pod.identity, trust_domain),
             }
@@ -96,7 +97,7 @@ def inbound(view: NodeView, pod: LocalPod, options: Options) -> Doc:
 
 
 def _hcm(pod: LocalPod, options: Options) -> Doc:
-    source, own, service = telemetry.from_baggage(), telemetry.own(pod), telemetry.from_route()
+    source, own, service = baggage.source(), telemetry.own(pod), telemetry.from_route()
     extra = {
         "mtls": "true",
         "authority": "%REQ(:authority)%",
@@ -137,6 +138,7 @@ def _hcm(pod: LocalPod, options: Options) -> Doc:
         local_reply_config={"mappers": [_reply(have, want) for have, want in _REPLIES.items()]},
         rds={"route_config_name": names.inbound_route(pod.uid), "config_source": ADS},
         http_filters=[
+            baggage.stream_filter(),
             _by_name(names.deny_filter(pod.uid)),
             _by_name(names.allow_filter(pod.uid)),
             extension(
