@@ -21,6 +21,7 @@ COMMANDS: dict[str, Command] = {
     "status": Command("plait.cli.status", "what runs, and what was measured about it"),
     "doctor": Command("plait.cli.doctor", "check this machine, and say how to mend what is missing"),
     "demo": Command("plait.cli.demo", "bring a mesh up, apply the samples, prove what it promises"),
+    "trace-path": Command("plait.cli.trace_path", "walk one live connection through its capture, step by step"),
     "bench": Command("plait.cli.bench", "measure it, side by side with no mesh"),
     "apply": Command("plait.cli.apply", "create or change objects from files"),
     "get": Command("plait.cli.get", "show objects"),

@@ -132,7 +132,7 @@ def node_rules(plan: Plan) -> Rules:
     guard = [f"-m mark --mark {OUT} ! -o {OUTWARD.node} -j DROP", f"-m mark --mark {RETURN} ! -o {VETH} -j DROP"]
     for pod in sorted(plan.pods):
         guard.append(f"-s {pod}/32 {fresh} 0x0/0x340 -j DROP")
-        guard.append(f"-d {pod}/32 ! -o {IN.node} {fresh} 0x0/0x240 -j DROP")
+        guard.append(f"-d {pod}/32 ! -o {IN.node} {fresh} 0x0/0x340 -j DROP")
     names = {word: f"ztunnel-{word}" for word in ("PREROUTING", "FORWARD", "INPUT", "OUTPUT", "POSTROUTING")}
     mangle = {"PREROUTING": prerouting, "FORWARD": saving, "INPUT": saving, "OUTPUT": output}
     return Rules(
