@@ -63,7 +63,9 @@ def virtual(name: str, *routes: Route, domains: tuple[str, ...] = ("*",), **more
     return VirtualHost(name, domains, routes, **more)
 
 
-def composed(found: Document, *, run: bool = False, admin: Document | None = None) -> Document:
+def composed(
+    found: Document, *, run: bool = False, admin: str = "", authority: Authority | None = None
+) -> Document:
     """One static bootstrap: what comes by name is put in its place, so that Envoy reads that too.
 
     Validation of Envoy 1.40 crashes on secrets by ADS (there is no stream) and on a stats scope that access loggers
@@ -79,7 +81,7 @@ def composed(found: Document, *, run: bool = False, admin: Document | None = Non
     if not run:
         for scope in find(static, "stats_scope"):
             del scope["sharing_name"]
-    authority = Authority()
+    authority = authority or Authority()
     leaf = authority.issue("spiffe://cluster.local/ns/shop/sa/edge")
     for context in find(static, "common_tls_context"):
         if "filename" in context.get("validation_context", {}).get("trusted_ca", {}):
@@ -100,7 +102,7 @@ def composed(found: Document, *, run: bool = False, admin: Document | None = Non
         holder["route_config"] = routes[holder.pop("rds")["route_config_name"]]
     return {
         "node": {"id": "plait-test", "cluster": "plait-test"},
-        "admin": admin or {"address": {"pipe": {"path": "/tmp/plait-l7-validate.sock"}}},
+        "admin": {"address": {"pipe": {"path": admin or "/tmp/plait-l7-validate.sock"}}},
         "bootstrap_extensions": [
             {
                 "name": "envoy.bootstrap.internal_listener",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from plait.envoy.l7.matchers import JWT, PAYLOAD, metadata, text
 from plait.envoy.pieces import Doc, any_of, extension
@@ -17,6 +17,7 @@ from plait.envoy.rbac import principal_test
 from plait.model.http_security import Condition, HttpPolicy, HttpRule, Operation, PathText, Source
 from plait.model.policies import Account, Range, Text
 
+T = TypeVar("T")
 Where = Literal["tls", "state"]
 FS_PRINCIPAL = "io.istio.peer_principal"
 FS_TOKEN = "plait.request_principal"
@@ -126,19 +127,20 @@ def _path(test: PathText) -> Doc:
 
 
 def _source(source: Source, scope: _Scope) -> Doc:
-    def both(make: Callable[[object], Doc], wanted: Iterable[object], unwanted: Iterable[object]) -> list[Doc]:
-        return _tests("ids", [make(each) for each in wanted], [make(each) for each in unwanted])
-
     where = scope.where
-    parts = both(lambda t: _identity(principal_test(t), where), source.principals, source.not_principals)  # type: ignore[arg-type]
-    parts += both(lambda t: _namespace(t, where), source.namespaces, source.not_namespaces)  # type: ignore[arg-type]
-    parts += both(lambda a: _account(a, where), source.accounts, source.not_accounts)  # type: ignore[arg-type]
-    parts += both(lambda t: _domain(t, where), source.trust_domains, source.not_trust_domains)  # type: ignore[arg-type]
-    parts += both(lambda r: {"direct_remote_ip": _cidr(r)}, source.ips, source.not_ips)  # type: ignore[arg-type]
+    parts = _both(lambda t: _identity(principal_test(t), where), source.principals, source.not_principals)
+    parts += _both(lambda t: _namespace(t, where), source.namespaces, source.not_namespaces)
+    parts += _both(lambda a: _account(a, where), source.accounts, source.not_accounts)
+    parts += _both(lambda t: _domain(t, where), source.trust_domains, source.not_trust_domains)
+    parts += _both(lambda r: {"direct_remote_ip": _cidr(r)}, source.ips, source.not_ips)
     if scope.http:
-        parts += both(_token, source.request_principals, source.not_request_principals)  # type: ignore[arg-type]
-        parts += both(lambda r: {"remote_ip": _cidr(r)}, source.remote_ips, source.not_remote_ips)  # type: ignore[arg-type]
+        parts += _both(_token, source.request_principals, source.not_request_principals)
+        parts += _both(lambda r: {"remote_ip": _cidr(r)}, source.remote_ips, source.not_remote_ips)
     return _all("ids", parts)
+
+
+def _both(make: Callable[[T], Doc], wanted: Iterable[T], unwanted: Iterable[T]) -> list[Doc]:
+    return _tests("ids", [make(each) for each in wanted], [make(each) for each in unwanted])
 
 
 def _identity(matcher: Doc, where: Where) -> Doc:
@@ -165,17 +167,15 @@ def _domain(test: Text, where: Where) -> Doc:
     return _identity({"safe_regex": {"regex": f"spiffe://{_part(test)}/.*"}}, where)
 
 
-def _token(test: object) -> Doc:
+def _token(test: Text) -> Doc:
     """`issuer/subject`, which a filter after JWT wrote down; "-" stands for what the token lacks."""
-    assert isinstance(test, Text)
     matcher = {"safe_regex": {"regex": "[^-].*/.*"}} if test.how == "presence" else text(test)
     found: Doc = {"filter_state": {"key": FS_TOKEN, "string_match": matcher}}
     present: Doc = {"filter_state": {"key": FS_TOKEN, "string_match": {"safe_regex": {"regex": "[^-].*/.*"}}}}
     return found if test.how == "presence" else {"and_ids": {"ids": [present, found]}}
 
 
-def _cidr(block: object) -> Doc:
-    assert isinstance(block, Range)
+def _cidr(block: Range) -> Doc:
     return {"address_prefix": block.address, "prefix_len": block.length}
 
 

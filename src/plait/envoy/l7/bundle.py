@@ -37,7 +37,7 @@ class Documents:
     refusals: tuple[Refusal, ...] = ()
 
     def add_upstreams(self, ctx: Context, found: Iterable[Upstream]) -> None:
-        """Clusters and endpoints of all upstreams, of what was asked for besides, and the tunnel if anybody needs it."""
+        """Clusters and endpoints of all upstreams, what was asked for besides, and the tunnel if needed."""
         tunnelled = False
         for upstream in sorted(found, key=lambda each: each.key):
             self.clusters.append(upstreams.cluster(ctx, upstream))

@@ -1,4 +1,4 @@
-"""External authorization: what CUSTOM policies and single routes ask, over HTTP or gRPC, and what a broken one means."""
+"""External authorization: what CUSTOM policies and single routes ask over HTTP or gRPC; a broken one denies."""
 
 from __future__ import annotations
 

@@ -17,6 +17,8 @@ class Options:
     system_roots: str = "/etc/ssl/certs/ca-certificates.crt"
     """Envoy needs a file: it does not look for the system's roots itself."""
     modules: Mapping[str, str] = field(default_factory=dict)
+    version: str = "1.30.0"
+    """The Istio version whose behaviour this proxy has: what EnvoyFilters match by."""
     outbound_port: int = 15001
     inbound_port: int = 15006
     hbone_port: int = 15008

@@ -1,0 +1,117 @@
+"""What a sidecar, gateway or waypoint is started with: bootstrap JSON; the command line is the node's.
+
+Everything else comes by delta ADS over the agent's unix socket, secrets included.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from plait.base.wellknown import READY_PORT
+from plait.envoy import bootstrap as node
+from plait.envoy.l7.merging import merged
+from plait.envoy.l7.telemetry import itself
+from plait.envoy.pieces import Doc, any_of, extension, socket_address
+from plait.model.proxies import Proxy
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyBootstrap:
+    """`admin` is a socket path or `ip:port`; `ready` a port for probes on all addresses, 0 none."""
+
+    proxy: Proxy
+    xds_socket: str
+    admin: str
+    concurrency: int = 2
+    heap_limit: int = 1 << 30
+    max_connections: int = 100_000
+    drain_seconds: int = 45
+    ready: int = READY_PORT
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def node_id(proxy: Proxy) -> str:
+    """Istio's: `<type>~<address>~<pod>.<namespace>~<namespace>.svc.cluster.local`."""
+    kind = {"gateway": "router"}.get(proxy.role, proxy.role)
+    address = proxy.addresses[0] if proxy.addresses else "127.0.0.1"
+    return f"{kind}~{address}~{proxy.name}.{proxy.namespace}~{proxy.namespace}.svc.cluster.local"
+
+
+def base(wanted: ProxyBootstrap) -> node.NodeBootstrap:
+    """The same in the words of the node's bootstrap, for `plait.envoy.bootstrap.arguments`."""
+    proxy = wanted.proxy
+    metadata = {
+        "NAME": proxy.name,
+        "NAMESPACE": proxy.namespace,
+        "SERVICE_ACCOUNT": proxy.service_account,
+        "CLUSTER_ID": proxy.cluster,
+        "INSTANCE_IPS": ",".join(proxy.addresses),
+        "LABELS": dict(proxy.labels),
+        "NODE_NAME": proxy.node,
+        **({"NETWORK": proxy.network} if proxy.network else {}),
+        **wanted.metadata,
+    }
+    return node.NodeBootstrap(
+        node_id=node_id(proxy),
+        xds_socket=wanted.xds_socket,
+        admin=wanted.admin,
+        cluster=f"{itself(proxy)['canonical_service']}.{proxy.namespace}",
+        concurrency=wanted.concurrency,
+        heap_limit=wanted.heap_limit,
+        max_connections=wanted.max_connections,
+        drain_seconds=wanted.drain_seconds,
+        metadata=metadata,
+    )
+
+
+def bootstrap(wanted: ProxyBootstrap, patches: Iterable[Doc] = ()) -> Doc:
+    """The bootstrap document; `patches` are what EnvoyFilters merge into it."""
+    document = node.bootstrap(base(wanted))
+    place = wanted.proxy.locality
+    if place.region or place.zone or place.subzone:
+        document["node"]["locality"] = {"region": place.region, "zone": place.zone, "sub_zone": place.subzone}
+    del document["stats_config"]
+    if wanted.ready:
+        document["static_resources"]["listeners"] = [_ready(wanted.ready)]
+    for patch in patches:
+        document = merged(document, patch)
+    return document
+
+
+def text(wanted: ProxyBootstrap, patches: Iterable[Doc] = ()) -> str:
+    """The bootstrap as the file Envoy reads (JSON)."""
+    return json.dumps(bootstrap(wanted, patches), indent=1, sort_keys=True)
+
+
+def _ready(port: int) -> Doc:
+    """Answers probes while Envoy takes traffic, and says no while it drains."""
+    http = "envoy.extensions.filters"
+    manager = extension(
+        "envoy.filters.network.http_connection_manager",
+        f"{http}.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix="ready",
+        route_config={
+            "virtual_hosts": [
+                {
+                    "name": "ready",
+                    "domains": ["*"],
+                    "routes": [{"match": {"path": "/healthz/ready"}, "direct_response": {"status": 200}}],
+                }
+            ]
+        },
+        http_filters=[
+            {
+                "name": "envoy.filters.http.health_check",
+                "typed_config": any_of(
+                    f"{http}.http.health_check.v3.HealthCheck",
+                    pass_through_mode=False,
+                    headers=[{"name": ":path", "string_match": {"exact": "/healthz/ready"}}],
+                ),
+            },
+            extension("envoy.filters.http.router", f"{http}.http.router.v3.Router"),
+        ],
+    )
+    return {"name": "ready", "address": socket_address("0.0.0.0", port), "filter_chains": [{"filters": [manager]}]}
