@@ -1,0 +1,58 @@
+"""Shared listeners of node-level capture: chains by pod, and changes that are chains only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plait.envoy import names
+from plait.envoy.options import Options
+from plait.envoy.roles import node as role
+from plait.model.mesh import Mesh, Settings, Workload
+from plait.model.views.node import NodeState, PodState, project
+
+OPTIONS = Options(shared_netns="/run/netns/x-zt")
+CHAINS = ("filter_chains", "filter_chain_matcher", "default_filter_chain")
+
+
+def listeners(*pods: str) -> dict[str, dict[str, Any]]:
+    workloads = {
+        f"Kubernetes//Pod/shop/{p}": Workload(
+            f"Kubernetes//Pod/shop/{p}", name=p, namespace="shop", addresses=(f"10.99.1.{p}",), service_account=p
+        )
+        for p in pods
+    }
+    states = tuple(PodState(f"uid-{p}", "shop", p, p, (f"10.99.1.{p}",), "") for p in pods)
+    view = project(Mesh(Settings(ranges=("10.99.0.0/16",)), workloads), NodeState("n", states))
+    return {each["name"]: each for each in role.documents(view, OPTIONS)["listeners"]}
+
+
+def test_a_pod_that_comes_changes_chains_only_and_no_chain_of_another_pod() -> None:
+    one, two = listeners("5"), listeners("5", "6")
+    assert set(one) == set(two) == {"outbound", "hbone", "inbound", names.TUNNEL_LISTENER}
+    for name, before in one.items():
+        rest = {key: value for key, value in before.items() if key not in CHAINS}
+        assert rest == {key: value for key, value in two[name].items() if key not in CHAINS}
+        after = {chain["name"]: chain for chain in two[name]["filter_chains"]}
+        assert all(after[chain["name"]] == chain for chain in before["filter_chains"])
+
+
+def test_an_address_without_a_chain_gets_nowhere() -> None:
+    made = listeners("5")
+    assert all("default_filter_chain" not in made[name] for name in ("outbound", "hbone", "inbound"))
+    assert made["inbound"]["filter_chain_matcher"]["on_no_match"]["action"]["name"] == "refused"
+    for chain in made["outbound"]["filter_chains"]:
+        assert chain["name"] == "probe" or chain["filter_chain_match"]["source_prefix_ranges"]
+
+
+def test_the_pool_key_is_the_pods_own_address_and_no_namespace_is_overridden() -> None:
+    text = str(listeners("5", "6"))
+    assert names.FS_NETNS not in text
+    for chain in listeners("5", "6")["outbound"]["filter_chains"]:
+        if chain["name"].startswith("mesh|"):
+            states = chain["filters"][0]["typed_config"]["on_new_connection"]
+            keyed = [s for s in states if s["factory_key"] == "envoy.hashable_string"]
+            assert [s["object_key"] for s in keyed] == [names.FS_ORIGIN]
+            assert (
+                chain["name"].removeprefix("mesh|uid-")
+                in keyed[0]["format_string"]["text_format_source"]["inline_string"]
+            )

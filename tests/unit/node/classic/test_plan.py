@@ -1,0 +1,57 @@
+"""The classic rules as data: marks and order are a contract with Istio's first ambient redirection."""
+
+from __future__ import annotations
+
+from plait.node import rules
+from plait.node.classic import plan
+from plait.node.classic.plan import Plan
+
+PLAN = Plan("10.99.255.11", "10.99.1.1", frozenset({"10.99.1.5", "10.99.1.6"}))
+
+
+def mangle() -> tuple[str, ...]:
+    return plan.node_rules(PLAN).chains["mangle"]["ztunnel-PREROUTING"]
+
+
+def test_only_packets_that_nobody_claimed_before_are_marked_outbound() -> None:
+    assert mangle()[-1] == "-p tcp -m set --match-set ztunnel-pods-ips src -j MARK --set-xmark 0x100/0x100"
+
+
+def test_what_the_proxy_sends_in_a_pods_name_never_enters_the_proxy_again() -> None:
+    lines = mangle()
+    spoofed = lines.index("-i zt ! -s 10.99.1.1/32 -j MARK --set-xmark 0x210/0x210")
+    assert lines[spoofed + 1] == "-m mark --mark 0x200/0x200 -j RETURN"
+    assert spoofed < len(lines) - 1
+
+
+def test_policies_and_tables_are_those_of_the_ten_steps() -> None:
+    assert [(p.priority, p.mark, p.action) for p in plan.NODE_POLICIES] == [
+        (100, "0x200/0x200", "goto 32766"),
+        (101, "0x100/0x100", "lookup 101"),
+        (102, "0x40/0x40", "lookup 102"),
+        (103, "", "lookup 100"),
+    ]
+    routes = plan.node_routes(PLAN)
+    assert routes[100] == tuple(f"10.99.1.{n} via 192.168.126.2 dev istioin src 10.99.255.11" for n in (5, 6))
+    assert routes[101][0] == "default via 192.168.127.2 dev istioout"
+    assert routes[102][0] == "default via 10.99.1.1 dev zt onlink"
+
+
+def test_tproxy_sends_tunnels_plaintext_and_outbound_to_their_ports() -> None:
+    lines = plan.proxy_rules(PLAN).chains["mangle"]["ztunnel-PREROUTING"]
+    ports = [line.split("--on-port ")[1].split()[0] for line in lines if "TPROXY" in line and "pistio" in line]
+    assert ports == ["15008", "15001", "15006"]
+
+
+def test_every_captured_pod_is_guarded_both_ways_against_packets_without_a_mark() -> None:
+    guard = plan.node_rules(PLAN).chains["filter"]["ztunnel-FORWARD"]
+    for pod in PLAN.pods:
+        assert [line for line in guard if f"-s {pod}/32" in line and line.endswith("DROP")]
+        assert [line for line in guard if f"-d {pod}/32" in line and line.endswith("DROP")]
+
+
+def test_node_chains_come_first_and_leave_in_pod_and_other_chains_alone() -> None:
+    saved = "*nat\n:PREROUTING ACCEPT [0:0]\n:ISTIO_PRERT - [0:0]\n-A PREROUTING -j ISTIO_PRERT\nCOMMIT\n"
+    steps = rules.repair(saved, plan.node_rules(PLAN), "ztunnel-")
+    assert "-I PREROUTING 1 -j ztunnel-PREROUTING" in steps
+    assert "ISTIO" not in steps
