@@ -411,6 +411,8 @@ def test_a_request_goes_through_the_waypoints_tunnel_into_the_sidecar_that_was_m
             port=outer,
         )
         document = l7.composed(waypoint.documents(view), run=True, admin=str(tmp_path / "admin"), authority=authority)
+        for target in l7.find(document, "original_dst_lb_config"):
+            target["upstream_port_override"] = inner  # 15008 may be taken on this machine
         held.enter_context(envoy(document, outer, tmp_path))
 
         def ask(target: str, path: str) -> bytes:
