@@ -72,7 +72,10 @@ class Scenario:
             status = await self.status(name)
             return status if status.get("phase") == phase else None
 
-        result: dict[str, Any] = await until(ask, f"pod {name} is {phase}")
+        try:
+            result: dict[str, Any] = await until(ask, f"pod {name} is {phase}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; last status: {json.dumps(await self.status(name))}") from None
         return result
 
     async def ready(self, name: str) -> dict[str, Any]:
@@ -199,6 +202,9 @@ def main() -> None:
         scenario = Scenario(layout)
         asyncio.run(scenario.run())
         print(json.dumps(scenario.found))
+    except BaseException:
+        print((layout.node("n1") / "launcher.log").read_text(), file=sys.stderr)
+        raise
     finally:
         launcher = layout.node("n1") / "launcher.sock.pid"
         if launcher.exists():

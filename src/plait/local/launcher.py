@@ -33,6 +33,9 @@ class Running:
     pid: int
     directory: str = ""
     mount_namespace: int = 0
+    namespace_handle: int = -1
+    """Open as long as we may look for its processes: the kernel gives the inode of a freed namespace to the next one,
+    and the end of one container would kill another (seen) or a stranger."""
     client: socket.socket | None = None
     request: int = 0
     log: crilog.Writer | None = None
@@ -56,6 +59,8 @@ class Launcher:
         self.selector.register(wake_read, selectors.EVENT_READ, ("child", None))
         while not self.done:
             for key, _ in self.selector.select():
+                if self.selector.get_map().get(key.fd) is not key:
+                    continue  # closed (and perhaps given to another) by an earlier event of this round
                 what, subject = key.data
                 if what == "accept":
                     client, _address = self.listener.accept()
@@ -122,7 +127,11 @@ class Launcher:
 
     def kill(self, running: Running) -> None:
         _signal(running.pid, signal.SIGKILL)
-        if running.mount_namespace not in (0, self.own_namespace):
+        self.kill_others(running)
+
+    def kill_others(self, running: Running) -> None:
+        """Every process of the container, as the end of a container's process 1 ends all the others."""
+        if running.namespace_handle >= 0 and running.mount_namespace != self.own_namespace:
             kill_namespace(running.mount_namespace)
 
     # --- containers
@@ -154,7 +163,8 @@ class Launcher:
         started = time.time_ns()
         state = {"pid": pid, "start": syscalls.start_time(pid), "startedAt": started}
         _write_json(f"{directory}/state.json", state)
-        running = Running(str(spec["id"]), pid, directory, _mount_namespace(pid), streams=streams)
+        handle, inode = _held_namespace(pid)
+        running = Running(str(spec["id"]), pid, directory, inode, handle, streams=streams)
         running.log = crilog.Writer(str(spec["log"]))
         self.by_pid[pid] = running
         for fd in streams:
@@ -224,8 +234,10 @@ class Launcher:
         if running.client is not None:
             self.tell(running.client, {"event": "exec", "n": running.request, "code": code})
             return
-        if running.mount_namespace not in (0, self.own_namespace):
-            kill_namespace(running.mount_namespace)  # as the end of a container's process 1 ends all the others
+        self.kill_others(running)
+        if running.namespace_handle >= 0:
+            os.close(running.namespace_handle)
+            running.namespace_handle = -1
         for fd in list(running.streams):
             for _ in range(64):  # what it wrote last is still in the pipe
                 if fd in running.streams:
@@ -355,6 +367,15 @@ def _mount_namespace(pid: int) -> int:
         return os.stat(f"/proc/{pid}/ns/mnt").st_ino
     except OSError:
         return 0
+
+
+def _held_namespace(pid: int) -> tuple[int, int]:
+    """A descriptor of a process's mount namespace and its inode; (-1, 0) when the process has ended already."""
+    try:
+        handle = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1, 0
+    return handle, os.fstat(handle).st_ino
 
 
 def _signal(pid: int, number: int) -> None:
