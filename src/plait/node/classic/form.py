@@ -31,9 +31,10 @@ class Classic:
         _log.info("node-level capture", tunnels=self._plumbing.kind or "kept", pods=len(self._plan.pods))
 
     async def stop(self) -> None:
-        """Take everything out; pods that are still captured go their own way from now on."""
+        """Take everything out, unless a pod is captured still: without its guard it would go its own way."""
         async with self._lock:
-            await self._plumbing.remove()
+            if not self._plan.pods:
+                await self._plumbing.remove()
 
     async def _hold(self, address: str, *, captured: bool) -> None:
         async with self._lock:

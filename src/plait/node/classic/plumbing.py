@@ -58,8 +58,12 @@ class Plumbing:
         netns.remove(self.proxy)
 
     async def addresses(self) -> frozenset[str]:
-        """Pods the node's set holds now."""
-        return await _members(self.node)
+        """Pods captured now: those of the node's set, and those still guarded though somebody flushed the set."""
+        chains = rules.parse(await netfilter.saved(self.node)).get("filter", {})
+        guarded = {
+            line.split()[1].partition("/")[0] for line in chains.get("ztunnel-FORWARD", ()) if line.startswith("-s ")
+        }
+        return await _members(self.node) | guarded
 
     def _wanted(
         self, plan: Plan
