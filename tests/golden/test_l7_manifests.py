@@ -78,12 +78,25 @@ STORIES: dict[str, tuple[d.Document, ...]] = {
                     "retries": {"attempts": 2, "retryOn": "5xx"},
                 },
                 {"match": [{"uri": {"exact": "/gone"}}], "directResponse": {"status": 410}},
-                {"fault": {"delay": {"fixedDelay": "1s", "percentage": {"value": 5}}}, "route": [to("reviews", "v1", 90), to("reviews", "v2", 10)]},
+                {
+                    "fault": {"delay": {"fixedDelay": "1s", "percentage": {"value": 5}}},
+                    "route": [to("reviews", "v1", 90), to("reviews", "v2", 10)],
+                },
             ],
         ),
-        worlds.routes("cart", [{"match": [{"uri": {"prefix": "/old"}}], "redirect": {"uri": "/new"}}, {"route": [to("cart")]}]),
-        d.allow("get", [{"to": [{"operation": {"methods": ["GET"]}}]}], spec={"targetRefs": [{"group": "", "kind": "Service", "name": "cart"}]}),
-        d.allow("reviews", [{"from": [{"source": {"namespaces": ["shop"]}}]}], spec={"selector": {"matchLabels": {"app": "reviews"}}}),
+        worlds.routes(
+            "cart", [{"match": [{"uri": {"prefix": "/old"}}], "redirect": {"uri": "/new"}}, {"route": [to("cart")]}]
+        ),
+        d.allow(
+            "get",
+            [{"to": [{"operation": {"methods": ["GET"]}}]}],
+            spec={"targetRefs": [{"group": "", "kind": "Service", "name": "cart"}]},
+        ),
+        d.allow(
+            "reviews",
+            [{"from": [{"source": {"namespaces": ["shop"]}}]}],
+            spec={"selector": {"matchLabels": {"app": "reviews"}}},
+        ),
         d.peers("strict", "STRICT"),
     ),
     "gateway_api": (
@@ -97,18 +110,33 @@ STORIES: dict[str, tuple[d.Document, ...]] = {
             hostnames=["shop.example"],
             rules=[
                 {
-                    "matches": [{"path": {"type": "PathPrefix", "value": "/cart"}, "headers": [{"name": "x-a", "value": "b"}]}],
-                    "filters": [{"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}}],
-                    "backendRefs": [{"name": "cart", "port": 80, "weight": 3}, {"name": "reviews", "port": 80, "weight": 1}],
+                    "matches": [
+                        {"path": {"type": "PathPrefix", "value": "/cart"}, "headers": [{"name": "x-a", "value": "b"}]}
+                    ],
+                    "filters": [
+                        {
+                            "type": "URLRewrite",
+                            "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}},
+                        }
+                    ],
+                    "backendRefs": [
+                        {"name": "cart", "port": 80, "weight": 3},
+                        {"name": "reviews", "port": 80, "weight": 1},
+                    ],
                 },
                 {"matches": [{"path": {"value": "/lost"}}], "backendRefs": [{"name": "nobody", "port": 80}]},
-                {"matches": [{"path": {"value": "/r"}}], "filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https", "statusCode": 301}}]},
+                {
+                    "matches": [{"path": {"value": "/r"}}],
+                    "filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https", "statusCode": 301}}],
+                },
             ],
         ),
         api_route("HTTPRoute", "secure", "https", rules=[{"backendRefs": [{"name": "reviews", "port": 80}]}]),
-        api_route("TLSRoute", "db", "tls", hostnames=["db.example"], rules=[{"backendRefs": [{"name": "db", "port": 5432}]}]),
+        api_route(
+            "TLSRoute", "db", "tls", hostnames=["db.example"], rules=[{"backendRefs": [{"name": "db", "port": 5432}]}]
+        ),
     ),
-}  # fmt: skip
+}
 
 
 def translated(story: str, role: str) -> dict[str, Any]:

@@ -63,9 +63,7 @@ def virtual(name: str, *routes: Route, domains: tuple[str, ...] = ("*",), **more
     return VirtualHost(name, domains, routes, **more)
 
 
-def composed(
-    found: Document, *, run: bool = False, admin: str = "", authority: Authority | None = None
-) -> Document:
+def composed(found: Document, *, run: bool = False, admin: str = "", authority: Authority | None = None) -> Document:
     """One static bootstrap: what comes by name is put in its place, so that Envoy reads that too.
 
     Validation of Envoy 1.40 crashes on secrets by ADS (there is no stream) and on a stats scope that access loggers

@@ -26,6 +26,8 @@ class Context:
     options: Options
     upstreams: Mapping[tuple[str, int, str], Upstream]
     served: frozenset[str] = frozenset()
+    local: Mapping[str, str] = field(default_factory=dict)
+    """Hostnames that are this pod itself, with the cluster of the application: where routes on the way in end."""
     report: Report = field(default_factory=Report)
     extra: dict[str, Doc] = field(default_factory=dict)
     """Clusters nobody declared but that something needs: key servers, collectors."""
@@ -38,6 +40,8 @@ class Context:
 
     def cluster(self, hostname: str, port: int, subset: str = "") -> str:
         """The cluster's name as Istio would write it."""
+        if hostname in self.local:
+            return self.local[hostname]
         if hostname in self.served:
             found = self.upstreams.get((hostname, port, subset))
             kind = "tcp" if found is not None and not may_be_http(found.protocol) else "http"
@@ -48,7 +52,7 @@ class Context:
         return self.cluster(wanted.hostname, wanted.port, wanted.subset)
 
     def known(self, wanted: Destination) -> bool:
-        return not wanted.broken and self.upstream(wanted) is not None
+        return not wanted.broken and (wanted.hostname in self.local or self.upstream(wanted) is not None)
 
 
 def may_be_http(protocol: str) -> bool:

@@ -6,14 +6,16 @@ Istio's sidecars say by ALPN that they speak mesh TLS; other TLS is the applicat
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from plait.envoy.l7 import manager, routes, telemetry, terminate, tls
+from plait.envoy.l7 import balancing, manager, routes, telemetry, terminate, tls
 from plait.envoy.l7.authorization import Where
 from plait.envoy.l7.chains import HTTP_PROTOCOLS
-from plait.envoy.l7.context import Context, may_be_http
+from plait.envoy.l7.context import Context, may_be_http, seconds
 from plait.envoy.l7.telemetry import Point
 from plait.envoy.pieces import UNLIMITED, Doc, cidr, socket_address
 from plait.model.l7 import MtlsMode
+from plait.model.traffic import Pool
 from plait.model.views.sidecar import InboundPort, SidecarView
 
 PASSTHROUGH = "InboundPassthroughCluster"
@@ -28,10 +30,9 @@ def cluster_name(port: InboundPort) -> str:
 
 def clusters(ctx: Context, view: SidecarView) -> list[Doc]:
     """To the application: where the packet was going, another port, or a socket file. Its source says it is ours."""
-    found = [_application(PASSTHROUGH, None)]
+    found = [_application(ctx, PASSTHROUGH, None, view.pool)]
     for port in view.inbound:
-        local = names_local(ctx, port)
-        found.append(_application(cluster_name(port), local))
+        found.append(_application(ctx, cluster_name(port), names_local(ctx, port), port.pool or view.pool))
     return found
 
 
@@ -47,11 +48,11 @@ def names_local(ctx: Context, port: InboundPort) -> Doc | None:
     return socket_address("127.0.0.1", port.port) if ctx.settings.inbound_localhost else None
 
 
-def _application(name: str, local: Doc | None) -> Doc:
+def _application(ctx: Context, name: str, local: Doc | None, pool: Pool | None) -> Doc:
     document: Doc = {
         "name": name,
-        "connect_timeout": "10s",
-        "circuit_breakers": UNLIMITED,
+        "connect_timeout": seconds(pool.connect_timeout if pool and pool.connect_timeout else 10.0),
+        "circuit_breakers": UNLIMITED if pool is None else balancing.breakers(pool, None, ctx, ""),
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -70,7 +71,8 @@ def _application(name: str, local: Doc | None) -> Doc:
 def route_configuration(ctx: Context, port: InboundPort) -> Doc:
     name = cluster_name(port)
     if port.virtual_hosts:
-        return routes.configuration(ctx, name, port.virtual_hosts, port.port)
+        local = replace(ctx, local={port.hostname: name} if port.hostname else {})
+        return routes.configuration(local, name, port.virtual_hosts, port.service_port or port.port)
     return _to_application(name, name)
 
 

@@ -40,6 +40,7 @@ _METRICS = {
     "TCP_SENT_BYTES": "istio_tcp_sent_bytes_total",
     "TCP_RECEIVED_BYTES": "istio_tcp_received_bytes_total",
 }
+_MESSAGES = ("GRPC_REQUEST_MESSAGES", "GRPC_RESPONSE_MESSAGES")
 _TEXT = (
     '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% '
     '%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% '
@@ -144,6 +145,11 @@ def metrics(ctx: Context, wanted: Telemetry, point: Point, *, http: bool = True)
     if not any(sink.kind == "prometheus" for sink in wanted.sinks) and "prometheus" not in ctx.settings.metrics_sinks:
         return []
     changes = tuple(change for each in wanted.metrics for change in each.changes if change.side in (point.side, "both"))
+    for change in changes:
+        if change.metric in _MESSAGES:
+            ctx.refuse("", f"telemetry.metrics.{change.metric}", "gRPC messages are not counted, so nothing is changed")
+    if any(each.interval is not None for each in wanted.metrics):
+        ctx.refuse("", "telemetry.metrics.reportingInterval", "TCP metrics are reported when connections end")
     if not http:
         return _tcp(changes, point)
     requests: dict[str, Any] = {"istio_requests_total": 1}
@@ -368,6 +374,10 @@ def tracing(ctx: Context, wanted: Telemetry, point: Point) -> Doc | None:
     provider = _provider(ctx, sinks[0])
     if provider is None:
         return None
+    if chosen.by_request_id is not None:
+        ctx.refuse("", "telemetry.tracing.useRequestIdForTraceSampling", "Envoy's default (true) is kept")
+    if len(sinks) > 1:
+        ctx.refuse("", "telemetry.tracing.providers", f"spans go to one provider: {sinks[0].name}")
     rate = chosen.sampling if chosen.sampling is not None else ctx.settings.sampling
     document: Doc = {
         "provider": provider,
