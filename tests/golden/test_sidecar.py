@@ -97,7 +97,7 @@ STORIES: dict[str, SidecarView] = {
         upstreams=(
             upstream("web", "10.64.2.2", way="istio"),
             upstream("db", "10.64.2.4", port=5432, target=5432, protocol="tcp", way="tunnel"),
-            upstream("any", "10.64.2.5", protocol="auto"),
+            upstream("any", "10.64.2.5", protocol="auto", way="istio"),
             upstream(
                 "out.example", "out.example", port=443, target=443, protocol="tls", resolution="dns", external=True
             ),

@@ -40,7 +40,7 @@ class Documents:
         """Clusters and endpoints of all upstreams, what was asked for besides, and the tunnel if needed."""
         tunnelled = False
         for upstream in sorted(found, key=lambda each: each.key):
-            self.clusters.append(upstreams.cluster(ctx, upstream))
+            self.clusters += upstreams.clusters(ctx, upstream)
             if (document := upstreams.discovered(ctx, upstream)) is not None:
                 self.endpoints.append(document)
             tunnelled = tunnelled or any(end.way == "tunnel" for end in upstream.endpoints)

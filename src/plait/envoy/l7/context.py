@@ -51,6 +51,14 @@ class Context:
     def cluster_of(self, wanted: Destination) -> str:
         return self.cluster(wanted.hostname, wanted.port, wanted.subset)
 
+    def parted(self, upstream: Upstream) -> bool:
+        """Whether HTTP and other bytes go by clusters of their own: Istio's TLS must say which of them it carries."""
+        return upstream.protocol == "auto" and any(end.way == "istio" for end in upstream.endpoints)
+
+    def tcp_cluster_of(self, wanted: Destination) -> str:
+        found, name = self.upstream(wanted), self.cluster_of(wanted)
+        return f"{name}|tcp" if found is not None and self.parted(found) else name
+
     def known(self, wanted: Destination) -> bool:
         return not wanted.broken and (wanted.hostname in self.local or self.upstream(wanted) is not None)
 

@@ -114,11 +114,7 @@ def filters(
     filled["route_external"] = external.for_routes(ctx, enforced.authorizers, named)
     if sessions:
         filled["session"] = [extension(routes.SESSION, f"{_HTTP}.stateful_session.v3.StatefulSession")]
-    return [filter_ for slot in ORDER for filter_ in _numbered(filled.get(slot, []))]
-
-
-def _numbered(found: list[Doc]) -> list[Doc]:
-    return found
+    return [filter_ for slot in ORDER for filter_ in filled.get(slot, [])]
 
 
 # Connections ---
@@ -184,6 +180,6 @@ def _to(ctx: Context, destinations: Iterable[Destination]) -> Doc:
     if not live:
         return {"cluster": "BlackHoleCluster"}
     if len(live) == 1:
-        return {"cluster": ctx.cluster_of(live[0]), **tunnel}
-    weighted = [{"name": ctx.cluster_of(each), "weight": each.weight} for each in live]
+        return {"cluster": ctx.tcp_cluster_of(live[0]), **tunnel}
+    weighted = [{"name": ctx.tcp_cluster_of(each), "weight": each.weight} for each in live]
     return {"weighted_clusters": {"clusters": weighted}, **tunnel}

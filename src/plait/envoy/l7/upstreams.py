@@ -18,8 +18,18 @@ _DNS = {"dns": "STRICT_DNS", "dns_round_robin": "LOGICAL_DNS"}
 _LABEL = re.compile(r"[^A-Za-z0-9._-]")
 
 
+def clusters(ctx: Context, upstream: Upstream) -> list[Doc]:
+    """The cluster, and its sibling for bytes that are not HTTP where Istio's TLS must tell them apart."""
+    found = cluster(ctx, upstream)
+    if not ctx.parted(upstream):
+        return [found]
+    istio = {"name": "tlsMode-istio", "match": {"tlsMode": "istio"}, "transport_socket": _istio(upstream, ("istio",))}
+    matches = [istio if each["name"] == istio["name"] else each for each in found.get("transport_socket_matches", [])]
+    return [found, {**found, "name": f"{found['name']}|tcp", "transport_socket_matches": matches}]
+
+
 def cluster(ctx: Context, upstream: Upstream) -> Doc:
-    """The cluster; `load_assignment_of` gives what is discovered apart from it."""
+    """One cluster; `discovered` gives what is served apart from it."""
     name = ctx.cluster(*upstream.key)
     policy = upstream.policy
     pool = policy.pool or ctx.settings.pool or Pool()
@@ -214,7 +224,7 @@ def _own(ctx: Context, upstream: Upstream, policy: ClientTls | None) -> Doc | No
     return tls.client(ctx, policy, upstream.hostname, alpn, upstream.subject_alt_names, upstream.source)
 
 
-def _istio(upstream: Upstream) -> Doc:
+def _istio(upstream: Upstream, alpn: tuple[str, ...] = ()) -> Doc:
     policy = upstream.policy.tls
     sans = (
         policy.subject_alt_names
@@ -227,7 +237,7 @@ def _istio(upstream: Upstream) -> Doc:
     sni = f"outbound_.{upstream.port}_.{upstream.subset}_.{upstream.hostname}"
     if policy is not None and policy.sni:
         sni = policy.sni
-    return tls.workload_client(sans, sni, alpn_of(upstream.protocol))
+    return tls.workload_client(sans, sni, alpn or alpn_of(upstream.protocol))
 
 
 def alpn_of(protocol: str) -> tuple[str, ...]:
@@ -236,6 +246,8 @@ def alpn_of(protocol: str) -> tuple[str, ...]:
         return "istio-h2", "istio", "h2"
     if protocol == "http":
         return "istio-http/1.1", "istio", "http/1.1"
+    if protocol == "auto":  # the server agrees to none of these, so the codec is told by the first bytes
+        return "istio-http/1.1", "istio-h2"
     return ("istio",)
 
 

@@ -18,7 +18,6 @@ from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.report import Refusal
 from plait.envoy.l7.telemetry import Point
 from plait.envoy.pieces import UNLIMITED, Doc, extension, state
-from plait.model.views.enforced import Enforced
 from plait.model.views.waypoint import ServedPort, ServedService, ServedWorkload, WaypointView
 
 _FS_LOCAL = "envoy.filters.listener.original_dst.local_ip"
@@ -183,12 +182,8 @@ def _workload_chains(ctx: Context, workload: ServedWorkload, found: Documents) -
     http = manager.http(ctx, name, name, (), point, workload.enforced, "state", 0)
     http["typed_config"]["http_filters"].insert(-1, _target("http"))
     yield {"name": name, "filters": [http]}
-    tcp = manager.tcp(ctx, f"direct-tcp|{workload.uid}", (), point, _l4(workload.enforced), "state", cluster=cluster)
+    tcp = manager.tcp(ctx, f"direct-tcp|{workload.uid}", (), point, workload.enforced, "state", cluster=cluster)
     yield {"name": f"direct-tcp|{workload.uid}", "filters": [_target("network"), *tcp]}
-
-
-def _l4(enforced: Enforced) -> Enforced:
-    return enforced
 
 
 def _target(kind: str) -> Doc:
