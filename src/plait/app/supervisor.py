@@ -51,7 +51,8 @@ def run(layout: Layout, record: Record, report: Report) -> None:
     observe.setup()
     holder = space.hold() if record.rootless else 0
     if holder:
-        record = msgspec.structs.replace(record, user_namespace=space.user_namespace(holder))
+        inode = space.user_namespace(holder)
+        record = msgspec.structs.replace(record, user_namespace=inode, holder=ProcessId.of(holder))
     save(layout, msgspec.structs.replace(record, supervisor=ProcessId.of(os.getpid())))
     builder = _fork(lambda: _build(layout, record, holder), layout.logs / "fabric.log")
     parts = _parts(layout, record)  # the imports happen while the fabric is built

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 
-from plait.local import processes
 from plait.local.layout import Layout
 from plait.local.record import Record, load
 from plait.store.client import HttpApi
@@ -37,7 +36,7 @@ def running(layout: Layout) -> Record:
 async def connected(layout: Layout) -> AsyncIterator[Scene]:
     """A running local mesh with its API, through its unix socket."""
     record = running(layout)
-    holder = next(iter(processes.members([], record.user_namespace)), 0) if record.rootless else 0
+    holder = record.holder.pid if record.holder else 0
     async with HttpApi.from_kubeconfig(layout.kubeconfig, socket=layout.api_socket) as api:
         yield Scene(layout, record, api, holder)
 

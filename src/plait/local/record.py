@@ -34,7 +34,8 @@ class ProcessId(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One mesh as started. `user_namespace` is the inode of its user namespace when it runs without root."""
+    """One mesh as started. Without root, `user_namespace` is the inode of its user namespace and
+    `holder` the process that keeps it: an inode alone may belong to somebody else by now."""
 
     name: str
     index: int
@@ -44,9 +45,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     state: State = "starting"
     rootless: bool = False
     user_namespace: int = 0
-    relay: ProcessId | None = None
+    holder: ProcessId | None = None
     capture: str = "in-pod"
     trust_domain: str = "cluster.local"
+    certificate_lifetime: float = 24 * 3600.0
+    """Seconds a workload's certificate lives; it is renewed at half of them."""
+    ztunnel: str = ""
+    """Path of a foreign node proxy that nodes run instead of Envoy; "" for none."""
 
     @property
     def plan(self) -> AddressPlan:
