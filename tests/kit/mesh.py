@@ -225,7 +225,7 @@ def talking(mesh: Mesh, pod: str, host: str, port: int = 9000) -> Iterator[subpr
         running.communicate()
 
 
-def until(state: Callable[[], bool], what: str, seconds: float = 20.0) -> float:
+def until(state: Callable[[], bool], what: str, seconds: float = 60.0) -> float:
     began = time.monotonic()
     last: Exception | None = None
     while time.monotonic() < began + seconds:
