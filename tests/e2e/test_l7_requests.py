@@ -30,6 +30,7 @@ from plait.envoy.l7.options import Options
 from plait.envoy.roles import gateway, sidecar, waypoint
 from plait.model.attachment import Attachment
 from plait.model.http_security import (
+    Authorizer,
     Condition,
     HttpPolicy,
     HttpRule,
@@ -87,8 +88,9 @@ def backend(name: str) -> Iterator[int]:
         def do_GET(self) -> None:
             headers = {key.lower(): value for key, value in self.headers.items()}
             body = json.dumps({"backend": name, "path": self.path, "headers": headers}).encode()
-            self.send_response(200)
+            self.send_response(200 if name != "authz" or headers.get("x-pass") == "yes" else 403)
             self.send_header("content-length", str(len(body)))
+            self.send_header("x-asked", name)
             self.end_headers()
             self.wfile.write(body)
 
@@ -149,7 +151,7 @@ def token(**claims: Any) -> str:
 def serving(directory: Path, *routes: Route, enforced: Enforced = l7.ENFORCED) -> Iterator[int]:
     """A gateway on a loopback port before two backends, web and api."""
     with ExitStack() as held:
-        ports = {name: held.enter_context(backend(name)) for name in ("web", "api")}
+        ports = {name: held.enter_context(backend(name)) for name in ("web", "api", "authz")}
         found: tuple[Upstream, ...] = tuple(upstream(name, "127.0.0.1", target=port) for name, port in ports.items())
         port = free_port()
         chain = HttpChain((), (virtual("shop", *routes, domains=("shop.example",)),), name="http.80")
@@ -276,6 +278,29 @@ def test_gateway_checks_tokens_and_policies(tmp_path: Path) -> None:
         assert json.loads(get(port, "/open", me)[2])["headers"]["x-sub"] == "me"
         assert json.loads(get(port, "/claims", me)[2])["backend"] == "api"
         assert json.loads(get(port, "/claims", you)[2])["backend"] == "web"
+
+
+def test_an_authorizer_is_asked_only_where_a_custom_policy_or_route_says_so(tmp_path: Path) -> None:
+    asked = HttpPolicy(
+        "c",
+        "shop",
+        "custom",
+        HERE,
+        (HttpRule(operations=(Operation(paths=(PathText("prefix", "/ask"),)),)),),
+        provider="check",
+    )
+    check = Authorizer(
+        "check", "http", l7.host("authz"), 80, timeout=2.0, headers=("x-pass",), upstream_headers=("x-asked",)
+    )
+    routes = (route("/own", forward("web"), external_authorization="check"), route("/", forward("web")))
+    enforced = Enforced((asked,), (), (check,), telemetry=l7.PROMETHEUS)
+    with serving(tmp_path, *routes, enforced=enforced) as port:
+        passing = {"x-pass": "yes"}
+        paths = ("/ask", "/own", "/free")
+        assert [get(port, path)[0] for path in paths] == [403, 403, 200]
+        assert [get(port, path, passing)[0] for path in paths] == [200, 200, 200]
+        told = [json.loads(get(port, path, passing)[2])["headers"].get("x-asked") for path in paths]
+        assert told == ["authz", "authz", None]
 
 
 def test_waypoint_judges_the_tunnels_identity_and_knows_only_its_services(tmp_path: Path) -> None:

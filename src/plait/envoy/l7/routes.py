@@ -50,7 +50,13 @@ def virtual_host(ctx: Context, host: VirtualHost, domains: list[str], name: str,
 def _routes(ctx: Context, route: Route, port: int) -> Iterable[Doc]:
     """One Envoy route for each match; a match that cannot be said is left out, never widened."""
     for number, match in enumerate(route.matches or (Match(),)):
-        if (match.port and match.port != port) or not _ours(ctx, match):
+        if match.port and match.port != port:
+            continue
+        if ctx.proxy.role == "waypoint" and (match.source_labels or match.source_namespace):
+            path = f"{route.name}.match[{number}].sourceLabels"
+            ctx.refuse(route.source, path, "a waypoint cannot tell the labels of callers; requests do not match here")
+            continue
+        if not _ours(ctx, match):
             continue
         tested = _match(match)
         if isinstance(tested, str):
@@ -84,9 +90,7 @@ def _operation(route: Route, tested: Doc) -> str:
 
 
 def _ours(ctx: Context, match: Match) -> bool:
-    """Whether this proxy is a source the match is about; a waypoint serves all sources, so it cannot tell."""
-    if ctx.proxy.role == "waypoint":
-        return not match.source_labels and not match.source_namespace
+    """Whether this proxy is a source the match is about."""
     if match.source_namespace and match.source_namespace != ctx.proxy.namespace:
         return False
     return carries(ctx.proxy.tags, match.source_labels)
