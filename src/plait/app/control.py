@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -17,12 +17,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import random_serial_number
 
+from plait.app import trusting
 from plait.app.pipeline import READ, Pipeline
+from plait.app.rotation import Rotation
 from plait.app.status import StatusServer
 from plait.base import aio
 from plait.base.observe import logger
 from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE, NODE_AGENT_ACCOUNT, XDS_TLS_PORT
-from plait.identity import authority, trust
+from plait.identity import authority, external
+from plait.identity.custody import Custody
+from plait.identity.external import Issuer
 from plait.identity.service import CertificateService
 from plait.identity.tokens import NotAuthenticated, Tokens
 from plait.identity.trust import Trust
@@ -49,9 +53,10 @@ async def serve(layout: Layout, plan: AddressPlan, *, settings: Settings | None 
     settings = settings or Settings(ranges=(str(plan.network),))
     while not (layout.kubeconfig.exists() and layout.api_socket.exists()):
         await asyncio.sleep(0.01)
-    root = trust.load_or_create(layout.mesh_ca, settings.trust_domain, aio.now(), random_serial_number())
+    custody = Custody(layout.mesh_ca, settings.trust_domain, aio.now(), random_serial_number())
+    issuer = external.configured(layout.mesh_ca)
     async with HttpApi.from_kubeconfig(layout.kubeconfig, socket=layout.api_socket) as api:
-        control = Control(api, root, settings)
+        control = Control(api, custody.trust, settings, custody=custody, issuer=issuer)
         try:
             await control.start(str(plan.control), (plan.control,))
             await asyncio.Event().wait()
@@ -62,8 +67,18 @@ async def serve(layout: Layout, plan: AddressPlan, *, settings: Settings | None 
 class Control:
     """One control plane over one API server."""
 
-    def __init__(self, api: HttpApi, root: Trust, settings: Settings) -> None:
-        self._api, self._root = api, root
+    def __init__(
+        self,
+        api: HttpApi,
+        root: Trust,
+        settings: Settings,
+        *,
+        custody: Custody | None = None,
+        issuer: Issuer | None = None,
+    ) -> None:
+        """`custody` is a trust that may change while we run; without it `root` stays."""
+        self._api = api
+        self._trust: Callable[[], Trust] = (lambda: custody.trust) if custody is not None else (lambda: root)
         self.pipeline = Pipeline(settings)
         self._informers = {kind: Informer(api, kind, indexers=_indexers(kind)) for kind in READ}
         for kind, informer in self._informers.items():
@@ -71,7 +86,15 @@ class Control:
         tokens = Tokens(self._review, asyncio.get_running_loop().time)
         placed = _Placed(self._informers[kinds.POD])
         self._tokens = tokens
-        self._certificates = CertificateService(lambda: root, tokens, placed, trust_domain=settings.trust_domain)
+        self._certificates = CertificateService(
+            self._trust,
+            tokens,
+            placed,
+            trust_domain=settings.trust_domain,
+            signed=custody.signed if custody is not None else lambda lifetime: None,
+            issuer=issuer,
+        )
+        self._rotation = self._rotating(custody) if custody is not None else None
         self._server = Server(self._connect, services=(self._certificates.handler(),))
         self._status = StatusServer(self.pipeline, self._server, self._certificates)
         self._tasks: list[asyncio.Task[Any]] = []
@@ -89,10 +112,22 @@ class Control:
         bound_status = await self._status.start(host, status_port)
         await asyncio.gather(*(informer.synced.wait() for informer in self._informers.values()))
         self.pipeline.open()
-        (bound,) = await self._server.start(f"{host}:{port}", credentials=_Credentials(self._root, addresses).server())
+        (bound,) = await self._server.start(f"{host}:{port}", credentials=_Credentials(self._trust, addresses).server())
+        if self._rotation is not None:
+            self._tasks.append(aio.spawn(self._rotation.run(), "rotation of the root"))
         self._status.ready = True
         _log.info("serving", port=bound, status=bound_status, workloads=len(self.pipeline.mesh.workloads))
         return bound, bound_status
+
+    def _rotating(self, custody: Custody) -> Rotation:
+        nodes = self._informers[kinds.NODE]
+        return Rotation(
+            custody,
+            lambda resources: self.pipeline.beside(trusting.ROOTS, resources),
+            lambda: [name for _, name in nodes.cache],
+            self.pipeline.cache.statistics,
+            lambda: custody.longest,
+        )
 
     async def close(self) -> None:
         await self._server.stop(0)
@@ -127,19 +162,22 @@ class Control:
 class _Credentials:
     """The TLS certificate of 15012, signed by the mesh's own authority and renewed at half its life."""
 
-    def __init__(self, root: Trust, addresses: Sequence[IPv4Address | IPv6Address]) -> None:
-        self._root, self._addresses, self._issued = root, addresses, 0.0
+    def __init__(self, trust: Callable[[], Trust], addresses: Sequence[IPv4Address | IPv6Address]) -> None:
+        self._trust, self._addresses, self._issued = trust, addresses, 0.0
+        self._signer = trust().signer
 
     def server(self) -> grpc.ServerCredentials:
         return grpc.dynamic_ssl_server_credentials(self._issue(), self._renewed)
 
     def _renewed(self) -> grpc.ServerCertificateConfiguration | None:
-        return self._issue() if aio.now() - self._issued > _LIFETIME / 2 else None
+        old = aio.now() - self._issued > _LIFETIME / 2 or self._trust().signer is not self._signer
+        return self._issue() if old else None
 
     def _issue(self) -> grpc.ServerCertificateConfiguration:
         key = ec.generate_private_key(ec.SECP256R1())
         hosts = ["istiod.istio-system.svc", "istiod.istio-system.svc.cluster.local", "localhost"]
-        signer, serial = self._root.signer, secrets.randbits(128)
+        signer, serial = self._trust().signer, secrets.randbits(128)
+        self._signer = signer
         now = aio.now()
         leaf = authority.server_certificate(key.public_key(), hosts, self._addresses, signer, now, _LIFETIME, serial)
         if isinstance(leaf, authority.Refused):

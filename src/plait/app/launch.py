@@ -21,6 +21,7 @@ from plait.local.record import FORMS, ProcessId, Record, all_records, load, save
 
 DEFAULT_PORT = 16443
 MOST_NODES = 16
+DAY, SHORTEST = 24 * 3600.0, 10.0
 
 
 class LaunchError(Exception):
@@ -46,12 +47,26 @@ def exclusive(layout: Layout) -> Iterator[None]:
                 layout.lock.parent.rmdir()
 
 
-def prepare(layout: Layout, nodes: int, port: int, capture: str = FORMS[0]) -> Record:
+def prepare(
+    layout: Layout,
+    nodes: int,
+    port: int,
+    capture: str = FORMS[0],
+    *,
+    certificate_lifetime: float = DAY,
+    ztunnel: str = "",
+) -> Record:
     """Check the machine, clean up after a crash, choose addresses and port; the record is written."""
     if missing := preflight.missing():
         raise LaunchError("\n".join(f"{check.name}: {check.detail}; {check.fix}" for check in missing))
     if capture not in FORMS:
         raise LaunchError(f"--capture {capture}: say {' or '.join(FORMS)}")
+    if certificate_lifetime < SHORTEST:
+        raise LaunchError(f"--certificate-lifetime {certificate_lifetime:g}: at least {SHORTEST:g} seconds")
+    if ztunnel and not os.access(ztunnel, os.X_OK):
+        raise LaunchError(f"--ztunnel {ztunnel}: not a program that can be run; give the path of a ztunnel binary")
+    if ztunnel and capture != FORMS[0]:
+        raise LaunchError(f"--capture {capture}: a foreign ztunnel is used with {FORMS[0]} only")
     if not 1 <= nodes <= MOST_NODES:
         raise LaunchError(f"--nodes {nodes}: a local mesh has 1 to {MOST_NODES} nodes")
     if previous := load(layout):
@@ -70,6 +85,8 @@ def prepare(layout: Layout, nodes: int, port: int, capture: str = FORMS[0]) -> R
         supervisor=ProcessId.of(os.getpid()),
         rootless=space.rootless(),
         capture=capture,
+        certificate_lifetime=certificate_lifetime,
+        ztunnel=ztunnel,
     )
     save(layout, record)
     return record

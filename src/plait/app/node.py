@@ -20,6 +20,7 @@ from plait.local.kubelet_server import KubeletServer
 from plait.local.layout import Layout
 from plait.local.record import FORMS, load
 from plait.local.recorder import EventRecorder
+from plait.proxy.certs import LIFETIME
 from plait.resources import kinds
 from plait.store.api import Api, ApiError, Document
 from plait.store.client import HttpApi
@@ -56,6 +57,7 @@ class MeshAgent:
                     capture=await self._capture(),
                     # The first address of the pods' range is never given to a pod.
                     proxy_address=str(self._plan.pods(self._index)[1]),
+                    certificate_lifetime=self._lifetime(),
                 )
                 self._started.set()
                 return
@@ -73,6 +75,10 @@ class MeshAgent:
                 _log.error("not a form of capture", node=self._name, annotation=CAPTURE, value=said, known=FORMS)
         record = load(self._layout)
         return record.capture if record is not None else FORMS[0]
+
+    def _lifetime(self) -> float:
+        record = load(self._layout)
+        return record.certificate_lifetime if record is not None else LIFETIME
 
     async def close(self) -> None:
         if self._agent is not None:

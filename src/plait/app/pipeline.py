@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from plait.base.bundle import Bundle
+from plait.base.bundle import Resource as Named
 from plait.base.observe import logger
 from plait.model.compile import compile
 from plait.model.mesh import Mesh, Settings
@@ -66,6 +68,7 @@ class Pipeline:
         self._unread: dict[Key, tuple[Problem, ...]] = {}
         self._encoded: Encoded | None = None
         self._on_problems = on_problems
+        self._beside: dict[str, Mapping[str, Named]] = {}
         self._open = False
         self._due: asyncio.TimerHandle | None = None
         self._waiting_since = 0.0
@@ -94,6 +97,16 @@ class Pipeline:
         """Everything was read once: compile the first world. A half-read one would remove the rest at the agents."""
         self._open = True
         self._run()
+
+    def beside(self, url: str, resources: Mapping[str, Named]) -> None:
+        """Serve a type that is not compiled from objects (the trust bundle)."""
+        self._beside[url] = resources
+        if self._encoded is not None:
+            self._set()
+
+    def _set(self) -> None:
+        if self._encoded is not None:
+            self.cache.set(Bundle({**self._encoded.bundle.types, **self._beside}))
 
     def _wake(self) -> None:
         if not self._open:
@@ -126,7 +139,8 @@ class Pipeline:
             self._encoded.bundle.of(url) is not encoded.bundle.of(url) for url in encoded.bundle.types
         ):
             self.statistics.pushes += 1
-            self.cache.set(encoded.bundle)
+            self._encoded = encoded
+            self._set()
         self._encoded = encoded
         found = ordered((*problems, *(problem for each in self._unread.values() for problem in each)))
         if found != self.problems:

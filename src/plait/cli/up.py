@@ -6,6 +6,7 @@ import select
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import IO, Annotated
 
 import typer
@@ -25,6 +26,11 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when it is ready, leave it running.")] = False,
     port: Annotated[int, typer.Option(help="Port of the API server on 127.0.0.1; 0 takes 16443 or any free.")] = 0,
     capture: Annotated[str, typer.Option(help="Form of capture: in-pod or node (the classic ten steps).")] = FORMS[0],
+    certificate_lifetime: Annotated[
+        float, typer.Option(help="Seconds a workload's certificate lives; it is renewed at half of them.")
+    ] = launch.DAY,
+    dataplane: Annotated[str, typer.Option(help="The node proxy: envoy, or ztunnel with --ztunnel.")] = "envoy",
+    ztunnel: Annotated[str, typer.Option(help="Path of a ztunnel binary, for --dataplane ztunnel.")] = "",
 ) -> int:
     """Start a mesh: nodes as network namespaces, a Kubernetes API, a control plane, one Envoy a node.
 
@@ -34,10 +40,31 @@ def up(
     After a crash the same command goes on: objects, keys and addresses stay. A mesh that is up is left alone
     (exit code 1). It runs as root, or as any user where the kernel allows user namespaces: see plait doctor.
     """
-    return bring_up(name, nodes, port, detach=detach, capture=capture)
+    if dataplane not in ("envoy", "ztunnel") or (dataplane == "ztunnel") != bool(ztunnel):
+        print("plait up: say --dataplane envoy, or --dataplane ztunnel --ztunnel PATH", file=sys.stderr)
+        return 2
+    return bring_up(
+        name,
+        nodes,
+        port,
+        detach=detach,
+        capture=capture,
+        certificate_lifetime=certificate_lifetime,
+        ztunnel=str(Path(ztunnel).absolute()) if ztunnel else "",
+    )
 
 
-def bring_up(name: str, nodes: int, port: int, *, detach: bool, quiet: bool = False, capture: str = FORMS[0]) -> int:
+def bring_up(
+    name: str,
+    nodes: int,
+    port: int,
+    *,
+    detach: bool,
+    quiet: bool = False,
+    capture: str = FORMS[0],
+    certificate_lifetime: float = launch.DAY,
+    ztunnel: str = "",
+) -> int:
     """The body of `plait up`, also used by demo and bench; 0 when the mesh is ready."""
     layout = Layout.of(name)
     began = time.monotonic()
@@ -46,7 +73,9 @@ def bring_up(name: str, nodes: int, port: int, *, detach: bool, quiet: bool = Fa
             before = load(layout)
             if before is not None and not before.supervisor.alive():
                 _say(f"mesh {name!r} died or was stopped: cleaning up after it, its objects and keys stay", quiet)
-            record = launch.prepare(layout, nodes, port, capture)
+            record = launch.prepare(
+                layout, nodes, port, capture, certificate_lifetime=certificate_lifetime, ztunnel=ztunnel
+            )
             pipe = launch.start(layout, record)
             failure = follow(layout, pipe, began, quiet=quiet)
     except (launch.LaunchError, teardown.TeardownError, ValueError) as error:

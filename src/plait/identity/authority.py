@@ -75,6 +75,12 @@ def server_certificate(
     return _issue(key, alternative, usages, signer, now, lifetime, serial)
 
 
+def requested(csr_pem: str) -> Refused | None:
+    """Why nobody should sign this request; None when it is in order."""
+    key = _requested_key(csr_pem)
+    return key if isinstance(key, Refused) else None
+
+
 def _requested_key(csr_pem: str) -> PublicKey | Refused:
     if len(csr_pem) > _LARGEST_REQUEST:
         return Refused(f"the CSR is larger than {_LARGEST_REQUEST} bytes")

@@ -18,8 +18,9 @@ from plait.base.certification import IMPERSONATED, METHOD, SERVICE, Request, Res
 from plait.base.observe import logger
 from plait.base.spiffe import SpiffeId
 from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE, DEFAULT_TRUST_DOMAIN, NODE_AGENT_ACCOUNT
-from plait.identity import authority
+from plait.identity import authority, external
 from plait.identity.authority import Refused
+from plait.identity.external import Issuer
 from plait.identity.tokens import Caller, NotAuthenticated, Tokens
 from plait.identity.trust import Trust
 
@@ -62,10 +63,15 @@ class CertificateService:
         node_accounts: frozenset[tuple[str, str]] = frozenset({(DEFAULT_ROOT_NAMESPACE, NODE_AGENT_ACCOUNT)}),
         clock: Callable[[], float] = aio.now,
         serial: Callable[[], int] = random_serial_number,
+        signed: Callable[[float], None] = lambda lifetime: None,
+        revoked: Callable[[str], bool] = lambda identity: False,
+        issuer: Issuer | None = None,
     ) -> None:
+        """`signed` hears each lifetime given out; `issuer` signs instead of `trust`, whose bundle it must lead to."""
         self._trust, self._tokens, self._placement = trust, tokens, placement
         self._domain, self._node_accounts = trust_domain, node_accounts
         self._clock, self._serial = clock, serial
+        self._signed, self._revoked, self._issuer = signed, revoked, issuer
         self._allowance: dict[Caller, tuple[float, float]] = {}
         self.issued = 0
         self.refused = 0
@@ -89,13 +95,32 @@ class CertificateService:
             raise Denied(grpc.StatusCode.INVALID_ARGUMENT, "not an IstioCertificateRequest") from error
         identity = self._identity(caller, request)
         lifetime = float(request.validity_duration) if request.validity_duration else authority.DEFAULT_LIFETIME
+        if self._revoked(str(identity)):
+            raise Denied(grpc.StatusCode.PERMISSION_DENIED, f"{identity} is revoked")
+        lifetime = min(lifetime, authority.LONGEST_LIFETIME)
         trust = self._trust()
-        leaf = authority.sign(request.csr, identity, trust.signer, self._clock(), lifetime, self._serial())
-        if isinstance(leaf, Refused):
-            raise Denied(grpc.StatusCode.INVALID_ARGUMENT, leaf.reason)
+        chain = await self._chain(request.csr, identity, lifetime, trust)
+        self._signed(lifetime)
         _log.debug("certificate issued", identity=identity, caller=f"{caller.namespace}/{caller.service_account}")
-        answer = Response(cert_chain=[leaf, *trust.signer.chain, trust.bundle])
-        return bytes(answer.SerializeToString())
+        return bytes(Response(cert_chain=[*chain, trust.bundle]).SerializeToString())
+
+    async def _chain(self, csr: str, identity: SpiffeId, lifetime: float, trust: Trust) -> tuple[str, ...]:
+        if self._issuer is None:
+            leaf = authority.sign(csr, identity, trust.signer, self._clock(), lifetime, self._serial())
+            if isinstance(leaf, Refused):
+                raise Denied(grpc.StatusCode.INVALID_ARGUMENT, leaf.reason)
+            return (leaf, *trust.signer.chain)
+        if (refused := authority.requested(csr)) is not None:
+            raise Denied(grpc.StatusCode.INVALID_ARGUMENT, refused.reason)
+        if not lifetime > 0:
+            raise Denied(grpc.StatusCode.INVALID_ARGUMENT, "the validity must be more than 0 seconds")
+        try:
+            chain = await self._issuer.issue(csr, str(identity), lifetime)
+            external.check(chain, csr, str(identity), trust.roots)
+        except external.IssuerError as error:
+            _log.error("the external signer gave no usable certificate", identity=identity, error=error)
+            raise Denied(grpc.StatusCode.UNAVAILABLE, "the external signer gave no usable certificate") from error
+        return chain
 
     def _identity(self, caller: Caller, request: Any) -> SpiffeId:
         own = SpiffeId(self._domain, caller.namespace, caller.service_account)

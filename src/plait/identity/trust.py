@@ -108,6 +108,8 @@ def save(folder: Path, trust: Trust) -> None:
     _write(folder / ROOTS, trust.bundle.encode(), 0o644)
     if trust.signer.chain:
         _write(folder / CHAIN, "".join(trust.signer.chain).encode(), 0o644)
+    else:
+        (folder / CHAIN).unlink(missing_ok=True)
     _write(folder / CERTIFICATE, _pem(trust.signer.certificate).encode(), 0o644)
 
 

@@ -20,18 +20,28 @@ class CaClient:
     """`roots` is the PEM bundle the server must chain to; None talks plaintext (tests only)."""
 
     def __init__(self, address: str, token: Token, roots: bytes | None, server_name: str = "") -> None:
-        self._token = token
+        self._token, self._address = token, address
         options: list[tuple[str, str | int]] = [
             ("grpc.initial_reconnect_backoff_ms", 50),
             ("grpc.max_reconnect_backoff_ms", 1000),
         ]
         if server_name:
             options += [("grpc.ssl_target_name_override", server_name), ("grpc.default_authority", server_name)]
+        self._options = options
+        self._retired: list[grpc.aio.Channel] = []
+        self._open(roots)
+
+    def _open(self, roots: bytes | None) -> None:
         if roots is None:
-            self._channel = grpc.aio.insecure_channel(address, options)
+            self._channel = grpc.aio.insecure_channel(self._address, self._options)
         else:
-            self._channel = grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(roots), options)
+            self._channel = grpc.aio.secure_channel(self._address, grpc.ssl_channel_credentials(roots), self._options)
         self._call = self._channel.unary_unary(f"/{SERVICE}/{METHOD}")
+
+    def trust(self, roots: bytes) -> None:
+        """From the next request on the server must chain to one of these roots; requests under way end as they were."""
+        self._retired.append(self._channel)
+        self._open(roots)
 
     async def certify(self, csr: str, identity: str, lifetime: float) -> Issued:
         """A certificate for `identity` (not our own: a pod's of this node)."""
@@ -48,4 +58,5 @@ class CaClient:
         return Issued(tuple(chain[:-1]), chain[-1])
 
     async def close(self) -> None:
-        await self._channel.close()
+        for channel in (self._channel, *self._retired):
+            await channel.close()

@@ -76,6 +76,7 @@ class Certificates:
         self._arrived: dict[str, asyncio.Event] = {}
         self.problems: dict[str, str] = {}
         self.roots = roots
+        self._again = asyncio.Event()
 
     def want(self, identities: Iterable[str]) -> None:
         """Hold exactly these; the keys of others are forgotten."""
@@ -91,6 +92,27 @@ class Certificates:
             self.problems.pop(identity, None)
             if self._keyring is not None:
                 self._keyring.forget(identity)
+
+    def trust(self, roots: str) -> None:
+        """The mesh's bundle of roots has changed."""
+        if roots != self.roots:
+            self.roots = roots
+            self._changed()
+
+    def renew(self) -> None:
+        """Ask for all anew within seconds: somebody else signs now. The present ones serve meanwhile."""
+        self._again.set()
+        self._again = asyncio.Event()
+
+    async def _rest(self, seconds: float) -> None:
+        """Until it is time, or `renew` was called."""
+        again = self._again
+        try:
+            async with asyncio.timeout(seconds):
+                await again.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(random.uniform(0.0, 1.0))  # not all in the same moment
 
     async def present(self, identity: str) -> None:
         """Wait until a usable certificate of a wanted identity is there."""
@@ -149,7 +171,7 @@ class Certificates:
         delays = aio.backoff(0.05, 30.0)
         if (held := self._held.get(identity)) is not None:  # remembered: renew when half of its whole life is over
             half = held.begins + (held.ends - held.begins) * random.uniform(0.5, 0.6)
-            await asyncio.sleep(max(0.0, half - self._clock()))
+            await self._rest(max(0.0, half - self._clock()))
         while True:
             try:
                 held = await self._renewed(identity)
@@ -167,7 +189,7 @@ class Certificates:
             self._arrived[identity].set()
             self._changed()
             # Half of what is left, give or take a tenth: a node's certificates must not all renew in one second.
-            await asyncio.sleep(max(1.0, (held.ends - self._clock()) * random.uniform(0.4, 0.5)))
+            await self._rest(max(1.0, (held.ends - self._clock()) * random.uniform(0.4, 0.5)))
 
     async def _renewed(self, identity: str) -> Held:
         key = ec.generate_private_key(ec.SECP256R1())

@@ -62,6 +62,10 @@ class Client:
         self._synced: set[str] = set()
         self._complete = asyncio.Event()
 
+    def trust(self, credentials: grpc.ChannelCredentials) -> None:
+        """For the next connection; the present one stays."""
+        self._credentials = credentials
+
     async def synced(self) -> None:
         """Wait until every type has been answered once."""
         await self._complete.wait()

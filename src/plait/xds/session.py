@@ -77,6 +77,8 @@ class TypeState:
     waiting: int
     acknowledged: str
     refused: Mapping[str, str]
+    current: bool = False
+    """A wildcard that was told, and has answered for, what the source has now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,14 @@ class Session:
 
     def statistics(self) -> SessionState:
         types = {
-            url: TypeState(s.wildcard, len(s.names), len(s.pending), s.acknowledged, dict(s.refused))
+            url: TypeState(
+                s.wildcard,
+                len(s.names),
+                len(s.pending),
+                s.acknowledged,
+                dict(s.refused),
+                s.wildcard and not s.pending and s.base is self._source.of(url),
+            )
             for url, s in self._types.items()
         }
         return SessionState(self.node.id, types)
