@@ -20,6 +20,7 @@ from plait.app.configuration import Configuration
 from plait.app.node_api import AgentToken, Announcements, wanted
 from plait.app.refusals import Complaints
 from plait.app.snapshot import Snapshot
+from plait.app.trusting import ROOTS, Trusting
 from plait.base import aio
 from plait.base.observe import logger
 from plait.base.wellknown import DEFAULT_TRUST_DOMAIN, METRICS_PORT, XDS_TLS_PORT
@@ -36,7 +37,7 @@ from plait.node.hook import CaptureHook
 from plait.node.machine import Capture
 from plait.proxy.admin import Admin
 from plait.proxy.ca_client import CaClient
-from plait.proxy.certs import Certificates
+from plait.proxy.certs import LIFETIME, Certificates
 from plait.proxy.keyring import Keyring
 from plait.proxy.metrics import MetricsServer
 from plait.proxy.supervise import Settings as EnvoySettings
@@ -67,6 +68,7 @@ class Place:
     concurrency: int = 1
     capture: str = "in-pod"
     proxy_address: str = ""
+    certificate_lifetime: float = LIFETIME
 
     @property
     def proxy_namespace(self) -> Path | None:
@@ -175,8 +177,9 @@ class Agent:
     def _hold_certificates(self, roots: bytes) -> None:
         ca = CaClient(self.place.authority, self._token, roots)
         keyring = Keyring(self.place.folder / "keys")
-        certificates = Certificates(ca, self.config.refresh, roots=roots.decode(), keyring=keyring)
-        self.config.certificates = certificates
+        lifetime = self.place.certificate_lifetime
+        certificates = Certificates(ca, self.config.refresh, roots=roots.decode(), keyring=keyring, lifetime=lifetime)
+        self.config.certificates, self._trusting = certificates, Trusting(certificates, ca)
         self._closers += [ca.close, certificates.close, self.config.enforcement.close]
         self.config.refresh()
 
@@ -186,12 +189,13 @@ class Agent:
         stream = Client(
             place.authority,
             Node(place.proxy_id, "ztunnel", meta),
-            (wds.ADDRESS_TYPE, wds.AUTHORIZATION_TYPE),
-            self.config.on_delta,
+            (ROOTS, wds.ADDRESS_TYPE, wds.AUTHORIZATION_TYPE),
+            self._trusting.beside(self.config.on_delta),
             credentials=grpc.ssl_channel_credentials(roots),
             metadata=self._credentials,
             on_state=self._connection_changed,
         )
+        self._trusting.stream = stream
         self._run(stream.run(), "workload stream")
         self._run(_saved(self._snapshot), "snapshot")
 
@@ -267,10 +271,13 @@ async def start(
     concurrency: int = 1,
     capture: str = "in-pod",
     proxy_address: str = "",
+    certificate_lifetime: float = LIFETIME,
 ) -> Agent:
     """Run inside the node's network namespace, on the process's main thread (Envoy is started from it)."""
     settings = settings or Settings(trust_domain=trust_domain, ranges=(str(plan.network),))
-    place = Place(layout, plan, node_name, node_address, settings, concurrency, capture, proxy_address)
+    place = Place(
+        layout, plan, node_name, node_address, settings, concurrency, capture, proxy_address, certificate_lifetime
+    )
     place.folder.mkdir(parents=True, exist_ok=True)
     agent = Agent(place, api)
     try:

@@ -23,6 +23,7 @@ COMMANDS: dict[str, Command] = {
     "demo": Command("plait.cli.demo", "bring a mesh up, apply the samples, prove what it promises"),
     "trace-path": Command("plait.cli.trace_path", "walk one live connection through its capture, step by step"),
     "bench": Command("plait.cli.bench", "measure it, side by side with no mesh"),
+    "ca": Command("plait.cli.ca", "the mesh's authority: change its root, plug one in"),
     "apply": Command("plait.cli.apply", "create or change objects from files"),
     "get": Command("plait.cli.get", "show objects"),
     "delete": Command("plait.cli.delete", "delete objects"),
