@@ -148,7 +148,9 @@ def token(**claims: Any) -> str:
 
 
 @contextmanager
-def serving(directory: Path, *routes: Route, enforced: Enforced = l7.ENFORCED) -> Iterator[int]:
+def serving(
+    directory: Path, *routes: Route, enforced: Enforced = l7.ENFORCED, refused: tuple[str, ...] = ()
+) -> Iterator[int]:
     """A gateway on a loopback port before two backends, web and api."""
     with ExitStack() as held:
         ports = {name: held.enter_context(backend(name)) for name in ("web", "api", "authz")}
@@ -158,7 +160,7 @@ def serving(directory: Path, *routes: Route, enforced: Enforced = l7.ENFORCED) -
         view = GatewayView(
             l7.proxy("gateway"), l7.SETTINGS, (ServerPort(port, "127.0.0.1", "HTTP", (chain,)),), found, enforced
         )
-        assert gateway.refusals(view) == ()
+        assert tuple(each.path for each in gateway.refusals(view)) == refused
         text = Options(access_log=str(directory / "access.log"))
         document = l7.composed(gateway.documents(view, text), run=True, admin=str(directory / "admin"))
         held.enter_context(envoy(document, port, directory))
@@ -301,6 +303,12 @@ def test_an_authorizer_is_asked_only_where_a_custom_policy_or_route_says_so(tmp_
         assert [get(port, path, passing)[0] for path in paths] == [200, 200, 200]
         told = [json.loads(get(port, path, passing)[2])["headers"].get("x-asked") for path in paths]
         assert told == ["authz", "authz", None]
+
+
+def test_a_route_whose_authorizer_is_missing_is_denied(tmp_path: Path) -> None:
+    routes = (route("/own", forward("web"), external_authorization="lost"), route("/", forward("web")))
+    with serving(tmp_path, *routes, refused=("extensionProviders.lost",)) as port:
+        assert [get(port, path)[0] for path in ("/own", "/free")] == [403, 200]
 
 
 def test_waypoint_judges_the_tunnels_identity_and_knows_only_its_services(tmp_path: Path) -> None:

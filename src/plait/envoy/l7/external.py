@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from plait.envoy import names
 from plait.envoy.l7 import authorization
 from plait.envoy.l7.authorization import Where
 from plait.envoy.l7.context import Context, seconds
@@ -49,17 +50,32 @@ def custom(
 
 
 def for_routes(ctx: Context, authorizers: Iterable[Authorizer], wanted: frozenset[str]) -> list[Doc]:
-    """Filters that are off but for the routes that name their provider."""
+    """Filters that are off but for the routes that name their provider. One that cannot be asked always denies."""
+    known = {each.name: each for each in authorizers}
     found: list[Doc] = []
-    for each in authorizers:
-        if each.name not in wanted:
-            continue
-        name = ext_authz_name(each.name)
-        if why := _unusable(ctx, each, True):
-            ctx.refuse("", f"extensionProviders.{each.name}", f"{why}; its routes are denied")
-            continue
-        found.append({"name": name, "typed_config": _config(ctx, each), "disabled": True})
+    for provider in sorted(wanted):
+        asked = known.get(provider)
+        why = _unusable(ctx, asked, True)
+        if asked is None or why:
+            ctx.refuse("", f"extensionProviders.{provider}", f"{why}; its routes are denied")
+            config = _nobody(provider)
+        else:
+            config = _config(ctx, asked)
+        found.append({"name": ext_authz_name(provider), "typed_config": config, "disabled": True})
     return found
+
+
+def _nobody(provider: str) -> Doc:
+    """Asking nobody fails, and failing denies."""
+    uri = {"uri": "http://none.invalid", "cluster": names.BLACKHOLE, "timeout": "1s"}
+    return any_of(
+        _HTTP,
+        transport_api_version="V3",
+        stat_prefix=provider,
+        failure_mode_allow=False,
+        status_on_error={"code": 403},
+        http_service={"server_uri": uri},
+    )
 
 
 def _unusable(ctx: Context, asked: Authorizer | None, http: bool) -> str:
@@ -120,13 +136,13 @@ def _config(ctx: Context, asked: Authorizer) -> Doc:
         added = [{"key": name, "value": text} for name, text in asked.extra_headers]
         service["authorization_request"] = {"headers_to_add": added}
     answer: Doc = {}
-    for field, names in (
+    for field, listed in (
         ("allowed_upstream_headers", asked.upstream_headers),
         ("allowed_client_headers", asked.deny_headers),
         ("allowed_client_headers_on_success", asked.allow_headers),
     ):
-        if names:
-            answer[field] = _patterns(names)
+        if listed:
+            answer[field] = _patterns(listed)
     if answer:
         service["authorization_response"] = answer
     return {**config, "http_service": service}
