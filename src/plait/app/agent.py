@@ -7,8 +7,10 @@ on disk. The kubelet gets `agent.hook`. On `close` Envoy ends with us; after a c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from plait.app import agent_status
+from plait.app.agent_commands import AgentCommands
 from plait.app.configuration import Configuration
 from plait.app.node_api import AgentToken, Announcements, wanted
 from plait.app.refusals import Complaints
@@ -29,19 +32,21 @@ from plait.envoy.options import Options
 from plait.local.addresses import AddressPlan
 from plait.local.layout import Layout
 from plait.model.mesh import Settings
+from plait.node import migration
 from plait.node.classic.form import Classic
 from plait.node.classic.plumbing import Plumbing
 from plait.node.driver import Driver
 from plait.node.forms import Target
 from plait.node.hook import CaptureHook
 from plait.node.machine import Capture
-from plait.proxy.admin import Admin
+from plait.proxy.admin import Admin, AdminError
 from plait.proxy.ca_client import CaClient
 from plait.proxy.certs import LIFETIME, Certificates
 from plait.proxy.keyring import Keyring
+from plait.proxy.merging import Ended
 from plait.proxy.metrics import MetricsServer
 from plait.proxy.supervise import Settings as EnvoySettings
-from plait.proxy.supervise import Supervisor
+from plait.proxy.supervise import StartFailed, Supervisor
 from plait.resources import kinds
 from plait.store.api import Api, Document
 from plait.store.informer import Informer
@@ -105,7 +110,10 @@ class Agent:
         self._registry = CollectorRegistry()
         self._lost = Counter("plait_agent_envoy_ended", "How often Envoy ended unasked", registry=self._registry)
         self.admin = Admin(place.folder / "admin.sock")
-        self.supervisor = Supervisor(_envoy(place), self.admin, self._proxy_lost)
+        self._ended = Ended()
+        self.supervisor = Supervisor(
+            _envoy(place), self.admin, self._proxy_lost, prepare=self._may_hand_over, ended=self._ended.add
+        )
         self._pods = Informer(api, kinds.POD, fields=f"spec.nodeName={place.node}")
         self._namespaces = Informer(api, kinds.NAMESPACE)
         self.targets: dict[str, Target] = {}
@@ -147,12 +155,16 @@ class Agent:
         self._run(self._complaints.run(), "refusals")
         async with asyncio.timeout(_READY_SECONDS):
             await self.supervisor.ready.wait()
+        if why := self.supervisor.outdated():
+            self._run(self._upgrade(why), "upgrade of envoy")
 
     async def close(self, *, stop_proxy: bool = True) -> None:
         await aio.cancel(*self._tasks)
         await self.driver.close()
         if stop_proxy:
             await self.supervisor.stop()
+        else:
+            await self.supervisor.retired.leave()
             if self._classic is not None:
                 await self._classic.stop()
         for closer in reversed(self._closers):
@@ -204,9 +216,19 @@ class Agent:
         return (("authorization", bearer), ("clusterid", self.place.settings.cluster_id))
 
     async def _serve_metrics(self) -> None:
-        metrics = MetricsServer(self.admin.prometheus, self._registry, lambda: agent_status.document(self))
+        metrics = MetricsServer(self._numbers, self._registry, lambda: agent_status.document(self))
         await metrics.start(self.place.address, METRICS_PORT)
-        self._closers.append(metrics.stop)
+        commands = AgentCommands(self.place.layout.command_socket(self.place.node), self.supervisor.renew)
+        await commands.start()
+        self._closers += [metrics.stop, commands.stop]
+
+    async def _numbers(self) -> str:
+        """Of all generations of Envoy."""
+        current = await self.admin.prometheus()
+        for each in self.supervisor.retired.generations:
+            with contextlib.suppress(AdminError):
+                await each.measure()
+        return self._ended.merged(current, [each.page for each in self.supervisor.retired.generations])
 
     def _follow_pods(self) -> None:
         def pod_changed(old: Document | None, new: Document | None) -> None:
@@ -250,6 +272,19 @@ class Agent:
     def _proxy_lost(self) -> None:
         self._lost.inc()
         self.driver.proxy_lost()
+
+    async def _may_hand_over(self) -> None:
+        shared = self.place.proxy_namespace
+        spaces = {target.netns for target in self.targets.values()} | ({shared} if shared else set())
+        await asyncio.to_thread(migration.allow, spaces)
+
+    async def _upgrade(self, why: str) -> None:
+        """The adopted Envoy is not the one we would start. It works, so a failure is only told."""
+        _log.info("another envoy takes over", reason=why)
+        try:
+            await self.supervisor.renew()
+        except (StartFailed, OSError) as error:
+            _log.error("the old envoy stays", error=error)
 
     def _connection_changed(self, connected: bool, why: str) -> None:
         before = self.connection
@@ -295,8 +330,10 @@ def _envoy(place: Place) -> EnvoySettings:
         admin=str(place.folder / "admin.sock"),
         concurrency=place.concurrency,
     )
-    file = place.folder / "envoy.json"
-    file.write_text(bootstrap.text(wanted))
+    text = bootstrap.text(wanted)
+    # Its content is in its name: the command line of a running Envoy tells whether it read the same.
+    file = place.folder / f"envoy-{blake2b(text.encode(), digest_size=6).hexdigest()}.json"
+    file.write_text(text)
     where = place.proxy_namespace
     return EnvoySettings(
         place.folder,

@@ -22,6 +22,7 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("plait.cli.doctor", "check this machine, and say how to mend what is missing"),
     "demo": Command("plait.cli.demo", "bring a mesh up, apply the samples, prove what it promises"),
     "trace-path": Command("plait.cli.trace_path", "walk one live connection through its capture, step by step"),
+    "proxy": Command("plait.cli.proxy", "upgrade or restart node proxies without ending a connection"),
     "bench": Command("plait.cli.bench", "measure it, side by side with no mesh"),
     "ca": Command("plait.cli.ca", "the mesh's authority: change its root, plug one in"),
     "apply": Command("plait.cli.apply", "create or change objects from files"),

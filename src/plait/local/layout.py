@@ -76,6 +76,10 @@ class Layout:
         """The node agent's xDS (and SDS) socket for Envoys on this node."""
         return self.node(node) / "xds.sock"
 
+    def command_socket(self, node: str) -> Path:
+        """Where the node's agent takes commands of the mesh's owner."""
+        return self.node(node) / "agent.sock"
+
     def pod(self, node: str, uid: str) -> Path:
         return self.node(node) / "pods" / uid
 

@@ -11,6 +11,8 @@ from typing import Any
 import aiohttp
 import orjson
 
+_NO_CLIENTS = ("listener.admin.downstream_cx_active", "listener.tunnel.downstream_cx_active")
+
 
 class AdminError(Exception):
     """Envoy answered with another status than 200, or not at all."""
@@ -57,9 +59,22 @@ class Admin:
     async def config_dump(self, resource: str = "") -> dict[str, Any]:
         return await self._json("/config_dump", {"resource": resource} if resource else {})
 
+    async def stop_listening(self) -> None:
+        """Close every listening socket now; what is open stays open."""
+        await self._ask("POST", "/drain_listeners")
+
+    async def go_away(self) -> None:
+        """Ask HTTP clients to use another connection from their next request on. No connection is closed for it."""
+        await self._ask("POST", "/drain_listeners?graceful&skip_exit")
+
     async def drain(self) -> None:
         """Close listeners gracefully: no new connections, existing ones are asked to end."""
         await self._ask("POST", "/drain_listeners?graceful")
+
+    async def connections(self) -> int:
+        """Connections clients have to it, its own admin's not counted."""
+        found = await self.stats(r"^listener\.[^.]+\.downstream_cx_active$")
+        return sum(value for name, value in found.items() if name not in _NO_CLIENTS)
 
     async def logging(self, **levels: str) -> None:
         """`logging(level="debug")` for all, or `logging(paths="tls:debug,http:info")`."""

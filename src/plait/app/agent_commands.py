@@ -1,0 +1,41 @@
+"""What people may tell a node's agent to do, over a unix socket that only the mesh's owner can open."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import orjson
+from aiohttp import web
+
+from plait.proxy.supervise import Handover, StartFailed
+
+RESTART = "/proxy/restart"
+
+
+class AgentCommands:
+    """POST /proxy/restart: another Envoy takes over; the answer says what was measured."""
+
+    def __init__(self, socket: Path, renew: Callable[[], Awaitable[Handover]]) -> None:
+        self._socket, self._renew = socket, renew
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        application = web.Application()
+        application.router.add_post(RESTART, self._restart)
+        self._runner = web.AppRunner(application, access_log=None)
+        await self._runner.setup()
+        self._socket.unlink(missing_ok=True)
+        await web.UnixSite(self._runner, str(self._socket)).start()
+        self._socket.chmod(0o600)
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _restart(self, request: web.Request) -> web.Response:
+        try:
+            done = await self._renew()
+        except StartFailed as error:
+            return web.Response(status=503, text=str(error))
+        return web.Response(body=orjson.dumps(done), content_type="application/json")

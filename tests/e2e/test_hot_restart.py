@@ -1,0 +1,88 @@
+"""The node proxy is replaced, killed and upgraded, and its agent is killed, under connections that must not notice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kit.load import Running, load
+from kit.mesh import PAIR, Mesh, mesh, until
+from plait.resources import kinds
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.envoy,
+    pytest.mark.skipif(os.geteuid() != 0, reason="enters namespaces of the host: needs root"),
+]
+OUTSIDE = PAIR.replace("duo", "out").replace("name: client", "name: second").replace("app: client", "app: second")
+
+
+@pytest.fixture(scope="module")
+def mine() -> Iterator[Mesh]:
+    with mesh(f"hot{os.getpid()}") as running:
+        running.up("--nodes", "2")
+        running.apply(PAIR)
+        running.apply(OUTSIDE)
+        running.ready("duo", "client", "echo")
+        running.ready("out", "second", "echo")
+        # A captured pod's proxy takes source ports for its client's address by itself; where the client's own kernel
+        # gave the same port to another connection, conntrack mixes the two up, with and without restarts.
+        ports = ["sysctl", "-qw", "net.ipv4.ip_local_port_range=20000 32000"]
+        subprocess.run(["nsenter", f"--net={running.space('second', 'out')}", *ports], check=True)
+        running.enrol("duo")
+        running.captured("duo", "client", "echo")
+        yield running
+
+
+@contextlib.contextmanager
+def everything(mine: Mesh) -> Iterator[list[Running]]:
+    """100 idle and 20 busy connections and 200 new ones a second: by tunnel, out of the mesh, into it."""
+    service = mine.get(kinds.SERVICE, "echo", "duo")["spec"]["clusterIP"]
+    outside, inside = mine.address("echo", "out"), mine.address("echo")
+    with (
+        load(mine, "client", service, 9000, idle=60, busy=12, rate=120) as tunnel,
+        load(mine, "client", outside, 9000, idle=20, busy=4, rate=40) as leaving,
+        load(mine, "second", inside, 9000, idle=20, busy=4, rate=40, namespace="out") as entering,
+    ):
+        yield [tunnel, leaving, entering]
+
+
+def nothing_broke(loads: list[Running]) -> None:
+    print("\n".join(json.dumps(each.found) for each in loads))
+    for each in loads:
+        assert each.found["broken"] == [] and each.found["lost"] == []
+    assert sum(each.found["idle"] for each in loads) == 100
+    assert sum(each.found["busy"] for each in loads) == 20
+
+
+def old_ones(mine: Mesh) -> list[Path]:
+    return [file for node in ("node-1", "node-2") for file in mine.layout.node(node).glob("old-*")]
+
+
+def test_no_connection_notices_two_hot_restarts_in_a_row_and_old_generations_end(mine: Mesh) -> None:
+    pids = [mine.envoy("node-1"), mine.envoy("node-2")]
+    left: list[int] = []
+    with everything(mine) as loads:
+        for _ in range(2):
+            done = mine.plait("proxy", "restart", "--all", "-o", "json")
+            print(done.stdout, done.stderr)
+            assert done.returncode == 0, done.stderr
+            after = [mine.envoy("node-1"), mine.envoy("node-2")]
+            rows = json.loads(done.stdout)
+            assert [row["old pid"] for row in rows] == pids and [row["pid"] for row in rows] == after
+            left.append(sum(row["connections left there"] for row in rows))
+            pids = after
+            time.sleep(1.0)  # each generation gets some of the load
+        assert len([file for file in old_ones(mine) if file.suffix == ".pid"]) >= 2  # those of the first round
+    nothing_broke(loads)
+    assert left[0] >= 120  # the long connections stayed where they were
+    assert sum(each.found["done"] for each in loads) > 200
+    until(lambda: not old_ones(mine), "old generations end with their last connection")
+    assert [mine.envoy("node-1"), mine.envoy("node-2")] == pids
