@@ -13,13 +13,15 @@ TYPE_PREFIX = "type.googleapis.com/"
 class Resource:
     """One named, encoded resource. Equal content has an equal `version` (a content hash in hex).
 
-    `aliases` are further names a client may subscribe by (WDS: `<network>/<ip>`, `<ns>/<hostname>`).
+    `aliases` are further names a client may subscribe by (WDS: `<network>/<ip>`, `<ns>/<hostname>`); who subscribes to
+    one of `groups` by name gets this resource too (WDS: a workload belongs to its services).
     """
 
     name: str
     version: str
     value: bytes
     aliases: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 _EMPTY: Mapping[str, Resource] = MappingProxyType({})

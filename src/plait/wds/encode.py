@@ -87,7 +87,8 @@ def workload(w: Workload) -> Resource:
     if w.capacity is not None:
         to.capacity.value = w.capacity
     _extensions(to.extensions, w.extensions)
-    return _resource(w.uid, message, tuple(f"{w.network}/{address}" for address in w.addresses))
+    aliases = tuple(f"{w.network}/{address}" for address in w.addresses)
+    return _resource(w.uid, message, aliases, tuple(member.service for member in w.services))
 
 
 def service(s: Service) -> Resource:
@@ -133,10 +134,10 @@ def packed(address: str) -> bytes:
     return ip_address(address).packed
 
 
-def _resource(name: str, message: Any, aliases: tuple[str, ...]) -> Resource:
+def _resource(name: str, message: Any, aliases: tuple[str, ...], groups: tuple[str, ...] = ()) -> Resource:
     # Deterministic, so that equal nouns have equal bytes and versions whatever the map order.
     value = bytes(message.SerializeToString(deterministic=True))
-    return Resource(name, version_of(value), value, aliases)
+    return Resource(name, version_of(value), value, aliases, groups)
 
 
 def _unless(value: str, default: str) -> str:

@@ -47,6 +47,7 @@ class Cache:
         self._on_request = on_request
         self._watchers: dict[Statistics, Callable[[], None]] = {}
         self._aliases: dict[str, tuple[Resources, dict[str, str]]] = {}
+        self._groups: dict[str, tuple[Resources, dict[str, tuple[Resource, ...]]]] = {}
         self._changes: dict[str, list[tuple[Resources, Resources, Change]]] = {}
         self.generation = 0
 
@@ -79,6 +80,18 @@ class Cache:
         if found is None and self._lookup is not None:
             found = self._lookup(type_url, name)
         return found
+
+    def members(self, type_url: str, group: str) -> tuple[Resource, ...]:
+        """The resources that belong to this one."""
+        resources = self._bundle.of(type_url)
+        kept = self._groups.get(type_url)
+        if kept is None or kept[0] is not resources:
+            found: dict[str, list[Resource]] = {}
+            for resource in resources.values():
+                for name in resource.groups:
+                    found.setdefault(name, []).append(resource)
+            kept = self._groups[type_url] = (resources, {name: tuple(each) for name, each in found.items()})
+        return kept[1].get(group, ())
 
     def request(self, type_url: str, name: str) -> None:
         """A client asked for a name that is not there (yet)."""

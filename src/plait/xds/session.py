@@ -33,6 +33,7 @@ class Source(Protocol):
     def generation(self) -> int: ...
     def of(self, type_url: str) -> Mapping[str, Resource]: ...
     def find(self, type_url: str, name: str) -> Resource | None: ...
+    def members(self, type_url: str, group: str) -> tuple[Resource, ...]: ...
     def request(self, type_url: str, name: str) -> None: ...
     def change(self, type_url: str, old: Mapping[str, Resource], new: Mapping[str, Resource]) -> Change: ...
 
@@ -208,6 +209,11 @@ class Session:
                 changed[found.name] = found
             if found.name not in current:
                 one_by_one[found.name] = found.version
+            for member in self._source.members(url, found.name) if url in self._rules.grouped else ():
+                if member.name not in current:
+                    one_by_one[member.name] = member.version
+                    if s.version(member.name) != member.version:
+                        changed[member.name] = member
         for name in again - s.names:
             if name in current:
                 changed[name] = current[name]

@@ -25,6 +25,7 @@ class Rules:
     workload must never be known before the policy it names.
     `declared_absent`: types for which a missing name is said to be removed; for others the answer waits until there is
     one (Envoy 1.40 never asks again for an on-demand cluster that was "removed").
+    `grouped`: types where a name brings the members of that group along (a service its workloads).
     `by_name`: types that have no wildcard, so an empty first request (Envoy sends them on reconnect) asks for nothing.
     """
 
@@ -41,6 +42,7 @@ class Rules:
     )
     declared_absent: frozenset[str] = frozenset({ADDRESS, WORKLOAD, AUTHORIZATION})
     by_name: frozenset[str] = frozenset({ENDPOINTS, ROUTES, EXTENSION, SECRET})
+    grouped: frozenset[str] = frozenset({ADDRESS})
 
     def rank(self, type_url: str) -> int:
         return self.order.index(type_url) if type_url in self.order else len(self.order)
