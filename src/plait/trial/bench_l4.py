@@ -1,7 +1,7 @@
-"""`plait bench l4`: the same pair with and without the mesh, in interleaved blocks of one run, and what it costs.
+"""`plait bench l4`: one pair without the mesh, behind two hand-written TLS proxies, and in the mesh, interleaved.
 
 Cases: 1 KB answers at a fixed rate on kept connections, a connection a request, as much as 8 connections can carry, and
-one bulk TCP stream. The load generator is Python: at saturation it is part of what is measured, in both modes alike.
+one bulk TCP stream. The load generator is Python: at saturation it is part of what is measured, in all modes alike.
 """
 
 from __future__ import annotations
@@ -10,28 +10,41 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from plait.base import wellknown
-from plait.trial import load, usage
+from plait.resources.kinds import SERVICE
+from plait.trial import load, tlspair, usage
 from plait.trial.scene import Pod, Scene, until
 
-MODES = ("none", "l4")
+MODES = ("none", "tls", "l4")
+_PORTS = (8080, 8081)
+_BULK = "bulk, one stream (MB/s; CPU per MB)"
 _BULK_CHUNK = b"\0" * (256 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One block of one case in one mode. Times in seconds, rates per second; `cpu` = proxy CPU seconds per unit."""
+    """One block of one case in one mode. Times in seconds, rates per second; `cpu` seconds a unit at both ends."""
 
     case: str
     mode: str
     rate: float
     p50: float
     p99: float
-    cpu: float
+    cpu: tuple[float, float]
     lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Who talks to whom at which address, and the pids of the proxies at both ends of the way."""
+
+    client: Pod
+    server: Pod
+    address: str
+    proxies: tuple[list[int], list[int]] = ([], [])
 
 
 @dataclass(slots=True)
@@ -45,13 +58,15 @@ class Report:
             for mode in MODES:
                 rows = [row for row in self.rows if (row.case, row.mode) == (case, mode)]
                 if rows:
+                    bulk = case == _BULK
                     yield {
                         "case": case,
                         "mode": mode,
-                        "rate": _spread([row.rate for row in rows], 1, 1e6 if case.startswith("bulk") else 1),
-                        "p50_ms": _spread([row.p50 for row in rows], 2, 1e-3),
-                        "p99_ms": _spread([row.p99 for row in rows], 2, 1e-3),
-                        "proxy_cpu_us": _spread([row.cpu for row in rows], 0, 1e-6),
+                        "rate": _spread([row.rate for row in rows], 1, 1e6 if bulk else 1),
+                        "p50_ms": "" if bulk else _spread([row.p50 for row in rows], 2, 1e-3),
+                        "p99_ms": "" if bulk else _spread([row.p99 for row in rows], 2, 1e-3),
+                        "cpu_source_us": _spread([row.cpu[0] for row in rows], 0, 1e-6),
+                        "cpu_destination_us": _spread([row.cpu[1] for row in rows], 0, 1e-6),
                         "lost": sum(row.lost for row in rows),
                         "blocks": len(rows),
                     }
@@ -65,12 +80,28 @@ def _spread(values: list[float], digits: int, unit: float) -> str:
 async def run(
     scene: Scene, samples: Path, *, blocks: int, seconds: float, rate: float, tell: Callable[[str], None]
 ) -> Report:
-    """Apply the pairs, warm up, then `blocks` rounds of ABBA."""
+    """Apply the pairs, warm up, then `blocks` rounds, every second one in reverse order."""
     await scene.apply(samples / "bench" / "pair.yaml")
-    await scene.wait_ready([f"bench-{mode}" for mode in MODES])
+    await scene.wait_ready(["bench-none", "bench-l4"])
     await until(lambda: _enrolled(scene), 20.0)
-    pairs = {mode: await _pair(scene, mode) for mode in MODES}
-    pids = usage.proxies([scene.layout.netns(node) for node in scene.record.nodes])
+    outside, inside = [await _pair(scene, namespace) for namespace in ("bench-none", "bench-l4")]
+    nodes = [scene.layout.netns(pod.node) for pod in (outside.client, outside.server)]
+    async with tlspair.running(scene, outside.client, outside.server, _PORTS):
+        pairs = {
+            "none": replace(outside, proxies=_proxies(nodes)),
+            "tls": replace(
+                outside,
+                address="127.0.0.1",
+                proxies=_proxies([outside.client.netns, outside.server.netns]),
+            ),
+            "l4": replace(inside, proxies=_proxies(nodes)),
+        }
+        return await _blocks(scene, pairs, blocks=blocks, seconds=seconds, rate=rate, tell=tell)
+
+
+async def _blocks(
+    scene: Scene, pairs: dict[str, _Pair], *, blocks: int, seconds: float, rate: float, tell: Callable[[str], None]
+) -> Report:
     report = Report()
     cases = {
         f"keep-alive {rate:.0f} rps": load.Plan("", 8080, rate=rate, seconds=seconds, connections=16),
@@ -83,10 +114,10 @@ async def run(
     for block in range(blocks):
         for mode in MODES if block % 2 == 0 else MODES[::-1]:
             for case, plan in cases.items():
-                report.rows.append(await _measured(scene, case, mode, pairs[mode], plan, pids))
-            report.rows.append(await _bulk(scene, mode, pairs[mode], seconds, pids))
+                report.rows.append(await _measured(scene, case, mode, pairs[mode], plan))
+            report.rows.append(await _bulk(scene, mode, pairs[mode], seconds))
         tell(f"block {block + 1} of {blocks}")
-    report.memory = usage.measure(pids)
+    report.memory = usage.measure([pid for side in pairs["l4"].proxies for pid in side])
     return report
 
 
@@ -96,44 +127,56 @@ async def _enrolled(scene: Scene) -> str:
     return f"not captured: {', '.join(late)}" if late else ""
 
 
-async def _pair(scene: Scene, mode: str) -> tuple[Pod, str]:
-    """The client pod and the address of its server's service."""
-    from plait.resources.kinds import SERVICE
-
-    service = await scene.api.get(SERVICE, "echo", f"bench-{mode}")
-    return await scene.pod(f"bench-{mode}", "client"), str(service["spec"]["clusterIP"])
+async def _pair(scene: Scene, namespace: str) -> _Pair:
+    service = await scene.api.get(SERVICE, "echo", namespace)
+    client, server = [await scene.pod(namespace, app) for app in ("client", "echo")]
+    return _Pair(client, server, str(service["spec"]["clusterIP"]))
 
 
-async def _load(scene: Scene, pair: tuple[Pod, str], plan: load.Plan, seconds: float) -> load.Result:
-    client, address = pair
-    due = load.Plan(address, plan.port, plan.rate, seconds, plan.connections, plan.keep_alive)
-    return await scene.inside(client, lambda stop: load.run(due, stop))
+def _proxies(spaces: list[Path]) -> tuple[list[int], list[int]]:
+    source, destination = [usage.proxies([space]) for space in spaces]
+    return source, destination
 
 
-async def _measured(scene: Scene, case: str, mode: str, pair: tuple[Pod, str], plan: load.Plan, pids: list[int]) -> Row:
-    before = usage.measure(pids).cpu
+def _cpu(pair: _Pair) -> tuple[float, float]:
+    return usage.measure(pair.proxies[0]).cpu, usage.measure(pair.proxies[1]).cpu
+
+
+def _per(unit: float, before: tuple[float, float], after: tuple[float, float]) -> tuple[float, float]:
+    return (after[0] - before[0]) / max(1.0, unit), (after[1] - before[1]) / max(1.0, unit)
+
+
+async def _load(scene: Scene, pair: _Pair, plan: load.Plan, seconds: float) -> load.Result:
+    due = replace(plan, host=pair.address, seconds=seconds)
+    return await scene.inside(pair.client, lambda stop: load.run(due, stop))
+
+
+async def _measured(scene: Scene, case: str, mode: str, pair: _Pair, plan: load.Plan) -> Row:
+    before = _cpu(pair)
     result = await _load(scene, pair, plan, plan.seconds)
-    cpu = (usage.measure(pids).cpu - before) / max(1, result.sent)
+    cpu = _per(result.sent, before, _cpu(pair))
     answered = len(result.latencies) / result.seconds
     return Row(case, mode, answered, result.percentile(0.5), result.percentile(0.99), cpu, result.lost_total)
 
 
-async def _bulk(scene: Scene, mode: str, pair: tuple[Pod, str], seconds: float, pids: list[int]) -> Row:
-    before = usage.measure(pids).cpu
-    client, address = pair
-    octets, took = await scene.inside(client, lambda _: _send(address, 8081, seconds))
-    cpu = (usage.measure(pids).cpu - before) / max(1, octets / 1e6)
-    return Row("bulk, one stream (MB/s; CPU per MB)", mode, octets / took, took, took, cpu, 0)
+async def _bulk(scene: Scene, mode: str, pair: _Pair, seconds: float) -> Row:
+    before = _cpu(pair)
+    octets, took = await scene.inside(pair.client, lambda _: _send(pair.address, _PORTS[1], seconds))
+    return Row(_BULK, mode, octets / took, took, took, _per(octets / 1e6, before, _cpu(pair)), int(octets == 0))
 
 
 async def _send(host: str, port: int, seconds: float) -> tuple[int, float]:
-    reader, writer = await asyncio.open_connection(host, port)
+    """Octets that arrived, as their receiver says, and how long it took; 0 when the connection broke."""
     began = time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        writer.write(_BULK_CHUNK)
-        await writer.drain()
-    writer.write_eof()
-    received = int(await reader.readline())
+    try:
+        reader, writer = await asyncio.open_connection(host, port)
+        while time.perf_counter() - began < seconds:
+            writer.write(_BULK_CHUNK)
+            await writer.drain()
+        writer.write_eof()
+        received = int(await reader.readline())
+    except (OSError, ValueError):
+        return 0, time.perf_counter() - began
     took = time.perf_counter() - began
     writer.close()
     return received, took
