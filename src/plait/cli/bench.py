@@ -50,8 +50,18 @@ def _progress(line: str) -> None:
 
 
 @app.command("l4")
-def l4(quick: Quick = False, form: Format = "table", rate: float = 1000.0) -> int:
-    """No mesh against L4: rate, latency, proxy CPU and memory for 1 KB requests and one bulk stream."""
+def l4(
+    quick: Quick = False,
+    form: Format = "table",
+    rate: float = 1000.0,
+    faults: Annotated[bool, typer.Option("--faults", help="Count what is lost while parts end and pods move.")] = False,
+    cycles: Annotated[int, typer.Option(help="With --faults: times out of the mesh and in again.")] = 20,
+    reuses: Annotated[int, typer.Option(help="With --faults: addresses that change hands.")] = 50,
+    starts: Annotated[int, typer.Option(help="With --faults: pods whose first act is a call.")] = 50,
+) -> int:
+    """No mesh, a hand-written TLS proxy pair and L4: rate, latency, proxy CPU for 1 KB requests and a bulk stream."""
+    if faults:
+        return _faults(form, cycles, reuses, starts)
     from plait.trial import bench_l4
 
     blocks, seconds = (3, 2.0) if quick else (7, 5.0)
@@ -66,6 +76,16 @@ def l4(quick: Quick = False, form: Format = "table", rate: float = 1000.0) -> in
     if report.memory and form == "table":
         used = report.memory
         print(f"{used.proxies} proxies: {used.private / 1e6:.1f} MB private in all, {used.shared / 1e6:.0f} MB shared")
+    return 0
+
+
+def _faults(form: str, cycles: int, reuses: int, starts: int) -> int:
+    from plait.trial import bench_faults
+
+    wanted = bench_faults.Wanted(cycles=cycles, reuses=reuses, starts=starts)
+    with mesh() as layout:
+        report = _on(layout, lambda scene: bench_faults.run(scene, samples_folder(), wanted, _progress))
+    print(output.render(report.rows, form))
     return 0
 
 
