@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 
+from plait.app import access
 from plait.app import processes as noted
 from plait.local import fabric, processes, space
 from plait.local.layout import Layout
@@ -50,6 +52,8 @@ def _user_namespace(layout: Layout, record: Record) -> int:
 def remove(layout: Layout, record: Record) -> None:
     """`stop`, then delete every file of the mesh."""
     stop(layout, record)
+    with suppress(OSError, ValueError):  # the user's own file may be gone or broken: not ours to mend
+        access.withdraw(layout)
     erase(layout)
 
 

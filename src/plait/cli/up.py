@@ -11,7 +11,7 @@ from typing import IO, Annotated
 
 import typer
 
-from plait.app import launch, teardown
+from plait.app import access, launch, teardown
 from plait.local.layout import Layout
 from plait.local.record import FORMS, load
 
@@ -31,6 +31,9 @@ def up(
     ] = launch.DAY,
     dataplane: Annotated[str, typer.Option(help="The node proxy: envoy, or ztunnel with --ztunnel.")] = "envoy",
     ztunnel: Annotated[str, typer.Option(help="Path of a ztunnel binary, for --dataplane ztunnel.")] = "",
+    merge: Annotated[
+        bool, typer.Option("--merge-kubeconfig", help="Add this mesh to your own kubeconfig; plait down takes it out.")
+    ] = False,
 ) -> int:
     """Start a mesh: nodes as network namespaces, a Kubernetes API, a control plane, one Envoy a node.
 
@@ -51,6 +54,7 @@ def up(
         capture=capture,
         certificate_lifetime=certificate_lifetime,
         ztunnel=str(Path(ztunnel).absolute()) if ztunnel else "",
+        merge=merge,
     )
 
 
@@ -64,6 +68,7 @@ def bring_up(
     capture: str = FORMS[0],
     certificate_lifetime: float = launch.DAY,
     ztunnel: str = "",
+    merge: bool = False,
 ) -> int:
     """The body of `plait up`, also used by demo and bench; 0 when the mesh is ready."""
     layout = Layout.of(name)
@@ -88,6 +93,11 @@ def bring_up(
         if not detach:
             teardown.stop(layout, load(layout) or record)
         return 1
+    if merge:
+        try:
+            _say(f"context plait-{name} is now in {access.merge(layout)}", quiet)
+        except (OSError, ValueError) as error:
+            print(f"plait up: the mesh is up, but your kubeconfig was not changed: {error}", file=sys.stderr)
     if not quiet:
         print(f"mesh {name!r} is ready after {time.monotonic() - began:.1f} s")
         print(f"  export KUBECONFIG={layout.kubeconfig}")
