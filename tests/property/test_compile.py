@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit import documents as d
+from kit import worlds
 from plait.model.compile import compile
 from plait.model.mesh import Mesh
 from plait.model.views.node import NodeState, NodeView, PodState, project
@@ -43,7 +44,17 @@ rules = st.sampled_from([[], [{}], [from_shop], [{"to": [{"operation": {"ports":
 allows = st.builds(lambda n, r, ns, s: d.allow(n, r, ns, spec=s), name, rules, where, selector)
 modes = st.sampled_from(["STRICT", "PERMISSIVE", "UNSET"])
 peer = st.builds(lambda n, m, ns, s: d.peers(n, m, ns, spec=s), name, modes, where, selector)
-objects = st.one_of(pods, services, allows, peer).map(typed)
+use = st.sampled_from([{}, {"istio.io/use-waypoint": "a"}])
+bound = st.builds(
+    lambda n, ns, i, labels: d.service(n, f"10.1.0.{i}", ns, port=80, labels=labels), app, where, address, use
+)
+gateways = st.builds(
+    lambda ns, word: worlds.waypoint("a", ns, labels={"istio.io/waypoint-for": word}),
+    where,
+    st.sampled_from(["service", "workload", "all"]),
+)
+spaces = st.builds(lambda n, labels: worlds.namespace(n, **labels), where, use)
+objects = st.one_of(pods, services, allows, peer, bound, gateways, spaces).map(typed)
 steps = st.lists(st.tuples(st.booleans(), objects), max_size=25)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from plait.base.wellknown import USE_WAYPOINT, USE_WAYPOINT_NAMESPACE
+from plait.model.compile.traffic.instances import GATEWAY_NAME
 from plait.model.compile.traffic.report import WAYPOINT
 from plait.model.gateways import Gateway
 from plait.resources.kubernetes import Namespace
@@ -24,12 +25,14 @@ class Waypoints:
         self._namespaces, self._gateways, self._problems = namespaces, gateways, problems
 
     def of_service(self, kind: str, namespace: str, name: str, labels: Mapping[str, str]) -> str:
-        """Gateway "ns/name" before this service; "" none."""
+        """Gateway "ns/name" before this service; "" none. A gateway's own service has none: it would be its own."""
+        if GATEWAY_NAME in labels:
+            return ""
         return self._bound(kind, namespace, name, labels, ("service", "all"))
 
     def of_pod(self, namespace: str, name: str, labels: Mapping[str, str]) -> str:
         """Gateway "ns/name" before this pod's own address; "" none. Gateways' own pods have none."""
-        if "gateway.networking.k8s.io/gateway-name" in labels:
+        if GATEWAY_NAME in labels:
             return ""
         return self._bound("Pod", namespace, name, labels, ("workload", "all"))
 
