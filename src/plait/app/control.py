@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import random_serial_number
 
-from plait.app import trusting
+from plait.app import revocation, trusting
 from plait.app.pipeline import READ, Pipeline
 from plait.app.rotation import Rotation
 from plait.app.status import StatusServer
@@ -83,6 +83,9 @@ class Control:
         self._informers = {kind: Informer(api, kind, indexers=_indexers(kind)) for kind in READ}
         for kind, informer in self._informers.items():
             informer.on_change(_feeding(self.pipeline, kind))
+        self._revoked: frozenset[str] = frozenset()
+        self._lists = Informer(api, kinds.CONFIG_MAP, fields=f"metadata.name={revocation.CONFIG_MAP}")
+        self._lists.on_change(lambda old, new: self._revoke(settings.root_namespace))
         tokens = Tokens(self._review, asyncio.get_running_loop().time)
         placed = _Placed(self._informers[kinds.POD])
         self._tokens = tokens
@@ -93,6 +96,7 @@ class Control:
             trust_domain=settings.trust_domain,
             signed=custody.signed if custody is not None else lambda lifetime: None,
             issuer=issuer,
+            revoked=lambda identity: identity in self._revoked,
         )
         self._rotation = self._rotating(custody) if custody is not None else None
         self._server = Server(self._connect, services=(self._certificates.handler(),))
@@ -110,7 +114,8 @@ class Control:
         """Returns the ports really bound (for port 0)."""
         self._tasks = [aio.spawn(i.run(), f"informer {kind}") for kind, i in self._informers.items()]
         bound_status = await self._status.start(host, status_port)
-        await asyncio.gather(*(informer.synced.wait() for informer in self._informers.values()))
+        self._tasks.append(aio.spawn(self._lists.run(), "informer of revoked identities"))
+        await asyncio.gather(*(i.synced.wait() for i in (*self._informers.values(), self._lists)))
         self.pipeline.open()
         (bound,) = await self._server.start(f"{host}:{port}", credentials=_Credentials(self._trust, addresses).server())
         if self._rotation is not None:
@@ -118,6 +123,10 @@ class Control:
         self._status.ready = True
         _log.info("serving", port=bound, status=bound_status, workloads=len(self.pipeline.mesh.workloads))
         return bound, bound_status
+
+    def _revoke(self, root_namespace: str) -> None:
+        self._revoked = revocation.identities(self._lists.get(revocation.CONFIG_MAP, root_namespace))
+        self.pipeline.adopt(revocation.policies(self._revoked, root_namespace))
 
     def _rotating(self, custody: Custody) -> Rotation:
         nodes = self._informers[kinds.NODE]

@@ -19,6 +19,7 @@ from plait.base.bundle import Resource as Named
 from plait.base.observe import logger
 from plait.model.compile import compile
 from plait.model.mesh import Mesh, Settings
+from plait.model.policies import Policy
 from plait.resources import kinds
 from plait.resources.decode import decode
 from plait.resources.kinds import Kind
@@ -68,6 +69,8 @@ class Pipeline:
         self._unread: dict[Key, tuple[Problem, ...]] = {}
         self._encoded: Encoded | None = None
         self._on_problems = on_problems
+        self._added: Mapping[str, Policy] = {}
+        self._merged: tuple[Mapping[str, Policy], Mapping[str, Policy], Mapping[str, Policy]] | None = None
         self._beside: dict[str, Mapping[str, Named]] = {}
         self._open = False
         self._due: asyncio.TimerHandle | None = None
@@ -104,6 +107,19 @@ class Pipeline:
         if self._encoded is not None:
             self._set()
 
+    def adopt(self, policies: Mapping[str, Policy]) -> None:
+        """Policies that hold beside those compiled from objects (revoked identities)."""
+        if policies != self._added:
+            self._added = policies
+            self._wake()
+
+    def _with_added(self, mesh: Mesh) -> Mesh:
+        if not self._added:
+            return mesh
+        if self._merged is None or self._merged[0] is not mesh.policies or self._merged[1] is not self._added:
+            self._merged = (mesh.policies, self._added, {**mesh.policies, **self._added})
+        return msgspec.structs.replace(mesh, policies=self._merged[2])
+
     def _set(self) -> None:
         if self._encoded is not None:
             self.cache.set(Bundle({**self._encoded.bundle.types, **self._beside}))
@@ -126,7 +142,7 @@ class Pipeline:
         try:
             mesh, problems = compile(self._objects, self.mesh, settings=self._settings)
             compiled = time.perf_counter()
-            encoded = encode(mesh, self._encoded)
+            encoded = encode(self._with_added(mesh), self._encoded)
         except Exception as error:  # a defect of ours must not take the mesh down: the last good world stays
             self.statistics.errors += 1
             _log.error("compile failed; the last configuration stays", error=repr(error), exc_info=error)
