@@ -22,6 +22,7 @@ from plait.app.agent_commands import AgentCommands
 from plait.app.configuration import Configuration
 from plait.app.node_api import AgentToken, Announcements, wanted
 from plait.app.refusals import Complaints
+from plait.app.served import Served
 from plait.app.snapshot import Snapshot
 from plait.app.trusting import ROOTS, Trusting
 from plait.base import aio
@@ -106,7 +107,8 @@ class Agent:
         self._classic = (
             Classic(Plumbing(_NODE_NAMESPACE, shared), place.address, place.proxy_address) if shared else None
         )
-        self.config = Configuration(place.node, place.settings, self._snapshot, options)
+        served = Served(place.folder / "served.bin")
+        self.config = Configuration(place.node, place.settings, self._snapshot, options, served)
         self._registry = CollectorRegistry()
         self._lost = Counter("plait_agent_envoy_ended", "How often Envoy ended unasked", registry=self._registry)
         self.admin = Admin(place.folder / "admin.sock")
@@ -150,6 +152,7 @@ class Agent:
         await self._serve_metrics()
         await self._pods.synced.wait()
         await self._namespaces.synced.wait()
+        self.config.forget_others({pod["metadata"]["uid"] for pod in self._pods.cache.values()})
         self._follow_pods()
         self._run(self.driver.run(), "capture reconciler")
         self._run(self._complaints.run(), "refusals")
@@ -179,6 +182,7 @@ class Agent:
         socket.unlink(missing_ok=True)
 
         async def connect(peer: xds.Peer, first: object) -> Cache:
+            await self.config.filled.wait()
             return self.config.cache
 
         server = xds.Server(connect)
@@ -191,9 +195,9 @@ class Agent:
         keyring = Keyring(self.place.folder / "keys")
         lifetime = self.place.certificate_lifetime
         certificates = Certificates(ca, self.config.refresh, roots=roots.decode(), keyring=keyring, lifetime=lifetime)
-        self.config.certificates, self._trusting = certificates, Trusting(certificates, ca)
+        self._trusting = Trusting(certificates, ca)
         self._closers += [ca.close, certificates.close, self.config.enforcement.close]
-        self.config.refresh()
+        self.config.begin(certificates)
 
     def _hear_control_plane(self, roots: bytes) -> None:
         place = self.place

@@ -6,12 +6,13 @@ It is the capture driver's `Listeners`. Where streams and certificates come from
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from plait.app.enforcement import Enforcement
+from plait.app.served import Served
 from plait.app.snapshot import Snapshot
 from plait.base.bundle import Bundle, Resource
 from plait.base.observe import logger
@@ -25,12 +26,14 @@ from plait.model.views.node import NodeState, NodeView, PodState, project
 from plait.node import netfilter
 from plait.node.forms import Target
 from plait.proxy.certs import Certificates
+from plait.wds import messages as wds
 from plait.wds.decode import Store
 from plait.xds.cache import Cache
 from plait.xds.session import SessionState
 
 _log = logger("agent")
 _PORTS = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT})
+_WHOLE = frozenset({wds.ADDRESS_TYPE, wds.AUTHORIZATION_TYPE})
 _SERVE_SECONDS, _SETTLE = 20.0, 0.005
 
 
@@ -62,11 +65,17 @@ class ProxyRefused(Exception):
 class Configuration:
     """`on_delta` for the stream, `cache` for Envoy, `serve` and `withdraw` for the driver, `refusals` for people."""
 
-    def __init__(self, node: str, settings: Settings, snapshot: Snapshot, options: Options) -> None:
+    def __init__(
+        self, node: str, settings: Settings, snapshot: Snapshot, options: Options, served: Served | None = None
+    ) -> None:
         self._node, self._options, self._snapshot = node, options, snapshot
         self._store = Store(settings)
         self._view: NodeView = project(self._store.mesh, NodeState(node))
-        self._pods: dict[str, PodState] = {}
+        self._served = served
+        self._pods: dict[str, PodState] = served.load() if served is not None else {}
+        self._remembered = set(self._pods)  # served by a former agent, not brought back to us yet
+        self.filled = asyncio.Event()
+        """Envoy may be told: before, it would hear that what it has is no longer there."""
         self._due: asyncio.TimerHandle | None = None
         self.certificates: Certificates | None = None
         self.cache = Cache()
@@ -98,6 +107,28 @@ class Configuration:
         }
         self.cache.set(Bundle(types), lookup=self._lookup)
         self.enforcement.changed(before, self._view)
+        if self.certificates is not None and (not self._remembered or self._snapshot.types.keys() >= _WHOLE):
+            self.filled.set()
+
+    def begin(self, certificates: Certificates) -> None:
+        """Certificates can be had: begin with those of the pods that a former agent served."""
+        self.certificates = certificates
+        self._want()
+        self.refresh()
+
+    def forget_others(self, present: Collection[str]) -> None:
+        """These pods are on the node; whoever else a former agent served has gone meanwhile."""
+        if gone := self._remembered - set(present):
+            for uid in gone:
+                del self._pods[uid]
+            self._remembered -= gone
+            self._pods_changed()
+
+    def _pods_changed(self) -> None:
+        self._want()
+        self.refresh()
+        if self._served is not None:
+            self._served.save(self._pods.values())
 
     def _shared(self, url: str, new: Any) -> Any:
         """The mapping served before, when nothing in it changed: sessions then have nothing to compare."""
@@ -123,8 +154,9 @@ class Configuration:
         own = "" if shared else str(target.netns)  # node-level capture: no sockets inside the pod
         state = PodState(target.uid, target.namespace, target.name, target.service_account, (target.address,), own)
         self._pods[target.uid] = state
+        self._remembered.discard(target.uid)
+        self._pods_changed()
         certificates = self._want()
-        self.refresh()
         step = "its certificate"
         try:
             async with asyncio.timeout(_SERVE_SECONDS):
@@ -140,8 +172,8 @@ class Configuration:
 
     async def withdraw(self, target: Target) -> None:
         if self._pods.pop(target.uid, None) is not None:
-            self._want()
-            self.refresh()
+            self._remembered.discard(target.uid)
+            self._pods_changed()
 
     def _want(self) -> Certificates:
         assert self.certificates is not None, "certificates are set before the driver starts"
