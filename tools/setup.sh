@@ -16,7 +16,7 @@ for candidate in python3 python3.13 python3.12 python3.11; do
         python=$candidate; break
     fi
 done
-[ -n "$python" ] || need="$need python3"
+[ -n "$python" ] || need="$need python3 python3-venv"
 [ -z "$python" ] || "$python" -c 'import ensurepip, venv' 2>/dev/null || need="$need python3-venv"
 
 if [ -n "$need" ]; then
