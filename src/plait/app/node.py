@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from plait.app import agent as mesh_agent
+from plait.app import foreign
 from plait.base import aio
 from plait.base.observe import logger
 from plait.local import dns, images, links, serviceproxy
@@ -41,13 +42,25 @@ class MeshAgent:
     def __init__(self, layout: Layout, plan: AddressPlan, name: str, index: int, api: Api) -> None:
         self._layout, self._plan, self._name, self._api = layout, plan, name, api
         self._address, self._index = str(plan.node(index)), index
-        self._agent: mesh_agent.Agent | None = None
+        self._agent: mesh_agent.Agent | foreign.ForeignAgent | None = None
         self._started = asyncio.Event()
 
     async def run(self) -> None:
         """Start it, again and again until it works; it then runs on its own until `close`."""
         for delay in aio.backoff(0.5, 10.0):
             try:
+                if (record := load(self._layout)) is not None and record.ztunnel:
+                    self._agent = await foreign.start(
+                        self._layout,
+                        self._plan,
+                        self._name,
+                        self._api,
+                        node_address=self._address,
+                        binary=Path(record.ztunnel),
+                        certificate_lifetime=record.certificate_lifetime,
+                    )
+                    self._started.set()
+                    return
                 self._agent = await mesh_agent.start(
                     self._layout,
                     self._plan,

@@ -17,6 +17,7 @@ from plait.base import netns
 from plait.base.wellknown import CAPTURE_PROBE_IP, OUTBOUND_PORT
 
 PORT: Final = 15021
+_MAPPED: Final = "0000000000000000FFFF0000"  # ::ffff:0:0/96 as the kernel prints it
 _ABORT: Final = struct.pack("ii", 1, 0)
 
 
@@ -60,10 +61,13 @@ def _ends_at_proxy(address: str, port: int) -> bool:
 
 
 def _has_socket(proxy: str, client: str) -> bool:
-    for line in Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]:
-        _, local, remote, *_ = line.split()
-        if local == proxy and remote == client:
-            return True
+    # A proxy that listens on [::] (a stock ztunnel) has its sockets among IPv6's, with mapped addresses.
+    for name, prefix in (("tcp", ""), ("tcp6", _MAPPED)):
+        file = Path(f"/proc/thread-self/net/{name}")
+        for line in file.read_text().splitlines()[1:] if file.exists() else ():
+            _, local, remote, *_ = line.split()
+            if local == prefix + proxy and remote == prefix + client:
+                return True
     return False
 
 
