@@ -135,6 +135,12 @@ class Lifecycle:
             kind: ProbeState.of(kind, spec) for kind in KINDS if (spec := container.spec.get(kind + "Probe"))
         }
 
+    def adopted(self, name: str, *, started: bool, ready: bool) -> None:
+        """It ran under a former kubelet, whose verdicts stand until its probes say otherwise: no traffic is lost."""
+        verdicts: dict[ProbeKind, bool] = {"startup": started, "readiness": ready}
+        for kind, probe in self.containers[name].probes.items():
+            probe.verdict = verdicts.get(kind, probe.verdict)
+
     def refused(self, name: str, reason: str, message: str, at: float) -> None:
         """It could not be created (no such image, a missing ConfigMap); tried again later, not counted as a restart."""
         container = self.containers[name]

@@ -214,9 +214,22 @@ class PodWorker:
             if isinstance(found, Running):
                 self._now_running(container.name, found)
                 self.lifecycle.started(container.name, found.id, found.started_at)
+                before = self._status_of(container.name)
+                if before.get("containerID", "").endswith(found.id):
+                    self.lifecycle.adopted(
+                        container.name, started=bool(before.get("started")), ready=bool(before.get("ready"))
+                    )
                 self._spawn(("orphan", container.name), self.node.containers.watch_orphan(found, directory))
             elif isinstance(found, Exit):
                 self.lifecycle.exited(container.name, found.code, found.signal, found.finished_at, id=id)
+
+    def _status_of(self, name: str) -> Document:
+        """What the API server last heard of a container; {} when nothing."""
+        known: list[Document] = [
+            *(self._status.get("initContainerStatuses") or ()),
+            *(self._status.get("containerStatuses") or ()),
+        ]
+        return next((status for status in known if status["name"] == name), {})
 
     def _adopt_ended(self) -> None:
         """A pod that was complete before this kubelet started: its status stands, nothing runs again."""

@@ -219,3 +219,17 @@ def test_a_condition_keeps_its_transition_time_while_it_stays() -> None:
 @given(st.integers(0, 1000), st.floats(0.001, 100), st.floats(100, 1000))
 def test_back_off_never_shrinks_and_never_passes_its_limit(failures: int, base: float, most: float) -> None:
     assert restart_delay(failures, base, most) <= restart_delay(failures + 1, base, most) <= most
+
+
+def test_a_container_of_a_former_kubelet_stays_ready_until_its_probe_says_otherwise() -> None:
+    pod: Document = {
+        "metadata": {"name": "p", "namespace": "n", "uid": "u"},
+        "spec": {"containers": [{"name": "c", "readinessProbe": {"failureThreshold": 1}}]},
+    }
+    lifecycle = Lifecycle(pod)
+    lifecycle.started("c", "id", 1.0)
+    assert not lifecycle.containers["c"].ready
+    lifecycle.adopted("c", started=True, ready=True)
+    assert lifecycle.containers["c"].ready
+    lifecycle.probed("c", "readiness", False)
+    assert not lifecycle.containers["c"].ready
