@@ -1,4 +1,4 @@
-"""Certificates of 20 s and a change of the root, under load on a whole mesh: nothing is lost."""
+"""Certificates of 20 s and a change of the root to a plugged-in intermediate, under load on a mesh: nothing is lost."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import msgspec
 import pytest
 
 from kit.mesh import MANY, ONCE, PAIR, Mesh, mesh, talking, until
+from kit.pki import intermediate
+from plait.base import aio
 from plait.identity import trust
 from plait.proxy.keyring import Kept
 from plait.resources import kinds
@@ -44,15 +46,21 @@ def test_short_certificates_and_a_new_root_under_load_lose_nothing(tmp_path: Pat
         address = str(mine.get(kinds.SERVICE, "echo", "duo")["spec"]["clusterIP"])
         old = roots(mine)
         before = leaves(mine, "node-1")
+        company = intermediate("company", aio.now())
+        trust.save(tmp_path, company)
         load = mine.start("client", MANY, address, "9000", "36")
         with talking(mine, "client", address):
-            done = mine.plait("ca", "rotate")
+            done = mine.plait("ca", "rotate", "--from", str(tmp_path))
             assert done.returncode == 0, done.stderr
             until(lambda: not (mine.layout.mesh_ca / "next").exists(), "the new root signs", 15.0)
             both = roots(mine)
             assert set(old) < set(both), "the old root stays trusted beside the new one"
             new = set(both) - set(old)
+            assert new == set(company.roots)
             until(lambda: leaves(mine, "node-1").isdisjoint(before), "certificates were renewed", 15.0)
+            assert all(company.signer.chain[0] in chain for chain in leaves(mine, "node-1")), (
+                "the intermediate goes along"
+            )
             until(lambda: set(roots(mine)) == new, "the old root is trusted no more", _LIFETIME + 10.0)
             assert mine.works("client", ONCE, address, "9000")
             out, err = load.communicate(timeout=60)

@@ -10,6 +10,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from plait.identity import trust
+from plait.identity.authority import Signer
+from plait.identity.trust import Trust
+
 
 @dataclass(frozen=True)
 class Leaf:
@@ -42,6 +46,26 @@ class Authority:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         return Leaf(certificate.public_bytes(serialization.Encoding.PEM), private)
+
+
+def intermediate(name: str, now: float) -> Trust:
+    """A company's authority as in Istio's `cacerts`: its root elsewhere, an intermediate that signs for the mesh."""
+    root = trust.create(f"{name} root", now, 100)
+    key = ec.generate_private_key(ec.SECP256R1())
+    start = datetime.fromtimestamp(now, UTC).replace(microsecond=0) - timedelta(hours=1)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, name)]))
+        .issuer_name(root.signer.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(101)
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=365))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(root.signer.key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
+    return Trust(Signer(key, certificate, (pem,)), root.roots)
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:

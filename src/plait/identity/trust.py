@@ -11,9 +11,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
@@ -96,6 +98,14 @@ def load(folder: Path) -> Trust:
         raise TrustError(f"{folder / CERTIFICATE} may not sign (no CA:TRUE); give an authority's certificate")
     roots = _certificates(folder / ROOTS)
     chain = _certificates(folder / CHAIN) if (folder / CHAIN).exists() else []
+    if certificate not in roots:
+        if certificate not in chain:  # some people's cert-chain.pem begins above the signing certificate
+            chain = [certificate, *chain]
+        if not _leads(chain[chain.index(certificate) :], roots):
+            raise TrustError(
+                f"{folder / CERTIFICATE} leads to no root in {folder / ROOTS}; give the certificates between them in "
+                f"{folder / CHAIN}, in order"
+            )
     return Trust(Signer(key, certificate, tuple(map(_pem, chain))), _distinct(map(_pem, roots)))
 
 
@@ -133,6 +143,22 @@ def _certificates(path: Path) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(path.read_bytes())
     except (OSError, ValueError) as error:
         raise TrustError(f"{path}: no usable PEM certificate ({error})") from error
+
+
+def _leads(chain: list[x509.Certificate], roots: list[x509.Certificate]) -> bool:
+    """Is each signed by the next, and the last by a root (or one itself)?"""
+    for child, parent in pairwise(chain):
+        if not _signed(child, parent):
+            return False
+    return chain[-1] in roots or any(_signed(chain[-1], root) for root in roots)
+
+
+def _signed(child: x509.Certificate, parent: x509.Certificate) -> bool:
+    try:
+        child.verify_directly_issued_by(parent)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _pem(certificate: x509.Certificate) -> str:

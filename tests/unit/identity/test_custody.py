@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.pki import intermediate
 from plait.identity import custody, trust
 from plait.identity.custody import Custody
 from plait.identity.trust import TrustError
@@ -67,15 +68,13 @@ def test_a_second_change_waits_for_the_first(tmp_path: Path) -> None:
 
 def test_a_plugged_in_intermediate_keeps_its_chain(tmp_path: Path) -> None:
     mine = held(tmp_path / "ca")
-    plugged = trust.create("company", NOW, 9)
-    chained = trust.Trust(
-        trust.Signer(plugged.signer.key, plugged.signer.certificate, plugged.roots), trust.create("root", NOW, 8).roots
-    )
-    trust.save(tmp_path / "company", chained)
+    plugged = intermediate("company", NOW)
+    trust.save(tmp_path / "company", plugged)
     custody.offer(tmp_path / "ca", "mesh", NOW, 2, tmp_path / "company")
     mine.look(NOW)
     mine.promote(NOW)
-    assert mine.trust.signer.chain == plugged.roots
+    assert mine.trust.signer.chain == plugged.signer.chain
+    assert plugged.roots[0] in mine.trust.roots and len(mine.trust.roots) == 2
 
 
 def test_the_longest_lifetime_is_remembered_over_a_restart(tmp_path: Path) -> None:

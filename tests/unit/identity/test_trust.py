@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.pki import intermediate
 from plait.identity import trust
 
 NOW = 1_800_000_000.0
@@ -38,3 +39,17 @@ def test_old_and_new_root_are_trusted_together_after_a_reload(tmp_path: Path) ->
     new, old = trust.create("new", NOW, 1), trust.create("old", NOW, 2)
     trust.save(tmp_path, trust.with_roots(new, old.roots))
     assert trust.load(tmp_path).roots == (*new.roots, *old.roots)
+
+
+def test_a_chain_file_that_begins_above_the_signing_certificate_is_completed(tmp_path: Path) -> None:
+    company = intermediate("company", NOW)
+    trust.save(tmp_path, company)
+    (tmp_path / trust.CHAIN).unlink()
+    assert trust.load(tmp_path).signer.chain == company.signer.chain
+
+
+def test_an_authority_that_leads_to_no_root_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    company = intermediate("company", NOW)
+    trust.save(tmp_path, trust.Trust(company.signer, trust.create("other", NOW, 3).roots))
+    with pytest.raises(trust.TrustError, match=r"leads to no root.*cert-chain\.pem"):
+        trust.load(tmp_path)
