@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kit.load import Running, load
-from kit.mesh import PAIR, Mesh, mesh, until
+from kit.mesh import ONCE, PAIR, Mesh, mesh, until
 from plait.resources import kinds
 
 pytestmark = [
@@ -86,3 +87,46 @@ def test_no_connection_notices_two_hot_restarts_in_a_row_and_old_generations_end
     assert sum(each.found["done"] for each in loads) > 200
     until(lambda: not old_ones(mine), "old generations end with their last connection")
     assert [mine.envoy("node-1"), mine.envoy("node-2")] == pids
+
+
+def removed(mine: Mesh, node: str) -> int:
+    """How many listeners this node's Envoy has ever been told to remove."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(5)
+        asking.connect(str(mine.layout.node(node) / "admin.sock"))
+        asking.sendall(
+            b"GET /stats?filter=listener_manager.listener_removed HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n"
+        )
+        page = b"".join(iter(lambda: asking.recv(65536), b""))
+    return int(page.decode().rpartition("listener_manager.listener_removed: ")[2].split()[0])
+
+
+def test_a_killed_agent_is_not_noticed_its_successor_takes_nothing_from_envoy(mine: Mesh) -> None:
+    nodes = ("node-1", "node-2")
+    envoys, counted = [mine.envoy(node) for node in nodes], [removed(mine, node) for node in nodes]
+    with everything(mine) as loads:
+        for node in nodes:
+            old = mine.pid(node)
+            mine.kill(old)
+            until(lambda node=node, old=old: mine.pid(node) not in (0, old), f"{node} started again")
+        until(lambda: mine.plait("status").returncode == 0, "healthy again")
+        mine.captured("duo", "client", "echo")
+        time.sleep(1.0)
+    nothing_broke(loads)
+    assert [mine.envoy(node) for node in nodes] == envoys  # adopted
+    assert [removed(mine, node) for node in nodes] == counted
+
+
+def test_new_connections_work_soon_after_envoy_was_killed_and_other_nodes_lose_nothing(mine: Mesh) -> None:
+    """Pods of one node talk to each other on node-2 while the Envoy of node-1 dies."""
+    mine.apply(PAIR.split("---")[1].replace("name: client", "name: near").replace("node-1", "node-2"))
+    mine.ready("duo", "near")
+    mine.captured("duo", "near")
+    echo, old = mine.address("echo"), mine.envoy("node-1")
+    with load(mine, "near", echo, 9000, idle=20, busy=5, rate=50) as near:
+        mine.kill(old)
+        took = until(lambda: mine.works("client", ONCE, echo, "9000"), "a connection through a new Envoy", 5.0)
+        until(lambda: mine.envoy("node-1") != old, "the new Envoy is noted")
+        time.sleep(1.0)
+    print(json.dumps(near.found), f"new connections after {took:.2f} s")
+    assert near.found["broken"] == [] and near.found["lost"] == []

@@ -222,7 +222,7 @@ def test_back_off_never_shrinks_and_never_passes_its_limit(failures: int, base: 
 
 
 def test_a_container_of_a_former_kubelet_stays_ready_until_its_probe_says_otherwise() -> None:
-    pod: Document = {
+    pod: dict[str, Any] = {
         "metadata": {"name": "p", "namespace": "n", "uid": "u"},
         "spec": {"containers": [{"name": "c", "readinessProbe": {"failureThreshold": 1}}]},
     }
