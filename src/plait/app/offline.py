@@ -1,27 +1,34 @@
 """Manifests to what proxies would be told, with no mesh running: the same compile, project, translate and encode.
 
 What only a running mesh knows is assumed, and only that: enrolled pods count as captured (no agent can say so), and a
-pod that has an address but no conditions counts as ready. No IO.
+pod that has an address but no conditions counts as ready. For sidecars, waypoints and gateways see also `standins`.
+No IO.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor
 
+from plait.app import certificates, standins, written_status
+from plait.app.asked import Asked, translated
 from plait.base.wellknown import REDIRECTION
 from plait.envoy.roles import node as role
 from plait.model import acceptance
 from plait.model.compile import compile
+from plait.model.compile.traffic.mesh_settings import CONFIG_MAP
 from plait.model.mesh import Settings
 from plait.model.modes import wanted_mode
+from plait.model.proxies import Role
+from plait.model.views.asking import proxy_of
 from plait.model.views.node import NodeState, PodState, project
 from plait.resources import codes, kinds
-from plait.resources.kubernetes import Condition, Namespace, Node, Pod
+from plait.resources.kubernetes import Condition, ConfigMap, Namespace, Node, Pod
+from plait.resources.meta import ObjectMeta
 from plait.resources.objects import Objects, from_documents
 from plait.resources.problems import Problem, ordered
 from plait.wds import messages as wire
@@ -34,11 +41,44 @@ NETNS: Final = "/run/netns/"
 class World:
     """The mesh these documents make."""
 
-    def __init__(self, documents: Iterable[Document], settings: Settings, problems: Iterable[Problem] = ()) -> None:
-        objects, wrong = from_documents([_placed(document) for document in documents])
+    def __init__(
+        self,
+        documents: Iterable[Document],
+        settings: Settings,
+        problems: Iterable[Problem] = (),
+        config: str | None = None,
+    ) -> None:
+        """`config` is the text of the mesh configuration, when it comes beside the documents."""
+        placed = [_placed(document) for document in documents]
+        objects, wrong = from_documents(placed)
         self.objects = _captured(objects)
+        if config is not None:
+            meta = ObjectMeta(name=CONFIG_MAP, namespace=settings.root_namespace)
+            self.objects = self.objects.with_(ConfigMap(meta=meta, data={"mesh": config}))
+        self.deployments = standins.deployments(placed)
         self.mesh, found = compile(self.objects, settings=settings)
-        self.problems = ordered((*problems, *wrong, *found))
+        self._read = (*problems, *wrong)
+        self.problems = self._ordered(found, config is not None)
+        self._configured = config is not None
+
+    def l7(self, role: Role, namespace: str, name: str) -> Document:
+        """What this sidecar, waypoint or gateway would be told. UnknownProxy when there is none of the name."""
+        asked = Asked(self.objects, self.deployments, self.mesh, _assumed_in(self.objects))
+        uid = f"{self.mesh.settings.cluster_id}//Pod/{'/'.join(asked.pod(role, namespace, name))}"
+        mesh, found = compile(asked.objects, self.mesh)
+        proxy = proxy_of(mesh, uid, role)
+        assert proxy is not None, uid
+        made, refused = translated(mesh, proxy)
+        problems = ordered((*self._ordered(found, self._configured), *asked.problems, *refused))
+        made["secrets"] = [certificates.shown(each["name"], self.objects) for each in made["secrets"]]
+        if not made["extensions"]:
+            del made["extensions"]
+        return {"problems": _told(problems), **made}
+
+    def _ordered(self, found: Iterable[Problem], configured: bool) -> tuple[Problem, ...]:
+        """Whoever gave the mesh configuration as a file has its mistakes by the name of the file."""
+        kept = (each for each in found if not (configured and (each.kind, each.name) == ("MeshConfig", "mesh")))
+        return ordered((*self._read, *kept))
 
     def node(self, name: str) -> Document:
         """What the Envoy of this node would be told, by Envoy's words."""
@@ -66,16 +106,9 @@ class World:
     def status(self) -> Document:
         """What would be written to the objects' status."""
         written = acceptance.accepted(self.objects.of(kinds.AUTHORIZATION_POLICY), self.problems)
-        statuses = [
-            {
-                "apiVersion": kinds.AUTHORIZATION_POLICY.api_version(),
-                "kind": kinds.AUTHORIZATION_POLICY.kind,
-                "namespace": namespace,
-                "name": name,
-                "status": msgspec.to_builtins(status),
-            }
-            for (namespace, name), status in written.items()
-        ]
+        kind = kinds.AUTHORIZATION_POLICY
+        policies = [written_status.object_status(kind, *name, each, self.objects) for name, each in written.items()]
+        statuses = [*policies, *written_status.written(self.mesh.l7.statuses, self.objects)]
         return {"problems": _told(self.problems), "statuses": statuses}
 
 
@@ -93,8 +126,13 @@ def _placed(document: Document) -> Document:
 
 
 def _captured(objects: Objects) -> Objects:
+    assumed = _assumed_in(objects)
+    return objects.with_(*(assumed(pod) for pod in objects.all(Pod).values()))
+
+
+def _assumed_in(objects: Objects) -> Callable[[Pod], Pod]:
     spaces = objects.all(Namespace)
-    return objects.with_(*(_assumed(pod, spaces.get(("", pod.namespace))) for pod in objects.all(Pod).values()))
+    return lambda pod: _assumed(pod, spaces.get(("", pod.namespace)))
 
 
 def _assumed(pod: Pod, space: Namespace | None) -> Pod:

@@ -12,6 +12,8 @@ MISSING = "PLT0007"
 BAD_VALUE = "PLT0008"
 METADATA = "PLT0009"
 DUPLICATE_OBJECT = "PLT0010"
+NOT_TRANSLATED = "PLT0011"
+ASSUMED = "PLT0012"
 SCHEMA = "IST0106"
 DEPRECATED = "IST0002"
 NO_MATCHING_SELECTOR = "IST0127"
@@ -29,6 +31,8 @@ MEANINGS = {
     BAD_VALUE: "the value is outside what the schema of the field allows",
     METADATA: "metadata breaks the rules of Kubernetes (names, labels, annotations, namespace)",
     DUPLICATE_OBJECT: "two documents describe the same object",
+    NOT_TRANSLATED: "the proxy is not told this: Envoy, or we, cannot say it",
+    ASSUMED: "something that only a running mesh has was made up, so that there is an answer offline",
     SCHEMA: "SchemaValidationError: the object breaks a rule of its kind",
     DEPRECATED: "Deprecated: the field or value still works but should be replaced",
     NO_MATCHING_SELECTOR: "NoMatchingWorkloadsFound",

@@ -1,0 +1,139 @@
+"""Which proxy `sidecar:NS/NAME`, `waypoint:…` or `gateway:…` names offline, and what that proxy would be told.
+
+A pod is itself. A Deployment or Gateway is its first pod, or a stand-in for it where none is described. No IO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from plait.app import standins
+from plait.app.standins import Name, Standins
+from plait.envoy.l7.report import Refusal
+from plait.envoy.roles import gateway, sidecar, waypoint
+from plait.model.attachment import carries
+from plait.model.compile.traffic.instances import GATEWAY_NAME
+from plait.model.gateways import Gateway
+from plait.model.mesh import Mesh
+from plait.model.proxies import Proxy, Role
+from plait.model.views import gateway_projection, sidecar_projection, waypoint_projection
+from plait.resources import codes, kinds
+from plait.resources.kubernetes import Pod, Service
+from plait.resources.objects import Objects
+from plait.resources.problems import Problem
+
+Document = dict[str, Any]
+
+
+class UnknownProxy(Exception):
+    """Nothing of this name can be such a proxy; the text says what there is."""
+
+
+class Asked:
+    """`objects` afterwards: the world with all stand-ins. `problems`: for whom there is one."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        deployments: Mapping[Name, Document],
+        mesh: Mesh,
+        assumed: Callable[[Pod], Pod],
+    ) -> None:
+        self._deployments, self._gateways, self._assumed = deployments, mesh.l7.gateways, assumed
+        self._made = Standins(objects)
+        self._pods_of: dict[Name, list[Pod]] = {}
+        self.objects = objects.with_(*self._made.services(objects.all(Service).values()))
+        for name, document in sorted(deployments.items()):
+            found = standins.pods_of(document, objects)
+            if not found and standins.part(document, "spec").get("replicas") != 0:
+                found = [pod for pod in (self._made.deployment(document),) if pod is not None]
+                self.objects = self.objects.with_(*map(assumed, found))
+            self._pods_of[name] = found
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return tuple(self._made.problems)
+
+    def pod(self, role: Role, namespace: str, name: str) -> Name:
+        """The pod that is meant, which `objects` has from now on."""
+        found = self._found(role, namespace, name)
+        if found is None:
+            there = ", ".join(sorted(self._there(role))) or "none"
+            raise UnknownProxy(f"no {role} {namespace}/{name}; there is: {there}")
+        found = self._assumed(self._made.addressed(found))
+        if role == "sidecar":
+            found = standins.with_sidecar(found)
+        self.objects = self.objects.with_(found)
+        return found.ident
+
+    def _found(self, role: Role, namespace: str, name: str) -> Pod | None:
+        pods = self.objects.all(Pod)
+        if (pod := pods.get((namespace, name))) is not None:
+            own = self._gateways.get(f"gateway-api/{namespace}/{pod.meta.labels.get(GATEWAY_NAME, '')}")
+            return pod if role != "waypoint" or (own is not None and own.waypoint) else None
+        if role != "sidecar":
+            for key in (f"gateway-api/{namespace}/{name}", f"{namespace}/{name}"):
+                known = self._gateways.get(key)
+                if known is not None and known.waypoint == (role == "waypoint"):
+                    return self._of_gateway(known)
+        if role == "waypoint":
+            return None
+        deployment = (namespace, name)
+        if deployment not in self._pods_of:
+            longest = sorted((each for each in self._pods_of if each[0] == namespace), key=lambda e: -len(e[1]))
+            deployment = next((each for each in longest if name.startswith(f"{each[1]}-")), deployment)
+        return next(iter(self._pods_of.get(deployment, ())), None)
+
+    def _of_gateway(self, known: Gateway) -> Pod:
+        pods = sorted(self.objects.all(Pod).values(), key=lambda pod: pod.ident)
+        own = next((pod for pod in pods if _serves(pod, known)), None)
+        if own is not None:
+            return own
+        annotations: Mapping[str, str] = {}
+        labels: Mapping[str, str] = {}
+        written = self.objects.get(kinds.GATEWAY, known.name, known.namespace) if known.managed else None
+        if written is not None:
+            annotations = written.meta.annotations
+            labels = written.spec.infrastructure.labels if written.spec.infrastructure is not None else {}
+        return self._made.gateway(known, annotations, labels)
+
+    def _there(self, role: Role) -> Iterable[str]:
+        if role == "sidecar":
+            yield from (f"Pod {pod.namespace}/{pod.name}" for pod in self.objects.all(Pod).values())
+            yield from (f"Deployment {namespace}/{name}" for namespace, name in self._deployments)
+        else:
+            found = (each for each in self._gateways.values() if each.waypoint == (role == "waypoint"))
+            yield from (f"Gateway {each.namespace}/{each.name}" for each in found)
+
+
+def translated(mesh: Mesh, proxy: Proxy) -> tuple[dict[str, list[Document]], list[Problem]]:
+    """Documents by part, and what could not be said."""
+    if proxy.role == "waypoint":
+        behind = waypoint_projection.project(mesh, proxy)
+        made, refused = waypoint.documents(behind), waypoint.refusals(behind)
+    elif proxy.role == "gateway":
+        served = gateway_projection.project(mesh, proxy)
+        made, refused = gateway.documents(served), gateway.refusals(served)
+    else:
+        seen = sidecar_projection.project(mesh, proxy)
+        made, refused = sidecar.documents(seen), sidecar.refusals(seen)
+    return made, [_problem(each, proxy) for each in refused]
+
+
+def _problem(refusal: Refusal, proxy: Proxy) -> Problem:
+    """About the object that asked for it; about the proxy where no single object did."""
+    parts = refusal.source.split("/", 2)
+    if len(parts) == 3 and parts[0][:1].isupper():
+        kind, namespace, name = parts
+        return Problem(codes.NOT_TRANSLATED, "warning", kind, namespace, name, refusal.path, refusal.message)
+    text = f"{refusal.source}: {refusal.message}"
+    return Problem(codes.NOT_TRANSLATED, "warning", "Pod", proxy.namespace, proxy.name, refusal.path, text)
+
+
+def _serves(pod: Pod, gateway: Gateway) -> bool:
+    labels = pod.meta.labels
+    if gateway.managed:
+        return pod.namespace == gateway.namespace and labels.get(GATEWAY_NAME) == gateway.name
+    inside = gateway.selector_namespace in ("", pod.namespace)
+    return inside and bool(gateway.selector) and carries(labels, gateway.selector)

@@ -1,0 +1,65 @@
+"""Secrets by SDS name as far as they may be shown: the certificate chain or the roots, never a private key.
+
+Only what the manifests hold is filled in; a name alone says that the running mesh would serve it. No IO.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from plait.resources import kinds
+from plait.resources.kubernetes import ConfigMap, Secret
+from plait.resources.objects import Objects
+
+Document = dict[str, Any]
+_SECRET, _CONFIG_MAP, _ROOTS = "kubernetes://", "configmap://", "-cacert"
+
+
+def shown(name: str, objects: Objects) -> Document:
+    """The document of one secret."""
+    if name.startswith(_CONFIG_MAP):
+        found = objects.of(kinds.CONFIG_MAP).get(_ident(name.removeprefix(_CONFIG_MAP).removesuffix(_ROOTS)))
+        return _roots(name, (found.data or {}).get("ca.crt", "") if isinstance(found, ConfigMap) else "")
+    if not name.startswith(_SECRET):
+        return {"name": name}
+    bare = name.removeprefix(_SECRET)
+    secrets = objects.of(kinds.SECRET)
+    if (found := secrets.get(_ident(bare))) is not None:
+        chain = _text(found, "tls.crt", "cert")
+        return {"name": name, **({"tls_certificate": {"certificate_chain": _inline(chain)}} if chain else {})}
+    found = secrets.get(_ident(bare.removesuffix(_ROOTS)))
+    return _roots(name, _text(found, "ca.crt", "cacert") if found is not None else "")
+
+
+def _roots(name: str, text: str) -> Document:
+    return {"name": name, **({"validation_context": {"trusted_ca": _inline(text)}} if text else {})}
+
+
+def _ident(text: str) -> tuple[str, str]:
+    namespace, _, name = text.partition("/")
+    return namespace, name
+
+
+def _inline(text: str) -> Document:
+    return {"inline_string": text}
+
+
+def _text(secret: Secret, *fields: str) -> str:
+    """Only certificates: somebody may have put the key into the same field."""
+    for field in fields:
+        if encoded := (secret.data or {}).get(field):
+            try:
+                return _public(base64.b64decode(encoded, validate=True).decode("ascii", "replace"))
+            except (binascii.Error, ValueError):
+                return ""
+        if plain := (secret.string_data or {}).get(field):
+            return _public(plain)
+    return ""
+
+
+def _public(text: str) -> str:
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    blocks = (each.partition(end)[0] for each in text.split(begin)[1:])
+    return "".join(f"{begin}{block}{end}\n" for block in blocks if "-----" not in block)
