@@ -194,7 +194,14 @@ class Agent:
         ca = CaClient(self.place.authority, self._token, roots)
         keyring = Keyring(self.place.folder / "keys")
         lifetime = self.place.certificate_lifetime
-        certificates = Certificates(ca, self.config.refresh, roots=roots.decode(), keyring=keyring, lifetime=lifetime)
+        certificates = Certificates(
+            ca,
+            self.config.refresh,
+            roots=roots.decode(),
+            keyring=keyring,
+            lifetime=lifetime,
+            expired=self.config.enforcement.expired,
+        )
         self._trusting = Trusting(certificates, ca)
         self._closers += [ca.close, certificates.close, self.config.enforcement.close]
         self.config.begin(certificates)

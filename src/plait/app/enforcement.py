@@ -43,6 +43,11 @@ def concerns(pod: LocalPod, connection: Connection) -> bool:
     return connection.tunnel or connection.source not in pod.addresses
 
 
+def _of(pod: LocalPod, connection: Connection) -> bool:
+    """Where pods share the proxy's namespace, is this one's? Inside its own everything is."""
+    return bool(pod.netns) or connection.source in pod.addresses or connection.destination in pod.addresses
+
+
 class Enforcement:
     """Told of every new view; cuts what it denies."""
 
@@ -63,6 +68,23 @@ class Enforcement:
                 task = aio.spawn(self._sweep(pod.uid), f"enforcement {pod.namespace}/{pod.name}")
                 self._due[pod.uid] = task
                 task.add_done_callback(partial(self._forget, pod.uid))
+
+    def expired(self, identity: str) -> None:
+        """The certificate of this identity ended and there is no other: nobody may go on in its name."""
+        for pod in self._view.local if self._view is not None else ():
+            if pod.identity == identity:
+                aio.spawn(self._end(pod), f"expired {pod.namespace}/{pod.name}")
+
+    async def _end(self, pod: LocalPod) -> None:
+        where = Path(pod.netns or self._shared)
+        try:
+            found = [each for each in await connections.inbound(where) if each.in_mesh and _of(pod, each)]
+            count = await connections.cut(where, found)
+        except OSError as error:
+            _log.warning("tunnels cannot be cut", pod=f"{pod.namespace}/{pod.name}", error=str(error))
+            return
+        self.cut += count
+        _log.warning("cut the tunnels of an expired identity", pod=f"{pod.namespace}/{pod.name}", connections=count)
 
     async def close(self) -> None:
         await aio.cancel(*self._due.values())

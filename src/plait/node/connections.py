@@ -18,7 +18,7 @@ from typing import Final
 from msgspec import Struct
 
 from plait.base import netns
-from plait.base.wellknown import CLASSIC_MARK, CLASSIC_TUNNEL_MARK, PROXY_MARK, TUNNEL_MARK
+from plait.base.wellknown import CLASSIC_MARK, CLASSIC_TUNNEL_MARK, HBONE_PORT, PROXY_MARK, TUNNEL_MARK
 
 _TUNNELS: Final = (TUNNEL_MARK, CLASSIC_TUNNEL_MARK)
 _SOCK_DIAG: Final = 4  # netlink family
@@ -41,6 +41,11 @@ class Connection(Struct, frozen=True, gc=False):
     tunnel: bool
     family: int
     handle: bytes
+
+    @property
+    def in_mesh(self) -> bool:
+        """Is it a tunnel between proxies, or does it come out of one?"""
+        return self.tunnel or HBONE_PORT in (self.port, struct.unpack_from("!H", self.handle)[0])
 
 
 async def inbound(path: Path) -> list[Connection]:

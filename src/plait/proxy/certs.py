@@ -68,9 +68,11 @@ class Certificates:
         roots: str = "",
         clock: Callable[[], float] = aio.now,
         keyring: Keyring | None = None,
+        expired: Callable[[str], None] = lambda identity: None,
     ) -> None:
+        """`expired(identity)` is called when a certificate ended before another one came."""
         self._ca, self._changed, self._lifetime, self._clock = ca, changed, lifetime, clock
-        self._keyring = keyring
+        self._keyring, self._expired = keyring, expired
         self._held: dict[str, Held] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._arrived: dict[str, asyncio.Event] = {}
@@ -167,9 +169,22 @@ class Certificates:
         self._held[identity] = Held(identity, Secret(kept.key), kept.chain, begins, ends, serial)
         self._arrived[identity].set()
 
+    def _watch(self, held: Held) -> None:
+        """Hear of this certificate's end, if it is still the one we have then."""
+
+        def over() -> None:
+            if self._held.get(held.identity) is held:
+                _log.error("certificate ended, and there is no other", identity=held.identity)
+                del self._held[held.identity]
+                self._changed()
+                self._expired(held.identity)
+
+        asyncio.get_running_loop().call_later(max(0.0, held.ends - self._clock()) + 0.05, over)
+
     async def _keep(self, identity: str) -> None:
-        delays = aio.backoff(0.05, 30.0)
+        delays = aio.backoff(0.05, 5.0)
         if (held := self._held.get(identity)) is not None:  # remembered: renew when half of its whole life is over
+            self._watch(held)
             half = held.begins + (held.ends - held.begins) * random.uniform(0.5, 0.6)
             await self._rest(max(0.0, half - self._clock()))
         while True:
@@ -181,9 +196,10 @@ class Certificates:
                 self.problems[identity] = str(error)
                 await asyncio.sleep(next(delays))
                 continue
-            delays = aio.backoff(0.05, 30.0)
+            delays = aio.backoff(0.05, 5.0)
             self.problems.pop(identity, None)
             self._held[identity] = held
+            self._watch(held)
             if self._keyring is not None:
                 self._keyring.keep(identity, held.key, held.chain, self.roots)
             self._arrived[identity].set()

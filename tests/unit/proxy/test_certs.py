@@ -84,3 +84,28 @@ async def test_ended_certificate_is_no_longer_served() -> None:
 def test_mesh_metrics_lose_envoys_prefix_and_others_keep_it() -> None:
     text = '# TYPE envoy_istio_tcp_x counter\nenvoy_istio_tcp_x{a="envoy_istio_"} 1\nenvoy_server_live 1\n'
     assert renamed(text) == '# TYPE istio_tcp_x counter\nistio_tcp_x{a="envoy_istio_"} 1\nenvoy_server_live 1\n'
+
+
+async def test_a_certificate_that_ends_without_a_successor_is_told_and_no_longer_served() -> None:
+    ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    late = Certificates(Ca(), lambda: None, lifetime=60, clock=lambda: aio.now() + 59.9, expired=ended.set_result)
+    late.want([A])
+    await late.present(A)
+    assert await asyncio.wait_for(ended, 5) == A
+    assert A not in late.held()
+    await late.close()
+
+
+async def test_renew_asks_for_all_anew_and_serves_the_old_meanwhile() -> None:
+    ca = Ca()
+    held = Certificates(ca, lambda: None)
+    held.want([A])
+    await held.present(A)
+    first = held.held()[A].chain
+    held.renew()
+    assert held.held()[A].chain == first
+    async with asyncio.timeout(10):
+        while held.held()[A].chain == first:
+            await asyncio.sleep(0.01)
+    assert ca.asked == 2
+    await held.close()
