@@ -26,10 +26,10 @@ def shown(name: str, objects: Objects) -> Document:
         return {"name": name}
     bare = name.removeprefix(_SECRET)
     secrets = objects.of(kinds.SECRET)
-    if (found := secrets.get(_ident(bare))) is not None:
-        chain = _text(found, "tls.crt", "cert")
-        return {"name": name, **({"tls_certificate": {"certificate_chain": _inline(chain)}} if chain else {})}
-    found = secrets.get(_ident(bare.removesuffix(_ROOTS)))
+    found = secrets.get(_ident(bare))
+    if found is not None and (chain := _text(found, "tls.crt", "cert")):
+        return {"name": name, "tls_certificate": {"certificate_chain": _inline(chain)}}
+    found = found or secrets.get(_ident(bare.removesuffix(_ROOTS)))
     return _roots(name, _text(found, "ca.crt", "cacert") if found is not None else "")
 
 
