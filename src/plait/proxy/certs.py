@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -154,7 +155,7 @@ class Certificates:
     def _remember(self, identity: str) -> None:
         """What an earlier run kept, if it has not ended and the mesh still has the roots that signed it."""
         kept = self._keyring.find(identity) if self._keyring is not None else None
-        if kept is None or (self.roots and kept.roots.strip() != self.roots.strip()):
+        if kept is None or (self.roots and not _leads(kept.chain, self.roots)):
             return
         try:
             key = serialization.load_pem_private_key(kept.key, None)
@@ -222,6 +223,22 @@ class Certificates:
         self.roots = issued.roots
         begins, ends = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
         return Held(identity, Secret(private), "".join(issued.chain), begins, ends, f"{leaf.serial_number:x}")
+
+
+def _leads(chain: str, roots: str) -> bool:
+    """Does the chain's last certificate come from one of these roots?"""
+    try:
+        last = x509.load_pem_x509_certificates(chain.encode())[-1]
+        trusted = x509.load_pem_x509_certificates(roots.encode())
+    except ValueError:
+        return False
+    for root in trusted:
+        try:
+            last.verify_directly_issued_by(root)
+        except (ValueError, TypeError, InvalidSignature):
+            continue
+        return True
+    return last in trusted
 
 
 def _checked(issued: Issued, identity: str, key: ec.EllipticCurvePublicKey) -> x509.Certificate:

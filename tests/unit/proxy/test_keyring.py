@@ -91,3 +91,12 @@ def test_damaged_or_swapped_file_counts_as_absent(tmp_path: Path) -> None:
     assert ring.find(A) is None
     file.write_bytes(b"\xff\x00nonsense")
     assert ring.find(A) is None
+
+
+async def test_a_bundle_with_a_further_root_does_not_spoil_what_is_kept(tmp_path: Path) -> None:
+    await kept(tmp_path / "keys")
+    both = trust.with_roots(TRUST, trust.create("new", aio.now(), 2).roots).bundle
+    second = Certificates(Ca(away=True), lambda: None, roots=both, keyring=Keyring(tmp_path / "keys"))
+    second.want([A])
+    assert A in second.held()
+    await second.close()
