@@ -42,6 +42,7 @@ class Asked:
     ) -> None:
         self._deployments, self._gateways, self._assumed = deployments, mesh.l7.gateways, assumed
         self._made = Standins(objects)
+        self._described = objects.all(Pod)
         self._pods_of: dict[Name, list[Pod]] = {}
         self.objects = objects.with_(*self._made.services(objects.all(Service).values()))
         for name, document in sorted(deployments.items()):
@@ -100,7 +101,7 @@ class Asked:
 
     def _there(self, role: Role) -> Iterable[str]:
         if role == "sidecar":
-            yield from (f"Pod {pod.namespace}/{pod.name}" for pod in self.objects.all(Pod).values())
+            yield from (f"Pod {pod.namespace}/{pod.name}" for pod in self._described.values())
             yield from (f"Deployment {namespace}/{name}" for namespace, name in self._deployments)
         else:
             found = (each for each in self._gateways.values() if each.waypoint == (role == "waypoint"))
