@@ -228,10 +228,11 @@ class Server:
         except (ProtocolError, OSError) as error:
             _log.warning("node proxy's connection ended", reason=error)
         finally:
+            newest = self._peers[-1] is peer
             self._peers.remove(peer)
             await aio.cancel(sender)
             connection.close()
-            if not self._peers:
+            if newest:  # an older one that is still there is asked anew
                 self._lost()
 
     async def _send(self, peer: _Peer) -> None:

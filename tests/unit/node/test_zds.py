@@ -160,3 +160,34 @@ async def test_a_proxy_that_comes_back_hears_all_pods_again(tmp_path: Path) -> N
             await asyncio.wait_for(lost.wait(), 5)
     finally:
         await server.close()
+
+
+async def test_a_successor_is_asked_while_the_old_proxy_drains_and_both_hear_of_an_end(tmp_path: Path) -> None:
+    lost = asyncio.Event()
+    server = Server(tmp_path / "z.sock", lost.set)
+    await server.start()
+    try:
+        old, new = Client(tmp_path / "z.sock"), None
+        assert (await asyncio.to_thread(old.hear)).member == 3
+        old.answer()
+        new = await asyncio.to_thread(Client, tmp_path / "z.sock")
+        assert (await asyncio.to_thread(new.hear)).member == 3
+        new.answer()
+        serving = asyncio.ensure_future(server.serve(pod("u1")))
+        said = await asyncio.to_thread(new.hear)
+        assert said.member == 1 and said.fd is not None
+        os.close(said.fd)
+        new.answer()
+        await asyncio.wait_for(serving, 5)
+        await server.withdraw("u1")
+        ends = [await asyncio.to_thread(each.hear) for each in (old, new)]
+        assert [(each.member, each.uid) for each in ends] == [(2, "u1"), (2, "u1")]
+        old.close()
+        async with asyncio.timeout(5):
+            while len(server._peers) > 1:
+                await asyncio.sleep(0)
+        assert not lost.is_set(), "the old one may go"
+        new.close()
+        await asyncio.wait_for(lost.wait(), 5)
+    finally:
+        await server.close()
