@@ -105,7 +105,7 @@ class World:
 
     def status(self) -> Document:
         """What would be written to the objects' status."""
-        written = acceptance.accepted(self.objects.of(kinds.AUTHORIZATION_POLICY), self.problems)
+        written = acceptance.accepted(self.objects.of(kinds.AUTHORIZATION_POLICY), self.problems, self.mesh.l7)
         kind = kinds.AUTHORIZATION_POLICY
         policies = [written_status.object_status(kind, *name, each, self.objects) for name, each in written.items()]
         statuses = [*policies, *written_status.written(self.mesh.l7.statuses, self.objects)]

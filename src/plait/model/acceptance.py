@@ -1,28 +1,38 @@
-"""What an AuthorizationPolicy's status says about its enforcement at L4: accepted as written, or in part.
+"""What an AuthorizationPolicy's status says: enforced at L4 as written or in part, or bound to a waypoint.
 
-Input is what `compile` found wrong with it. Other kinds' statuses are not made here.
+Input is what `compile` found wrong with it, and its attachment. Other kinds' statuses are not made here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from plait.model.attachment import Target
+from plait.model.http_security import HttpPolicy
+from plait.model.l7 import L7
 from plait.model.status import BoundStatus, Condition
 from plait.resources.problems import Problem
 
 CONDITION = "ZtunnelAccepted"
+WAYPOINT = "WaypointAccepted"
 
 
-def accepted(names: Iterable[tuple[str, str]], problems: Iterable[Problem]) -> Mapping[tuple[str, str], BoundStatus]:
-    """By (namespace, name) of every policy."""
+def accepted(
+    names: Iterable[tuple[str, str]], problems: Iterable[Problem], l7: L7 | None = None
+) -> Mapping[tuple[str, str], BoundStatus]:
+    """By (namespace, name) of every policy. With `l7`, those that name targets say which gateways they are bound to."""
     about: dict[tuple[str, str], list[Problem]] = {}
     for problem in problems:
         if problem.kind == "AuthorizationPolicy" and problem.severity != "info":
             about.setdefault((problem.namespace, problem.name), []).append(problem)
     found = {}
     for name in sorted(names):
+        policy = l7.authorization.get("/".join(name)) if l7 is not None else None
+        if l7 is not None and policy is not None and policy.attachment.targets:
+            found[name] = BoundStatus((_bound(policy, l7, about.get(name, ())),))
+            continue
         wrong = about.get(name, [])
-        text = "; ".join(f"{problem.path}: {problem.message}" for problem in wrong)
+        text = _text(wrong)
         condition = (
             Condition(CONDITION, "False", "UnsupportedValue", text)
             if wrong
@@ -30,3 +40,35 @@ def accepted(names: Iterable[tuple[str, str]], problems: Iterable[Problem]) -> M
         )
         found[name] = BoundStatus((condition,))
     return found
+
+
+def _bound(policy: HttpPolicy, l7: L7, wrong: Iterable[Problem]) -> Condition:
+    """Accepted when every target is there and some gateway stands before it, and nothing is wrong with the policy."""
+    if text := _text(wrong):
+        return Condition(WAYPOINT, "False", "Invalid", text)
+    bound: set[str] = set()
+    for target in policy.attachment.targets:
+        found = set(_before(target, l7))
+        if not found:
+            where = "/".join(part for part in (target.namespace, target.name) if part)
+            text = f"{target.kind} {where} does not exist or no gateway stands before it, so nobody enforces this there"
+            return Condition(WAYPOINT, "False", "TargetNotFound", text)
+        bound |= found
+    return Condition(WAYPOINT, "True", "Accepted", f"bound to {', '.join(sorted(bound))}")
+
+
+def _before(target: Target, l7: L7) -> Iterator[str]:
+    """Gateways ("ns/name") that enforce what is attached to this target."""
+    managed = {f"{each.namespace}/{each.name}": each for each in l7.gateways.values() if each.managed}
+    if target.kind == "GatewayClass":
+        yield from (name for name, each in managed.items() if each.class_name == target.name)
+    elif target.kind == "Gateway":
+        yield from (name for name in managed if name == f"{target.namespace}/{target.name}")
+    else:
+        for each in l7.services.values():
+            if (each.kind, each.namespace, each.name) == (target.kind, target.namespace, target.name):
+                yield from (name for name in (each.waypoint,) if name in managed)
+
+
+def _text(wrong: Iterable[Problem]) -> str:
+    return "; ".join(f"{problem.path}: {problem.message}" for problem in wrong)

@@ -13,6 +13,7 @@ from plait.app.offline import World
 from plait.model.mesh import Settings
 
 CART = d.service("cart", "10.9.0.1")
+CART_2 = d.service("free", "10.9.0.2")
 WAYPOINT = worlds.waypoint()
 EDGE = worlds.gateway("edge", "shop")
 
@@ -96,3 +97,22 @@ def test_workload_discovery_shows_the_waypoint_of_a_service() -> None:
     found = {each["service"]["name"]: each["service"].get("waypoint") for each in told}
     host = {"namespace": "shop", "hostname": "waypoint.shop.svc.cluster.local"}
     assert found == {"cart": {"hostname": host, "hbone_mtls_port": 15008}, "waypoint": None}
+
+
+def test_a_policy_on_a_service_says_which_waypoint_it_is_bound_to() -> None:
+    def policy(kind: str, name: str) -> d.Document:
+        group = "gateway.networking.k8s.io" if kind == "Gateway" else ""
+        return d.allow("get", [{}], spec={"targetRefs": [{"group": group, "kind": kind, "name": name}]})
+
+    def condition(*documents: d.Document) -> tuple[str, str, str]:
+        statuses = world(WAYPOINT, cart, CART_2, *documents).status()["statuses"]
+        status = next(each for each in statuses if each["kind"] == "AuthorizationPolicy")["status"]
+        found = status["conditions"][0]
+        return found["type"], found["status"], found["message"]
+
+    cart = d.service("cart", "10.9.0.1", labels={"istio.io/use-waypoint": "waypoint"})
+    for kind, name in (("Service", "cart"), ("Gateway", "waypoint")):
+        assert condition(policy(kind, name)) == ("WaypointAccepted", "True", "bound to shop/waypoint")
+    for kind, name in (("Service", "free"), ("Service", "lost"), ("Gateway", "lost")):
+        of_type, status, message = condition(policy(kind, name))
+        assert (of_type, status) == ("WaypointAccepted", "False") and f"shop/{name}" in message
