@@ -81,8 +81,9 @@ def l4(
 
 def _faults(form: str, cycles: int, reuses: int, starts: int) -> int:
     from plait.trial import bench_faults
+    from plait.trial.losses import Wanted
 
-    wanted = bench_faults.Wanted(cycles=cycles, reuses=reuses, starts=starts)
+    wanted = Wanted(cycles=cycles, reuses=reuses, starts=starts)
     with mesh() as layout:
         report = _on(layout, lambda scene: bench_faults.run(scene, samples_folder(), wanted, _progress))
     print(output.render(report.rows, form))

@@ -11,48 +11,24 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
-from plait.app import processes
 from plait.app.agent_commands import RESTART
 from plait.base import wellknown
 from plait.resources.kinds import SERVICE
-from plait.trial import child, held, load, usage
+from plait.trial import bench_pods, child, held, load, usage
+from plait.trial.losses import Report, Wanted, agent
 from plait.trial.scene import Pod, Scene, SceneError, until
 
 _SPACE = "bench-l4"
 _SETTLE = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """How much of everything."""
-
-    connections: int = 200
-    rate: float = 500.0
-    cycles: int = 20
-    reuses: int = 50
-    starts: int = 50
-    local_pods: int = 20
-
-
-@dataclass(slots=True)
-class Report:
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, what: str, tried: int, lost: int, note: str = "") -> None:
-        self.rows.append({"what": what, "of": tried, "lost": lost, "note": note})
-
-
 async def run(scene: Scene, samples: Path, wanted: Wanted, tell: Callable[[str], None]) -> Report:
     """All of it, one after another, in one mesh."""
-    from plait.trial import bench_pods
-
     await scene.apply(samples / "bench" / "pair.yaml")
     await scene.wait_ready(["bench-none", _SPACE])
     await until(partial(_labelled, scene, "enabled"), 20.0)
@@ -108,12 +84,6 @@ async def _labelled(scene: Scene, value: str | None) -> str:
     pods = await scene.pods(_SPACE)
     late = [pod.name for pod in pods if pod.annotations.get(wellknown.REDIRECTION) != value]
     return f"redirection is not {value} on {', '.join(late)}" if late or not pods else ""
-
-
-def agent(scene: Scene, node: str) -> int:
-    """The pid of a node's agent; 0 while there is none."""
-    found = [each.id for each in processes.load(scene.layout) if each.name == node]
-    return found[0].pid if found and found[0].alive() else 0
 
 
 def _envoys(scene: Scene, node: str) -> list[int]:

@@ -6,16 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from plait.base import wellknown
 from plait.resources.kinds import AUTHORIZATION_POLICY, POD, SERVICE_ACCOUNT
 from plait.store.api import ApiError, Document
 from plait.trial import usage
+from plait.trial.losses import Report, Wanted, agent
 from plait.trial.scene import Scene, SceneError, ready, until
-
-if TYPE_CHECKING:
-    from plait.trial.bench_faults import Report, Wanted
 
 _SPACE = "bench-l4"
 # One GET on a connection of its own, at once; exit code 0 when it was answered with 200.
@@ -130,8 +128,6 @@ async def _reuse(scene: Scene, address: str, count: int, report: Report) -> None
 
 async def _memory(scene: Scene, count: int, report: Report) -> None:
     """Private memory of agent and Envoy of node-1 with `count` captured pods on it (the client is one of them)."""
-    from plait.trial.bench_faults import agent
-
     extra = [f"idle-{number}" for number in range(count - 1)]
     for name in extra:
         await _made(scene, POD, _pod(name, "default", ["/bin/sleep", "infinity"]))
