@@ -111,6 +111,16 @@ def test_the_mesh_configuration_reaches_the_proxies(capsys: pytest.CaptureFixtur
     assert found != run(capsys, PROXIES["sidecar"])[1]
 
 
+def test_the_mesh_configuration_may_be_among_the_manifests(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "mesh.yaml"
+    metadata = "metadata: {name: istio, namespace: istio-system}\n"
+    text = 'data: {mesh: "trustDomain: y.org\\nconnectTimeout: 3s"}\n'
+    file.write_text(f"apiVersion: v1\nkind: ConfigMap\n{metadata}{text}")
+    _, found, _ = run(capsys, PROXIES["sidecar"], *FILES, f"-f{file}")
+    assert {each["connect_timeout"] for each in found["clusters"] if each.get("type") == "EDS"} == {"3s"}
+    assert "spiffe://y.org/" in json.dumps(found["clusters"])
+
+
 def test_routes_are_refused_by_their_name_in_the_status(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     route = tmp_path / "route.yaml"
     route.write_text(

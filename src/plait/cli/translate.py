@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Annotated, get_args
 
 import click
+import msgspec
 import typer
 
 from plait.app.asked import UnknownProxy
-from plait.app.offline import World, failed
+from plait.app.offline import Document, World, failed
 from plait.cli import manifests, output
+from plait.model.compile.traffic.mesh_settings import CONFIG_MAP
 from plait.model.mesh import Settings
 from plait.model.proxies import Role
-from plait.resources import documents
+from plait.resources import documents, kinds
 from plait.resources.mesh_config import mesh as mesh_config
 from plait.resources.problems import Problem
 
@@ -49,6 +51,8 @@ def translate(
         good, broken = documents.read(content, source)
         found += [each.document for each in good]
         problems += broken
+    if text is None:
+        settings = _among(found, settings)
     world = World(found, settings, problems, text)
     known = next((each for each in L7 if each == role), None)
     try:
@@ -80,3 +84,16 @@ def _settings(config: Path | None, root_namespace: str) -> tuple[Settings, list[
             raise manifests.Unreadable(f"{config}: {error}") from error
         found, problems = mesh_config.read(text, str(config))
     return Settings(found.trust_domain, root_namespace or found.root_namespace), list(problems), text
+
+
+def _among(found: list[Document], settings: Settings) -> Settings:
+    """With the trust domain of the mesh configuration among the manifests. What is wrong with it, compile says."""
+    for each in found:
+        metadata, data = each.get("metadata"), each.get("data")
+        if kinds.by_document(each) != kinds.CONFIG_MAP or not isinstance(metadata, dict) or not isinstance(data, dict):
+            continue
+        wanted = metadata.get("name"), metadata.get("namespace")
+        if wanted == (CONFIG_MAP, settings.root_namespace) and isinstance(data.get("mesh"), str):
+            config, _ = mesh_config.read(data["mesh"])
+            settings = msgspec.structs.replace(settings, trust_domain=config.trust_domain)
+    return settings
