@@ -17,6 +17,7 @@ from typing import Any
 
 from plait.base import aio
 from plait.base.observe import logger
+from plait.local import attempts as attempts_on_disk
 from plait.local import commands, environment, podspec, podstatus, probes, probing, volumes
 from plait.local.addresses import AddressPlan
 from plait.local.containers import Containers, Exit, Running, StartError
@@ -32,7 +33,6 @@ from plait.store.api import Api, ApiError, Document
 Recorder = Callable[[Document, str, str, str], None]  # about, Normal | Warning, reason, message
 _log = logger("kubelet")
 _REFRESH = 15.0
-_KEEP_ATTEMPTS = 2
 
 
 @dataclass
@@ -200,7 +200,7 @@ class PodWorker:
     async def _adopt(self) -> None:
         """Take over the containers that a former kubelet started."""
         for container in self.lifecycle.containers.values():
-            attempts = sorted(self._attempts(container.name))
+            attempts = sorted(attempts_on_disk.of(self.directory, container.name))
             if not attempts:
                 continue
             latest = attempts[-1]
@@ -254,10 +254,6 @@ class PodWorker:
             self.lifecycle.failed(reason, self._status.get("message") or "")
         self.address = self._status.get("podIP", "")
         self._attached = True  # so that leftovers of its network are removed
-
-    def _attempts(self, name: str) -> list[int]:
-        directory = self.directory / "c" / name
-        return [int(p.name) for p in directory.iterdir() if p.name.isdecimal()] if directory.is_dir() else []
 
     def _ending(self, name: str, attempt: int) -> Ending | None:
         id = podspec.container_id(self.uid, name, attempt)
@@ -313,7 +309,7 @@ class PodWorker:
         (own / "root").mkdir(parents=True, exist_ok=True)
         log = podspec.log_file(self.directory, name, attempt)
         log.parent.mkdir(parents=True, exist_ok=True)
-        self._prune(name, attempt)
+        attempts_on_disk.prune(self.directory, name, attempt)
         order = podspec.launcher_spec(
             spec,
             self.pod,
@@ -339,13 +335,6 @@ class PodWorker:
     def _now_running(self, name: str, running: Running) -> None:
         self.live[name] = running
         self.node.running[running.id] = (self, name)
-
-    def _prune(self, name: str, attempt: int) -> None:
-        for old in self._attempts(name):
-            if old <= attempt - _KEEP_ATTEMPTS:
-                shutil.rmtree(podspec.container_directory(self.directory, name, old), ignore_errors=True)
-                for file in (self.directory / "logs" / name).glob(f"{old}.log*"):
-                    file.unlink(missing_ok=True)
 
     def _document(self, name: str) -> Document:
         spec = self._whole["spec"]
