@@ -32,6 +32,11 @@ _ANSWERED: Final = f"{CONNECTION_MARK:#x}/{MARK_MASK:#x}"  # connections it open
 _LOOPBACK: Final[Mapping[Family, str]] = {4: "127.0.0.1/32", 6: "::1/128"}
 _PROBES: Final[Mapping[Family, str]] = {4: f"{PROBE_SNAT_IP}/32", 6: f"{PROBE_SNAT_IP6}/128"}
 _TABLES: Final = ("raw", "mangle", "nat", "filter")
+# The proxy speaks to the application from the client's address and a port of its own choice, which the client may be
+# using for a plaintext connection to this very pod: without a zone of its own the kernel takes the one for the other
+# and redirects the proxy's packets to the proxy (seen: 2 of 24 plaintext connections hung). Tunnels (not over lo) stay
+# in the common zone: they may outlive a capture, and an adopted entry of the same addresses would collide.
+_OWN_ZONE: Final = f"-o lo -p tcp -m mark --mark {_OWN} -j CT --zone-orig 2"
 PREFIX: Final = "ISTIO_"
 
 
@@ -62,7 +67,7 @@ _IN_POD: Final = {"PREROUTING": "ISTIO_PRERT", "OUTPUT": "ISTIO_OUTPUT"}
 def capture(family: Family = 4, *, dns: bool = False) -> Rules:
     """A captured pod: TCP in to 15006, TCP out to 15001 (and DNS to 15053 when asked), the proxy's own left alone."""
     lo, probes = _LOOPBACK[family], _PROBES[family]
-    mangle = {
+    mangle: dict[str, tuple[str, ...]] = {
         "ISTIO_PRERT": (f"-m mark --mark {_OWN} -j CONNMARK --set-xmark {_ANSWERED}",),
         "ISTIO_OUTPUT": (
             f"-m connmark --mark {_ANSWERED} -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff",
@@ -85,20 +90,23 @@ def capture(family: Family = 4, *, dns: bool = False) -> Rules:
         f"! -d {lo} -o lo -j ACCEPT",
         f"! -d {lo} -p tcp -m mark ! --mark {_OWN} -j REDIRECT --to-ports {OUTBOUND_PORT}",
     )
-    chains = {"mangle": mangle, "nat": {"ISTIO_PRERT": inbound, "ISTIO_OUTPUT": outbound}}
+    raw: dict[str, tuple[str, ...]] = {"ISTIO_OUTPUT": (_OWN_ZONE,)}
     if dns:
         # A DNS answer from 15053 and one from the real server may carry the same tuple: keep them in separate zones.
-        chains["raw"] = {
+        raw = {
             "ISTIO_PRERT": (f"-p udp --sport 53 -m mark ! --mark {_OWN} -j CT --zone 1",),
-            "ISTIO_OUTPUT": (f"-p udp --dport 53 -m mark --mark {_OWN} -j CT --zone 1",),
+            "ISTIO_OUTPUT": (_OWN_ZONE, f"-p udp --dport 53 -m mark --mark {_OWN} -j CT --zone 1"),
         }
-    return Rules(chains, dict.fromkeys(chains, _IN_POD))
+    nat: dict[str, tuple[str, ...]] = {"ISTIO_PRERT": inbound, "ISTIO_OUTPUT": outbound}
+    chains: dict[str, dict[str, tuple[str, ...]]] = {"raw": raw, "mangle": mangle, "nat": nat}
+    return Rules(chains, {table: {b: c for b, c in _IN_POD.items() if c in own} for table, own in chains.items()})
 
 
 def released(family: Family = 4) -> Rules:
     """A pod that leaves: new connections go their own way, answers of live ones still find the proxy."""
     kept = capture(family)
-    return Rules({"mangle": kept.chains["mangle"]}, {"mangle": kept.calls["mangle"]})
+    tables = ("raw", "mangle")
+    return Rules({table: kept.chains[table] for table in tables}, {table: kept.calls[table] for table in tables})
 
 
 def node(addresses: Iterable[str], family: Family = 4) -> Rules:

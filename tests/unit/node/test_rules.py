@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from plait.node import rules
 
-GOLDEN = """*mangle
+GOLDEN = """*raw
+:ISTIO_OUTPUT - [0:0]
+-A ISTIO_OUTPUT -o lo -p tcp -m mark --mark 0x539/0xfff -j CT --zone-orig 2
+-A OUTPUT -j ISTIO_OUTPUT
+COMMIT
+*mangle
 :ISTIO_PRERT - [0:0]
 :ISTIO_OUTPUT - [0:0]
 -A ISTIO_OUTPUT -m connmark --mark 0x111/0xfff -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff
@@ -57,7 +62,7 @@ def test_order_within_a_chain_counts() -> None:
 def test_a_second_call_of_our_chain_is_taken_out() -> None:
     twice = GOLDEN.replace("-A OUTPUT -j ISTIO_OUTPUT\n", "-A OUTPUT -j ISTIO_OUTPUT\n" * 2)
     steps = rules.repair(twice, rules.capture()).splitlines()
-    assert steps.count("-D OUTPUT -j ISTIO_OUTPUT") == 4 and steps.count("-A OUTPUT -j ISTIO_OUTPUT") == 2
+    assert steps.count("-D OUTPUT -j ISTIO_OUTPUT") == 6 and steps.count("-A OUTPUT -j ISTIO_OUTPUT") == 3
 
 
 def test_removal_leaves_foreign_rules_alone() -> None:
@@ -66,9 +71,10 @@ def test_removal_leaves_foreign_rules_alone() -> None:
     assert "-X ISTIO_PRERT" in steps and "-A" not in steps
 
 
-def test_released_pod_redirects_nothing_but_keeps_the_answers_mark() -> None:
+def test_released_pod_redirects_nothing_but_keeps_the_answers_mark_and_the_proxys_zone() -> None:
     kept = rules.released()
-    assert "nat" not in kept.chains and kept.chains["mangle"] == rules.capture().chains["mangle"]
+    assert "nat" not in kept.chains
+    assert all(kept.chains[table] == rules.capture().chains[table] for table in ("mangle", "raw"))
 
 
 def test_node_exempts_each_captured_pod_and_drops_forged_probe_sources() -> None:
