@@ -29,9 +29,9 @@ Format = Annotated[str, typer.Option("-o", "--output", help="table, json or yaml
 def mesh(nodes: int = 2) -> Iterator[Layout]:
     """A mesh for the length of one measurement."""
     name = f"bench-{os.getpid()}"
-    if bring_up(name, nodes, 0, detach=True, quiet=True):
-        raise typer.Exit(1)
     try:
+        if bring_up(name, nodes, 0, detach=True, quiet=True):
+            raise typer.Exit(1)
         yield Layout.of(name)
     finally:
         take_down(name, quiet=True)
