@@ -31,8 +31,11 @@ arch: setup
 unit: setup
 	@$(RUN) pytest -q -m "not e2e"
 
+# A failed end-to-end test is run once more, and only a second failure counts: other work on the machine can stretch a
+# deadline. Both results are printed; a test that needs its second chance often has a race to be found.
 e2e: setup
-	@$(RUN) pytest -q -m e2e
+	@$(RUN) pytest -q -m e2e || { echo "end-to-end tests failed: once more, those alone"; \
+		$(RUN) pytest -q -m e2e --last-failed --last-failed-no-failures none; }
 
 bench: setup
 	@$(RUN) $(PLAIT) bench l4

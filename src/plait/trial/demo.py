@@ -32,6 +32,7 @@ async def tell(scene: Scene, samples: Path, evidence: Evidence) -> None:
         "client and server run on different nodes", sleep.node != server.node, f"{sleep.node} -> {server.node}"
     )
     address = await _service_address(scene)
+    await until(lambda: _answers(scene, sleep, address), 20.0)
     await _before(scene, evidence, sleep, address)
     await _enrol(scene, evidence, sleep, server, address)
     await _after(scene, evidence, sleep, server, address)
@@ -45,6 +46,12 @@ async def _service_address(scene: Scene) -> str:
 
     service = await scene.api.get(SERVICE, HTTPBIN[0], "demo")
     return str(service["spec"]["clusterIP"])
+
+
+async def _answers(scene: Scene, client: Pod, address: str) -> str:
+    """The node's service proxy hears of ready endpoints a moment after the API server does."""
+    reply = await scene.inside(client, lambda _: talk.get(address, HTTPBIN[1], "/status/200"))
+    return "" if reply.status == 200 else f"the service does not answer its client: {reply.status} {reply.body}"
 
 
 async def _before(scene: Scene, evidence: Evidence, sleep: Pod, address: str) -> None:
