@@ -8,25 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from ipaddress import ip_network
 from typing import TypeVar
 
 from msgspec import Struct
 
 from plait.base.wellknown import DRY_RUN
+from plait.model.compile import rule_values
 from plait.model.compile.memory import Memory
 from plait.model.mesh import Settings
-from plait.model.policies import Account, Group, Match, Policy, Range, Reach, Rule, Text
+from plait.model.policies import Group, Match, Policy, Reach, Rule, Text
 from plait.resources import security
 from plait.resources.problems import Problem, Severity
 from plait.resources.security import AuthorizationPolicy, Operation, Source
 
 _KIND = "AuthorizationPolicy"
 T = TypeVar("T")
-
-
-class _Unmatchable(Exception):
-    """A value that means nothing; the rule it stands in is handled like one that cannot be checked here."""
 
 
 class Authorized(Struct, frozen=True):
@@ -134,7 +130,7 @@ def _tried(
     own: set[str] = set()
     try:
         match = read(value, own)
-    except _Unmatchable as error:
+    except rule_values.Unreadable as error:
         bad.append((field, str(error)))
         return None
     if match == Match() and not own:
@@ -155,10 +151,10 @@ def _source(s: Source, http: set[str]) -> Match:
         not_namespaces=_texts(s.not_namespaces),
         principals=(*_texts(s.principals), *_domains(s.trust_domains)),
         not_principals=(*_texts(s.not_principals), *_domains(s.not_trust_domains)),
-        source_ips=_ranges(s.ip_blocks),
-        not_source_ips=_ranges(s.not_ip_blocks),
-        accounts=_accounts(s.service_accounts),
-        not_accounts=_accounts(s.not_service_accounts),
+        source_ips=rule_values.ranges(s.ip_blocks),
+        not_source_ips=rule_values.ranges(s.not_ip_blocks),
+        accounts=rule_values.accounts(s.service_accounts),
+        not_accounts=rule_values.accounts(s.not_service_accounts),
     )
 
 
@@ -169,26 +165,26 @@ def _operation(o: Operation, http: set[str]) -> Match:
         methods=(*o.methods, *o.not_methods),
         paths=(*o.paths, *o.not_paths),
     )
-    return Match(destination_ports=_ports(o.ports), not_destination_ports=_ports(o.not_ports))
+    return Match(destination_ports=rule_values.ports(o.ports), not_destination_ports=rule_values.ports(o.not_ports))
 
 
 def _condition(c: security.Condition, http: set[str]) -> Match:
     yes, no = c.values, c.not_values
     match c.key:
         case "source.ip":
-            return Match(source_ips=_ranges(yes), not_source_ips=_ranges(no))
+            return Match(source_ips=rule_values.ranges(yes), not_source_ips=rule_values.ranges(no))
         case "source.namespace":
             return Match(namespaces=_texts(yes), not_namespaces=_texts(no))
         case "source.principal":
             return Match(principals=_texts(yes), not_principals=_texts(no))
         case "source.serviceAccount":
-            return Match(accounts=_accounts(yes), not_accounts=_accounts(no))
+            return Match(accounts=rule_values.accounts(yes), not_accounts=rule_values.accounts(no))
         case "source.trustDomain":
             return Match(principals=_domains(yes), not_principals=_domains(no))
         case "destination.ip":
-            return Match(destination_ips=_ranges(yes), not_destination_ips=_ranges(no))
+            return Match(destination_ips=rule_values.ranges(yes), not_destination_ips=rule_values.ranges(no))
         case "destination.port":
-            return Match(destination_ports=_ports(yes), not_destination_ports=_ports(no))
+            return Match(destination_ports=rule_values.ports(yes), not_destination_ports=rule_values.ports(no))
     http.add(c.key)
     return Match()
 
@@ -211,25 +207,3 @@ def _text(value: str) -> Text:
 
 def _domains(values: Iterable[str]) -> tuple[Text, ...]:
     return tuple(Text("prefix", value if value.endswith("*") and value[:-1] else value + "/") for value in values)
-
-
-def _ranges(values: Iterable[str]) -> tuple[Range, ...]:
-    ranges: list[Range] = []
-    for value in values:
-        try:
-            network = ip_network(value, strict=False)
-        except ValueError:
-            raise _Unmatchable(f"{value!r} is no IP address or CIDR; write 10.0.0.1 or 10.0.0.0/8") from None
-        ranges.append(Range(str(network.network_address), network.prefixlen))
-    return tuple(ranges)
-
-
-def _ports(values: Iterable[str]) -> tuple[int, ...]:
-    for value in values:
-        if not (value.isdigit() and 0 < int(value) < 65536):
-            raise _Unmatchable(f"{value!r} is no port; write a number between 1 and 65535")
-    return tuple(int(value) for value in values)
-
-
-def _accounts(values: Iterable[str]) -> tuple[Account, ...]:
-    return tuple(Account(namespace, name) for namespace, _, name in (value.rpartition("/") for value in values))

@@ -8,15 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import partial
-from ipaddress import ip_network
 
 from plait.base.wellknown import DRY_RUN
+from plait.model.compile import rule_values
 from plait.model.compile.memory import Memory
 from plait.model.compile.traffic.attachments import attachment
 from plait.model.compile.traffic.report import BAD_VALUE, Report
 from plait.model.http_security import Attribute, Condition, HttpPolicy, HttpRule, Operation, PathText, Source
 from plait.model.mesh import Settings
-from plait.model.policies import Account, Range, Text
+from plait.model.policies import Text
 from plait.resources import security
 from plait.resources.problems import Problem
 from plait.resources.security import AuthorizationPolicy
@@ -39,10 +39,6 @@ _RANGES: dict[str, Attribute] = {
 _HTTP: frozenset[Attribute] = frozenset(
     {"header", "remote.ip", "token.principal", "token.audience", "token.presenter", "token.claim", "filter"}
 )
-
-
-class _Unreadable(Exception):
-    """A value that means nothing: field and sentence."""
 
 
 def policies(
@@ -108,19 +104,19 @@ def _rule(rule: security.Rule, path: str, widens: bool, report: Report) -> HttpR
     for number, origin in enumerate(rule.from_):
         try:
             sources.append(_source(origin.source or security.Source()))
-        except _Unreadable as error:
+        except rule_values.Unreadable as error:
             report.error(BAD_VALUE, f"{path}.from[{number}]", str(error))
             broken = True
     for number, to in enumerate(rule.to):
         try:
             operations.append(_operation(to.operation or security.Operation()))
-        except _Unreadable as error:
+        except rule_values.Unreadable as error:
             report.error(BAD_VALUE, f"{path}.to[{number}]", str(error))
             broken = True
     for number, condition in enumerate(rule.when):
         try:
             conditions.append(_condition(condition))
-        except _Unreadable as error:
+        except rule_values.Unreadable as error:
             report.error(BAD_VALUE, f"{path}.when[{number}]", str(error))
             broken = True
     if broken and not widens:
@@ -142,17 +138,17 @@ def _source(s: security.Source) -> Source:
         not_request_principals=_texts(s.not_request_principals),
         namespaces=_texts(s.namespaces),
         not_namespaces=_texts(s.not_namespaces),
-        accounts=_accounts(s.service_accounts),
-        not_accounts=_accounts(s.not_service_accounts),
-        ips=_ranges(s.ip_blocks),
-        not_ips=_ranges(s.not_ip_blocks),
-        remote_ips=_ranges(s.remote_ip_blocks),
-        not_remote_ips=_ranges(s.not_remote_ip_blocks),
+        accounts=rule_values.accounts(s.service_accounts),
+        not_accounts=rule_values.accounts(s.not_service_accounts),
+        ips=rule_values.ranges(s.ip_blocks),
+        not_ips=rule_values.ranges(s.not_ip_blocks),
+        remote_ips=rule_values.ranges(s.remote_ip_blocks),
+        not_remote_ips=rule_values.ranges(s.not_remote_ip_blocks),
         trust_domains=_texts(s.trust_domains),
         not_trust_domains=_texts(s.not_trust_domains),
     )
     if made == Source():
-        raise _Unreadable("the source is empty, so it matches nobody; name who is meant or delete it")
+        raise rule_values.Unreadable("the source is empty, so it matches nobody; name who is meant or delete it")
     return made
 
 
@@ -160,30 +156,30 @@ def _operation(o: security.Operation) -> Operation:
     made = Operation(
         hosts=_texts(o.hosts),
         not_hosts=_texts(o.not_hosts),
-        ports=_ports(o.ports),
-        not_ports=_ports(o.not_ports),
+        ports=rule_values.ports(o.ports),
+        not_ports=rule_values.ports(o.not_ports),
         methods=_texts(o.methods),
         not_methods=_texts(o.not_methods),
         paths=_paths(o.paths),
         not_paths=_paths(o.not_paths),
     )
     if made == Operation():
-        raise _Unreadable("the operation is empty, so it matches nothing; name what is meant or delete it")
+        raise rule_values.Unreadable("the operation is empty, so it matches nothing; name what is meant or delete it")
     return made
 
 
 def _condition(c: security.Condition) -> Condition:
     yes, no = c.values, c.not_values
     if not yes and not no:
-        raise _Unreadable(f"{c.key} has neither values nor notValues; add one")
+        raise rule_values.Unreadable(f"{c.key} has neither values nor notValues; add one")
     if c.key in _TEXTS:
         return Condition(_TEXTS[c.key], texts=_texts(yes), not_texts=_texts(no))
     if c.key in _RANGES:
-        return Condition(_RANGES[c.key], ranges=_ranges(yes), not_ranges=_ranges(no))
+        return Condition(_RANGES[c.key], ranges=rule_values.ranges(yes), not_ranges=rule_values.ranges(no))
     if c.key == "destination.port":
-        return Condition("destination.port", ports=_ports(yes), not_ports=_ports(no))
+        return Condition("destination.port", ports=rule_values.ports(yes), not_ports=rule_values.ports(no))
     if c.key == "source.serviceAccount":
-        return Condition("source.account", accounts=_accounts(yes), not_accounts=_accounts(no))
+        return Condition("source.account", accounts=rule_values.accounts(yes), not_accounts=rule_values.accounts(no))
     if found := re.fullmatch(r"request\.headers\[([^\[\]]+)\]", c.key):
         return Condition("header", found[1].lower(), texts=_texts(yes), not_texts=_texts(no))
     if found := re.fullmatch(r"request\.auth\.claims((?:\[[^\[\]]+\])+)", c.key):
@@ -199,7 +195,7 @@ def _condition(c: security.Condition) -> Condition:
                 listed = listed or inside
                 kept.append(_text(value[1:-1] if inside else value))
         return Condition("filter", found[1], (found[2],), texts=tuple(texts), not_texts=tuple(nots), is_list=listed)
-    raise _Unreadable(f"{c.key!r} is no attribute; see the reference for those that can be used")
+    raise rule_values.Unreadable(f"{c.key!r} is no attribute; see the reference for those that can be used")
 
 
 def _texts(values: Iterable[str]) -> tuple[Text, ...]:
@@ -220,7 +216,7 @@ def _paths(values: Iterable[str]) -> tuple[PathText, ...]:
         if "{*}" in value or "{**}" in value:
             if not _template(value):
                 message = "write {*} for one whole segment, {**} for the rest, and no other stars or braces"
-                raise _Unreadable(f"{value!r} is no path template; {message}")
+                raise rule_values.Unreadable(f"{value!r} is no path template; {message}")
             made.append(PathText("template", value))
         else:
             text = _text(value)
@@ -237,25 +233,3 @@ def _template(value: str) -> bool:
     if any("{" in part or "}" in part or "*" in part for part in rest) or parts.count("{**}") > 1:
         return False
     return "{**}" not in parts or "{*}" not in parts[parts.index("{**}") :]
-
-
-def _ranges(values: Iterable[str]) -> tuple[Range, ...]:
-    made = []
-    for value in values:
-        try:
-            network = ip_network(value, strict=False)
-        except ValueError:
-            raise _Unreadable(f"{value!r} is no IP address or CIDR; write 10.0.0.1 or 10.0.0.0/8") from None
-        made.append(Range(str(network.network_address), network.prefixlen))
-    return tuple(made)
-
-
-def _ports(values: Iterable[str]) -> tuple[int, ...]:
-    for value in values:
-        if not (value.isdigit() and 0 < int(value) < 65536):
-            raise _Unreadable(f"{value!r} is no port; write a number between 1 and 65535")
-    return tuple(int(value) for value in values)
-
-
-def _accounts(values: Iterable[str]) -> tuple[Account, ...]:
-    return tuple(Account(namespace, name) for namespace, _, name in (value.rpartition("/") for value in values))
