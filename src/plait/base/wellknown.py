@@ -37,6 +37,10 @@ WAYPOINT_FOR: Final = "istio.io/waypoint-for"
 REDIRECTION: Final = "ambient.istio.io/redirection"  # "enabled": capture of this pod was verified by its node
 SIDECAR_STATUS: Final = "sidecar.istio.io/status"
 TUNNEL_LABEL: Final = "networking.istio.io/tunnel"
+GATEWAY_NAME: Final = "gateway.networking.k8s.io/gateway-name"  # of pods and Services made for a Gateway
+MANAGED: Final = "gateway.istio.io/managed"  # by which controller
+INJECT: Final = "sidecar.istio.io/inject"
+INJECTION: Final = "istio-injection"  # "enabled" | "disabled", on a Namespace
 CANONICAL_NAME: Final = "service.istio.io/canonical-name"
 CANONICAL_REVISION: Final = "service.istio.io/canonical-revision"
 DRY_RUN: Final = "istio.io/dry-run"
@@ -47,3 +51,10 @@ CLUSTER_DOMAIN: Final = "cluster.local"
 CLUSTER_ID: Final = "Kubernetes"
 CA_AUDIENCE: Final = "istio-ca"
 NODE_AGENT_ACCOUNT: Final = "ztunnel"  # service account of the node agent, in the root namespace
+
+# The container of an L7 proxy (sidecar, waypoint, gateway) and what its node agent puts beside it.
+PROXY_CONTAINER: Final = "istio-proxy"
+PROXY_IMAGE: Final = "plait/proxyv2"
+PROXY_UID: Final = 1337  # user and group: capture rules leave its packets alone
+PROXY_DIRECTORY: Final = "/var/run/plait/proxy"  # in the container
+PROXY_VOLUME: Final = "plait-proxy"

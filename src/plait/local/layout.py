@@ -83,6 +83,11 @@ class Layout:
     def pod(self, node: str, uid: str) -> Path:
         return self.node(node) / "pods" / uid
 
+    @property
+    def proxies(self) -> Path:
+        """A folder for each L7 proxy, by the UID of its pod: what its node's agent and its container share."""
+        return self.root / "proxies"
+
     def netns(self, suffix: str) -> Path:
         """A network namespace of this mesh, visible to `ip netns`: fabric `fab`, nodes by name, pods `p-<hash>`."""
         return Path("/run/netns") / f"plait-{self.name}-{suffix}"

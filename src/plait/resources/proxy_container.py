@@ -1,0 +1,49 @@
+"""The container of an L7 proxy as a document: the same in a sidecar, a waypoint and a gateway.
+
+It runs one Envoy and nothing else. What Envoy reads (program, bootstrap, the socket of its configuration) lies in a
+folder that the node's agent fills before the container starts and that only this pod sees: the folder is the
+credential, so a proxy needs no token of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from plait.base.wellknown import PROXY_CONTAINER, PROXY_DIRECTORY, PROXY_IMAGE, PROXY_UID, PROXY_VOLUME, READY_PORT
+
+Document = dict[str, Any]
+DRAIN_SECONDS: Final = 5
+
+
+def container(*, resources: Mapping[str, Any] | None = None, low_ports: bool = False) -> Document:
+    """The container; `low_ports` lets it listen below 1024 (gateways)."""
+    capabilities: Document = {"drop": ["ALL"]}
+    if low_ports:
+        capabilities["add"] = ["NET_BIND_SERVICE"]
+    return {
+        "name": PROXY_CONTAINER,
+        "image": PROXY_IMAGE,
+        "env": [{"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}],
+        "ports": [{"name": "status-port", "containerPort": READY_PORT, "protocol": "TCP"}],
+        "readinessProbe": {
+            "httpGet": {"path": "/healthz/ready", "port": READY_PORT},
+            "periodSeconds": 1,
+            "failureThreshold": 3,
+        },
+        # The agent drains the listeners when the pod is being deleted; Envoy itself would end at once.
+        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
+        **({"resources": dict(resources)} if resources else {}),
+        "securityContext": {
+            "runAsUser": PROXY_UID,
+            "runAsGroup": PROXY_UID,
+            "allowPrivilegeEscalation": low_ports,
+            "capabilities": capabilities,
+        },
+        "volumeMounts": [{"name": PROXY_VOLUME, "mountPath": PROXY_DIRECTORY, "subPathExpr": "$(POD_UID)"}],
+    }
+
+
+def volume(folder: str) -> Document:
+    """The volume of the container's mount; `folder` holds the folders of all proxies of a node."""
+    return {"name": PROXY_VOLUME, "hostPath": {"path": folder, "type": "DirectoryOrCreate"}}
