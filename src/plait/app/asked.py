@@ -6,10 +6,12 @@ A pod is itself. A Deployment or Gateway is its first pod, or a stand-in for it 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, overload
 
 from plait.app import standins
 from plait.app.standins import Name, Standins
+from plait.base.bundle import Bundle
+from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.report import Refusal
 from plait.envoy.roles import gateway, sidecar, waypoint
 from plait.model.attachment import carries
@@ -18,12 +20,16 @@ from plait.model.gateways import Gateway
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy, Role
 from plait.model.views import gateway_projection, sidecar_projection, waypoint_projection
+from plait.model.views.gateway import GatewayView
+from plait.model.views.sidecar import SidecarView
+from plait.model.views.waypoint import WaypointView
 from plait.resources import codes, kinds
 from plait.resources.kubernetes import Pod, Service
 from plait.resources.objects import Objects
 from plait.resources.problems import Problem
 
 Document = dict[str, Any]
+View = SidecarView | WaypointView | GatewayView
 
 
 class UnknownProxy(Exception):
@@ -110,16 +116,34 @@ class Asked:
 
 def translated(mesh: Mesh, proxy: Proxy) -> tuple[dict[str, list[Document]], list[Problem]]:
     """Documents by part, and what could not be said."""
+    _, made = _built(mesh, proxy, None)
+    return made.dictionary(), [_problem(each, proxy) for each in encode(made)[1]]
+
+
+def translated_bundle(
+    mesh: Mesh, proxy: Proxy, before: View | None = None
+) -> tuple[View, tuple[Bundle, tuple[Problem, ...]] | None]:
+    """The view of this proxy, and what it is told with what could not be said; None when the view is `before`."""
+    view, made = _built(mesh, proxy, before)
+    if made is None:
+        return view, None
+    bundle, refused = encode(made)
+    return view, (bundle, tuple(_problem(each, proxy) for each in refused))
+
+
+@overload
+def _built(mesh: Mesh, proxy: Proxy, before: None) -> tuple[View, Documents]: ...
+@overload
+def _built(mesh: Mesh, proxy: Proxy, before: View | None) -> tuple[View, Documents | None]: ...
+def _built(mesh: Mesh, proxy: Proxy, before: View | None) -> tuple[View, Documents | None]:
     if proxy.role == "waypoint":
-        behind = waypoint_projection.project(mesh, proxy)
-        made, refused = waypoint.documents(behind), waypoint.refusals(behind)
-    elif proxy.role == "gateway":
-        served = gateway_projection.project(mesh, proxy)
-        made, refused = gateway.documents(served), gateway.refusals(served)
-    else:
-        seen = sidecar_projection.project(mesh, proxy)
-        made, refused = sidecar.documents(seen), sidecar.refusals(seen)
-    return made, [_problem(each, proxy) for each in refused]
+        behind = waypoint_projection.project(mesh, proxy, before if isinstance(before, WaypointView) else None)
+        return behind, None if behind is before else waypoint.build(behind)
+    if proxy.role == "gateway":
+        served = gateway_projection.project(mesh, proxy, before if isinstance(before, GatewayView) else None)
+        return served, None if served is before else gateway.build(served)
+    seen = sidecar_projection.project(mesh, proxy, before if isinstance(before, SidecarView) else None)
+    return seen, None if seen is before else sidecar.build(seen)
 
 
 def _problem(refusal: Refusal, proxy: Proxy) -> Problem:

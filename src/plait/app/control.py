@@ -19,6 +19,7 @@ from cryptography.x509 import random_serial_number
 
 from plait.app import revocation, trusting
 from plait.app.pipeline import READ, Pipeline
+from plait.app.proxy_caches import ROLES, ProxyCaches, UnknownProxy, named
 from plait.app.rotation import Rotation
 from plait.app.status import StatusServer
 from plait.base import aio
@@ -80,6 +81,8 @@ class Control:
         self._api = api
         self._trust: Callable[[], Trust] = (lambda: custody.trust) if custody is not None else (lambda: root)
         self.pipeline = Pipeline(settings)
+        self.proxies = ProxyCaches(lambda: self.pipeline.mesh)
+        self.pipeline.on_mesh = self.proxies.changed
         self._informers = {kind: Informer(api, kind, indexers=_indexers(kind)) for kind in READ}
         for kind, informer in self._informers.items():
             informer.on_change(_feeding(self.pipeline, kind))
@@ -87,7 +90,7 @@ class Control:
         self._lists = Informer(api, kinds.CONFIG_MAP, fields=f"metadata.name={revocation.CONFIG_MAP}")
         self._lists.on_change(lambda old, new: self._revoke(settings.root_namespace))
         tokens = Tokens(self._review, asyncio.get_running_loop().time)
-        placed = _Placed(self._informers[kinds.POD])
+        placed = self._placed = _Placed(self._informers[kinds.POD])
         self._tokens = tokens
         self._certificates = CertificateService(
             self._trust,
@@ -154,7 +157,7 @@ class Control:
         return status
 
     async def _connect(self, peer: Peer, request: Request) -> Cache:
-        """Node agents may hear the whole mesh; nobody else has a stream yet."""
+        """Node agents: the whole mesh for themselves, and what each L7 proxy of their node is told."""
         try:
             caller = await self._tokens.authenticate(peer.metadata.get("authorization", ""))
         except NotAuthenticated as error:
@@ -165,7 +168,18 @@ class Control:
             who = f"{caller.namespace}/{caller.service_account}"
             wanted = f"{DEFAULT_ROOT_NAMESPACE}/{NODE_AGENT_ACCOUNT}"
             raise Denied("PERMISSION_DENIED", f"{who} is no node agent (service account {wanted})")
-        return self.pipeline.cache
+        node_id = request.node.id if request.node is not None else ""
+        if node_id.partition("~")[0] not in ROLES:
+            return self.pipeline.cache
+        try:
+            role, namespace, pod = named(node_id)
+            if not self._placed.on(caller.node, namespace, pod):
+                raise Denied(
+                    "PERMISSION_DENIED", f"pod {namespace}/{pod} does not run on node {caller.node or '(none)'}"
+                )
+            return self.proxies.cache(role, namespace, pod)
+        except UnknownProxy as error:
+            raise Denied("UNAVAILABLE", str(error)) from error
 
 
 class _Credentials:
@@ -210,6 +224,11 @@ class _Placed:
         if document is None or document["metadata"].get("uid") != uid or _ended(document):
             return None
         return document["spec"].get("nodeName") or None
+
+    def on(self, node: str, namespace: str, pod: str) -> bool:
+        """Does this pod run there? A token that is bound to no node has no pods."""
+        document = self._pods.get(pod, namespace)
+        return bool(node) and document is not None and document["spec"].get("nodeName") == node and not _ended(document)
 
     def runs(self, node: str, namespace: str, service_account: str) -> bool:
         found = self._pods.indexed("account", f"{node}/{namespace}/{service_account}")

@@ -39,6 +39,28 @@ READ: tuple[Kind, ...] = (
     kinds.PEER_AUTHENTICATION,
     kinds.SERVICE_ENTRY,
     kinds.WORKLOAD_ENTRY,
+    kinds.NAMESPACE,
+    kinds.CONFIG_MAP,
+    kinds.SECRET,
+    kinds.VIRTUAL_SERVICE,
+    kinds.DESTINATION_RULE,
+    kinds.ISTIO_GATEWAY,
+    kinds.SIDECAR,
+    kinds.ENVOY_FILTER,
+    kinds.PROXY_CONFIG,
+    kinds.REQUEST_AUTHENTICATION,
+    kinds.TELEMETRY,
+    kinds.WASM_PLUGIN,
+    kinds.TRAFFIC_EXTENSION,
+    kinds.GATEWAY_CLASS,
+    kinds.GATEWAY,
+    kinds.LISTENER_SET,
+    kinds.HTTP_ROUTE,
+    kinds.GRPC_ROUTE,
+    kinds.TCP_ROUTE,
+    kinds.TLS_ROUTE,
+    kinds.REFERENCE_GRANT,
+    kinds.BACKEND_TLS_POLICY,
 )
 _SETTLE, _CAP = 0.003, 0.050
 _log = logger("pipeline")
@@ -69,6 +91,8 @@ class Pipeline:
         self._unread: dict[Key, tuple[Problem, ...]] = {}
         self._encoded: Encoded | None = None
         self._on_problems = on_problems
+        self.on_mesh: Callable[[], None] = lambda: None
+        """Called after each compile that made another Mesh."""
         self._added: Mapping[str, Policy] = {}
         self._merged: tuple[Mapping[str, Policy], Mapping[str, Policy], Mapping[str, Policy]] | None = None
         self._beside: dict[str, Mapping[str, Named]] = {}
@@ -150,7 +174,9 @@ class Pipeline:
         self.statistics.compiles += 1
         self.statistics.compile_seconds = compiled - began
         self.statistics.encode_seconds = time.perf_counter() - compiled
-        self.mesh = mesh
+        other, self.mesh = mesh != self.mesh, mesh
+        if other:
+            self.on_mesh()
         if self._encoded is None or any(
             self._encoded.bundle.of(url) is not encoded.bundle.of(url) for url in encoded.bundle.types
         ):

@@ -1,0 +1,105 @@
+"""What each sidecar, waypoint and gateway is told: one Cache a connected proxy, kept in step with the Mesh.
+
+A proxy costs something only while it is connected. Its view is projected anew after each compile; parts that are equal
+come back as they were, and an equal view is not translated. Secrets are not in here: who holds keys serves them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from plait.app.asked import View, translated_bundle
+from plait.base.bundle import Bundle
+from plait.base.observe import logger
+from plait.model.mesh import Mesh
+from plait.model.proxies import Proxy, Role
+from plait.model.views.asking import proxy_of
+from plait.resources.problems import Problem
+from plait.xds.cache import Cache
+
+_log = logger("proxies")
+ROLES: dict[str, Role] = {"sidecar": "sidecar", "waypoint": "waypoint", "router": "gateway"}
+"""By the first word of a node id (`<type>~<address>~<pod>.<namespace>~<domain>`)."""
+
+
+@dataclass(slots=True)
+class _Told:
+    proxy: Proxy
+    cache: Cache = field(default_factory=Cache)
+    view: View | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+class UnknownProxy(Exception):
+    """No pod of this name is known (yet), or its node id cannot be read; the message says which."""
+
+
+def named(node_id: str) -> tuple[Role, str, str]:
+    """Role, namespace and pod name that a node id tells. UnknownProxy when it is of another form."""
+    kind, _, rest = node_id.partition("~")
+    parts = rest.split("~")
+    pod, _, namespace = parts[1].rpartition(".") if len(parts) == 3 else ("", "", "")
+    if kind not in ROLES or not pod or not namespace:
+        wanted = "<sidecar|waypoint|router>~<address>~<pod>.<namespace>~<domain>"
+        raise UnknownProxy(f'node id "{node_id}" is not of the form {wanted}')
+    return ROLES[kind], namespace, pod
+
+
+class ProxyCaches:
+    """`cache(role, namespace, pod)` for a stream that opens, `changed()` after each compile."""
+
+    def __init__(self, mesh: Callable[[], Mesh]) -> None:
+        self._mesh = mesh
+        self._told: dict[tuple[Role, str, str], _Told] = {}
+
+    def cache(self, role: Role, namespace: str, pod: str) -> Cache:
+        """What this proxy is told from now on. UnknownProxy while its pod is unknown: it tries again."""
+        key = (role, namespace, pod)
+        proxy = self._proxy(*key)
+        if proxy is None:
+            raise UnknownProxy(f"no pod {namespace}/{pod} with an address is known yet")
+        if key not in self._told:
+            self._told[key] = _Told(proxy)
+        self._tell(self._told[key], proxy)
+        return self._told[key].cache
+
+    def changed(self) -> None:
+        """The Mesh is another: tell those who are connected, forget those who are not."""
+        for key, told in list(self._told.items()):
+            proxy = self._proxy(*key)
+            if not any(True for _ in told.cache.statistics()):
+                del self._told[key]
+            elif proxy is not None:  # a pod that has gone keeps what it had until its stream ends
+                self._tell(told, proxy)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What could not be said to some connected proxy."""
+        return tuple(problem for told in self._told.values() for problem in told.problems)
+
+    def _proxy(self, role: Role, namespace: str, pod: str) -> Proxy | None:
+        mesh = self._mesh()
+        return proxy_of(mesh, f"{mesh.settings.cluster_id}//Pod/{namespace}/{pod}", role)
+
+    def _tell(self, told: _Told, proxy: Proxy) -> None:
+        try:
+            view, made = translated_bundle(self._mesh(), proxy, told.view)
+        except Exception as error:  # a defect of ours costs this proxy its update, never its configuration
+            name = f"{proxy.namespace}/{proxy.name}"
+            _log.error("not translated; the last configuration stays", proxy=name, exc_info=error)
+            return
+        told.proxy, told.view = proxy, view
+        if made is not None:
+            bundle, told.problems = made
+            told.cache.set(_shared(told.cache, bundle))
+
+
+def _shared(cache: Cache, new: Bundle) -> Bundle:
+    """With the mappings that were served before wherever nothing in them changed."""
+    types = dict(new.types)
+    for url, resources in new.types.items():
+        old = cache.of(url)
+        if old.keys() == resources.keys() and all(old[n].version == r.version for n, r in resources.items()):
+            types[url] = old
+    return Bundle(types)
