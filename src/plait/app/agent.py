@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from plait.app import agent_status
 from plait.app.agent_commands import AgentCommands
+from plait.app.companions import Companions
 from plait.app.configuration import Configuration
 from plait.app.node_api import AgentToken, Announcements, wanted
 from plait.app.refusals import Complaints
@@ -54,7 +55,7 @@ from plait.store.informer import Informer
 from plait.wds import messages as wds
 from plait.xds import server as xds
 from plait.xds.cache import Cache
-from plait.xds.client import Client
+from plait.xds.client import Client, OnDelta
 from plait.xds.messages import Node
 
 _NODE_NAMESPACE = Path("/proc/self/ns/net")
@@ -123,7 +124,13 @@ class Agent:
         self.driver = Driver(
             self.config, announcements, self._enrolled, form=self._classic, changed=self._capture_changed
         )
-        self.hook = CaptureHook(self.driver)
+        self._roots = b""
+        self.companions = Companions(
+            place.layout.proxies, place.node, place.settings.trust_domain, self._in_the_name_of
+        )
+        self.companions.changed = self.config.want_others
+        self.config.others = lambda: self.companions.identities
+        self.hook = CaptureHook(self.driver, proxies=self.companions)
         self._token = AgentToken(api, place.node)
         self._complaints = Complaints(self.config, announcements, self.targets)
         self.connection = agent_status.Connection(False, aio.now(), "not tried yet")
@@ -196,15 +203,31 @@ class Agent:
         lifetime = self.place.certificate_lifetime
         certificates = Certificates(
             ca,
-            self.config.refresh,
+            self._certificates_changed,
             roots=roots.decode(),
             keyring=keyring,
             lifetime=lifetime,
             expired=self.config.enforcement.expired,
         )
         self._trusting = Trusting(certificates, ca)
-        self._closers += [ca.close, certificates.close, self.config.enforcement.close]
+        self._closers += [ca.close, certificates.close, self.config.enforcement.close, self.companions.close]
+        self._roots, self.companions.certificates = roots, certificates
         self.config.begin(certificates)
+
+    def _certificates_changed(self) -> None:
+        self.config.refresh()
+        self.companions.refresh()
+
+    def _in_the_name_of(self, node_id: str, types: tuple[str, ...], on_delta: OnDelta) -> Client:
+        return Client(
+            self.place.authority,
+            Node(node_id, "proxy", {"NODE_NAME": self.place.node}),
+            types,
+            on_delta,
+            credentials=grpc.ssl_channel_credentials(self._roots),
+            metadata=self._credentials,
+            explicit=True,
+        )
 
     def _hear_control_plane(self, roots: bytes) -> None:
         place = self.place

@@ -6,7 +6,7 @@ It is the capture driver's `Listeners`. Where streams and certificates come from
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,8 @@ class Configuration:
         """Envoy may be told: before, it would hear that what it has is no longer there."""
         self._due: asyncio.TimerHandle | None = None
         self.certificates: Certificates | None = None
+        self.others: Callable[[], set[str]] = lambda: set()
+        """Further identities whose certificates are wanted (L7 proxies of this node)."""
         self.cache = Cache()
         self.problems = 0
         self.enforcement = Enforcement(options.shared_netns)
@@ -175,9 +177,14 @@ class Configuration:
             self._remembered.discard(target.uid)
             self._pods_changed()
 
+    def want_others(self) -> None:
+        """`others` says something else now."""
+        if self.certificates is not None:
+            self._want()
+
     def _want(self) -> Certificates:
         assert self.certificates is not None, "certificates are set before the driver starts"
-        self.certificates.want({self.identity(pod) for pod in self._pods.values()})
+        self.certificates.want({self.identity(pod) for pod in self._pods.values()} | self.others())
         return self.certificates
 
     def identity(self, pod: PodState | Target) -> str:

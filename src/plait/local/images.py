@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from plait.base.wellknown import PROXY_DIRECTORY, PROXY_IMAGE
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
@@ -41,7 +43,9 @@ _SERVE_FILES = (_PYTHON, "-m", "http.server")
 _SHELL_HTTPBIN = f'exec {_PYTHON} -m gunicorn -b "0.0.0.0:${{PORT:-80}}" -k gthread --threads 4 httpbin:app'
 
 # Order matters: the first match wins. Patterns see the image without registry digest or tag, and with them.
+_PROXY = (f"{PROXY_DIRECTORY}/envoy", "--config-path", f"{PROXY_DIRECTORY}/bootstrap.json", "--disable-hot-restart")
 _BUILT_IN = (
+    Image(PROXY_IMAGE, entrypoint=(*_PROXY, "--drain-time-s", "5", "--log-level", "warning")),
     Image("*httpbin*", cmd=("/bin/sh", "-c", _SHELL_HTTPBIN), env={"PYTHONDONTWRITEBYTECODE": "1"}),
     Image("*sleep*", cmd=("/bin/sh", "-c", "sleep infinity")),
     Image("*curl*", entrypoint=("curl",)),

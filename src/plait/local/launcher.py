@@ -278,9 +278,9 @@ def _become(spec: dict[str, Any], ends: tuple[int, int, int], error: int, settle
                     file.write("0")
             except OSError:  # limits are best effort
                 pass
+        os.umask(0o022)  # before its root is made: every user of the container must be able to enter that
         settle()
         _change_user(spec)
-        os.umask(0o022)
         environment = {str(k): str(v) for k, v in spec["env"].items()}
         _change_directory(str(spec.get("cwd") or "/"))
         argv = [str(word) for word in spec["argv"]]

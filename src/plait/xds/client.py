@@ -45,8 +45,11 @@ class Client:
         metadata: Metadata = _no_metadata,
         on_state: Callable[[bool, str], None] | None = None,
         override_authority: str = "",
+        explicit: bool = False,
     ) -> None:
-        """`metadata()` is awaited before each connection (tokens expire); `on_state(connected, why)` hears of both.
+        """`explicit`: say the wildcard by name (types that have none by themselves: endpoints, routes).
+
+        `metadata()` is awaited before each connection (tokens expire); `on_state(connected, why)` hears of both.
 
         `override_authority` is the name checked against the server's certificate when `address` is an IP.
         """
@@ -58,6 +61,7 @@ class Client:
         self._metadata = metadata
         self._on_state = on_state or (lambda connected, why: None)
         self._authority = override_authority
+        self._wishes: tuple[str, ...] = ("*",) if explicit else ()
         self._held: dict[str, dict[str, str]] = {type_url: {} for type_url in types}
         self._synced: set[str] = set()
         self._complete = asyncio.Event()
@@ -100,7 +104,11 @@ class Client:
         heard = False
         node: Node | None = self._node
         for type_url in self._types:
-            await stream.write(messages.write_request(Request(type_url, versions=self._held[type_url], node=node)))
+            await stream.write(
+                messages.write_request(
+                    Request(type_url, subscribe=self._wishes, versions=self._held[type_url], node=node)
+                )
+            )
             node = None
         while (data := await stream.read()) is not grpc.aio.EOF:
             if not heard:

@@ -1,0 +1,182 @@
+"""What stands beside each L7 proxy of a node: its folder, its configuration, its certificate. One agent for all.
+
+A proxy reads only the folder that its pod's container mounts: the program, the bootstrap and a socket of its own, so
+the socket tells who asks. What the control plane said last is kept there too: a proxy that starts while the control
+plane is away gets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from plait.app.snapshot import Snapshot
+from plait.base import aio
+from plait.base.bundle import Bundle, Resource
+from plait.base.observe import logger
+from plait.base.wellknown import GATEWAY_NAME, MANAGED, PROXY_DIRECTORY, PROXY_UID, SIDECAR_STATUS
+from plait.envoy import names
+from plait.envoy.l7 import bootstrap
+from plait.envoy.l7.bundle import URLS
+from plait.envoy.wire import resource
+from plait.model.proxies import Proxy, Role
+from plait.proxy.certs import Certificates
+from plait.proxy.processes import envoy_binary
+from plait.store.api import Document
+from plait.xds import server as xds
+from plait.xds.cache import Cache
+from plait.xds.client import Client
+
+_log = logger("companions")
+_MESH_CONTROLLER = "istio.io-mesh-controller"
+TYPES = tuple(URLS.values())
+Upstream = Callable[[str, tuple[str, ...], Callable[[str, tuple[Resource, ...], tuple[str, ...]], None]], Client]
+"""(node id, types, on_delta) -> a stream to the control plane in the name of that proxy."""
+
+
+def role_of(pod: Document) -> Role | None:
+    """Which L7 proxy a pod holds, None when none."""
+    meta = pod["metadata"]
+    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+    if GATEWAY_NAME in labels:
+        return "waypoint" if labels.get(MANAGED) == _MESH_CONTROLLER else "gateway"
+    return "sidecar" if SIDECAR_STATUS in annotations else None
+
+
+@dataclass(slots=True)
+class _Companion:
+    proxy: Proxy
+    folder: Path
+    snapshot: Snapshot
+    cache: Cache = field(default_factory=Cache)
+    server: xds.Server | None = None
+    stream: asyncio.Task[Any] | None = None
+
+
+class Companions:
+    """`attached` before a pod's containers start, `detaching` when it goes, `refresh` when certificates changed."""
+
+    def __init__(self, folder: Path, node: str, trust_domain: str, upstream: Upstream) -> None:
+        self._folder, self._node, self._domain, self._upstream = folder, node, trust_domain, upstream
+        self._by_uid: dict[str, _Companion] = {}
+        self.certificates: Certificates | None = None
+        self.changed: Callable[[], None] = lambda: None
+        """Called when `identities` changed."""
+
+    @property
+    def identities(self) -> set[str]:
+        return {each.proxy.identity for each in self._by_uid.values()}
+
+    async def attached(self, pod: Document, address: str) -> None:
+        """Returns when the proxy can be started; OSError when its folder cannot be made."""
+        uid, role = pod["metadata"]["uid"], role_of(pod)
+        if role is None or uid in self._by_uid:
+            return
+        proxy, folder = self._proxy(pod, address, role), self._folder / uid
+        await asyncio.to_thread(_prepare, folder, proxy)
+        found = _Companion(proxy, folder, Snapshot(folder / "configuration.bin"))
+        found.snapshot.load()
+        self._by_uid[uid] = found
+        found.server = await _serving(found.cache, folder / "xds.sock")
+
+        def on_delta(url: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> None:
+            found.snapshot.apply(url, resources, removed)
+            found.snapshot.save()
+            self._tell(found)
+
+        client = self._upstream(bootstrap.node_id(proxy), TYPES, on_delta)
+        found.stream = aio.spawn(client.run(), f"configuration of {proxy.namespace}/{proxy.name}")
+        self.changed()
+        self._tell(found)
+
+    async def detaching(self, uid: str) -> None:
+        """Its folder goes with it."""
+        if (found := self._by_uid.pop(uid, None)) is not None:
+            await _end(found)
+            self.changed()
+        await asyncio.to_thread(shutil.rmtree, self._folder / uid, True)
+
+    async def close(self) -> None:
+        """Folders stay: the proxies run on, and our successor goes on with them."""
+        for found in self._by_uid.values():
+            await _end(found)
+        self._by_uid.clear()
+
+    def refresh(self) -> None:
+        for found in self._by_uid.values():
+            self._tell(found)
+
+    def _tell(self, found: _Companion) -> None:
+        types = {url: dict(named) for url, named in found.snapshot.types.items()}
+        found.cache.set(Bundle({**types, names.SECRET: self._secrets(found.proxy.identity)}))
+
+    def _secrets(self, identity: str) -> dict[str, Resource]:
+        """Its own certificate and the mesh's roots, by the names that Istio gives them."""
+        if self.certificates is None:
+            return {}
+        documents = self.certificates.secrets(names.ROOT_SECRET)
+        chosen = {"default": documents.get(identity), names.ROOT_SECRET: documents.get(names.ROOT_SECRET)}
+        return {
+            name: resource(names.SECRET, name, {**document, "name": name})
+            for name, document in chosen.items()
+            if document is not None
+        }
+
+    def _proxy(self, pod: Document, address: str, role: Role) -> Proxy:
+        meta, spec = pod["metadata"], pod["spec"]
+        return Proxy(
+            role=role,
+            namespace=meta["namespace"],
+            name=meta["name"],
+            labels=tuple(sorted((meta.get("labels") or {}).items())),
+            service_account=spec.get("serviceAccountName") or "default",
+            addresses=(address,),
+            node=self._node,
+            trust_domain=self._domain,
+        )
+
+
+async def _serving(cache: Cache, socket: Path) -> xds.Server:
+    async def connect(peer: xds.Peer, first: object) -> Cache:
+        return cache
+
+    socket.unlink(missing_ok=True)
+    server = xds.Server(connect)
+    await server.start(f"unix:{socket}")
+    _give(socket)
+    return server
+
+
+async def _end(found: _Companion) -> None:
+    await aio.cancel(found.stream)
+    if found.server is not None:
+        await found.server.stop(0)
+
+
+def _prepare(folder: Path, proxy: Proxy) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    wanted = bootstrap.ProxyBootstrap(proxy, f"{PROXY_DIRECTORY}/xds.sock", f"{PROXY_DIRECTORY}/admin.sock")
+    file = folder / "bootstrap.json"
+    file.write_text(bootstrap.text(wanted))
+    program = folder / "envoy"
+    if not program.exists():
+        # The proxy's user may not reach where the program was installed; a link costs nothing where one is possible.
+        source = envoy_binary()
+        try:
+            os.link(source, program)
+        except OSError:
+            shutil.copy2(source, program)
+    _give(folder)
+    _give(file)
+
+
+def _give(path: Path) -> None:
+    """To the proxy's user; without root there is only one user."""
+    with contextlib.suppress(PermissionError, OSError):
+        os.chown(path, PROXY_UID, PROXY_UID)
