@@ -10,6 +10,7 @@ import pytest
 from kit.mesh import Mesh, mesh, until
 from plait.resources import kinds
 from plait.resources.proxy_container import container, volume
+from plait.store.api import ApiError
 
 pytestmark = [
     pytest.mark.e2e,
@@ -89,6 +90,14 @@ def proxy_pod(mine: Mesh) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
 
 
+def gone(mine: Mesh) -> bool:
+    try:
+        mine.get(kinds.POD, "waypoint-0", "shop")
+    except ApiError as error:
+        return error.code == 404
+    return False
+
+
 def test_requests_pass_the_waypoint_and_its_policy_and_stop_when_it_is_gone() -> None:
     with mesh(f"wayp{os.getpid()}") as mine:
         mine.up("--nodes", "2")
@@ -108,3 +117,9 @@ def test_requests_pass_the_waypoint_and_its_policy_and_stop_when_it_is_gone() ->
         assert answer("/") == "200"
         mine.plait("delete", "pod", "waypoint-0", "-n", "shop")
         until(lambda: answer("/") != "200", "no waypoint, no answer: its policy is never skipped")
+        until(lambda: gone(mine), "the old waypoint has ended")
+        mine.apply(proxy_pod(mine))
+        until(lambda: answer("/") == "200", "a new waypoint takes over")
+        assert answer("/keyrings/") == "403"
+        folders = list((mine.home / mine.name / "proxies").iterdir())
+        assert len(folders) == 1, "the folder of the old proxy went with its pod"
