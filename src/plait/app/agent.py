@@ -268,6 +268,8 @@ class Agent:
         def pod_changed(old: Document | None, new: Document | None) -> None:
             if new is not None:
                 self.driver.update([new])
+                if new["metadata"].get("deletionTimestamp"):
+                    aio.spawn(self.companions.drain(new["metadata"]["uid"]), "drain")
 
         def namespace_changed(old: Document | None, new: Document | None) -> None:
             if new is not None:

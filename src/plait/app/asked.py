@@ -6,6 +6,7 @@ A pod is itself. A Deployment or Gateway is its first pod, or a stand-in for it 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, overload
 
 from plait.app import standins
@@ -120,15 +121,23 @@ def translated(mesh: Mesh, proxy: Proxy) -> tuple[dict[str, list[Document]], lis
     return made.dictionary(), [_problem(each, proxy) for each in encode(made)[1]]
 
 
-def translated_bundle(
-    mesh: Mesh, proxy: Proxy, before: View | None = None
-) -> tuple[View, tuple[Bundle, tuple[Problem, ...]] | None]:
-    """The view of this proxy, and what it is told with what could not be said; None when the view is `before`."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one proxy is told, what could not be said, and the names of the secrets it will ask for."""
+
+    bundle: Bundle
+    problems: tuple[Problem, ...]
+    secrets: frozenset[str]
+
+
+def said(mesh: Mesh, proxy: Proxy, before: View | None = None) -> tuple[View, Said | None]:
+    """The view of this proxy, and what follows from it; None when the view is `before`."""
     view, made = _built(mesh, proxy, before)
     if made is None:
         return view, None
     bundle, refused = encode(made)
-    return view, (bundle, tuple(_problem(each, proxy) for each in refused))
+    wanted = frozenset(each["name"] for each in made.dictionary()["secrets"])
+    return view, Said(bundle, tuple(_problem(each, proxy) for each in refused), wanted)
 
 
 @overload

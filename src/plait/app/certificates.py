@@ -33,6 +33,34 @@ def shown(name: str, objects: Objects) -> Document:
     return _roots(name, _text(found, "ca.crt", "cacert") if found is not None else "")
 
 
+def served(name: str, objects: Objects) -> Document | None:
+    """What a gateway asks for by SDS, the key included; None when there is no such object or it holds nothing usable.
+
+    Only for the stream of the proxy that needs it: which names those are, compile decided (grants, namespaces).
+    """
+    if name.startswith(_SECRET) and not name.endswith(_ROOTS):
+        found = objects.of(kinds.SECRET).get(_ident(name.removeprefix(_SECRET)))
+        chain, key = (_whole(found, *fields) for fields in (("tls.crt", "cert"), ("tls.key", "key")))
+        if chain and key:
+            pair = {"certificate_chain": _inline(chain), "private_key": _inline(key)}
+            return {"name": name, "tls_certificate": pair}
+        return None
+    document = shown(name, objects)
+    return document if len(document) > 1 else None
+
+
+def _whole(secret: Secret | None, *fields: str) -> str:
+    """The content of the first field that there is."""
+    for field in fields if secret is not None else ():
+        assert secret is not None
+        if encoded := (secret.data or {}).get(field):
+            try:
+                return base64.b64decode(encoded, validate=True).decode("ascii")
+            except (binascii.Error, ValueError):
+                return ""
+    return ""
+
+
 def _roots(name: str, text: str) -> Document:
     return {"name": name, **({"validation_context": {"trusted_ca": _inline(text)}} if text else {})}
 

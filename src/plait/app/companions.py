@@ -26,6 +26,7 @@ from plait.envoy.l7 import bootstrap
 from plait.envoy.l7.bundle import URLS
 from plait.envoy.wire import resource
 from plait.model.proxies import Proxy, Role
+from plait.proxy.admin import Admin, AdminError
 from plait.proxy.certs import Certificates
 from plait.proxy.processes import envoy_binary
 from plait.store.api import Document
@@ -35,7 +36,7 @@ from plait.xds.client import Client
 
 _log = logger("companions")
 _MESH_CONTROLLER = "istio.io-mesh-controller"
-TYPES = tuple(URLS.values())
+TYPES = (*URLS.values(), names.SECRET)
 Upstream = Callable[[str, tuple[str, ...], Callable[[str, tuple[Resource, ...], tuple[str, ...]], None]], Client]
 """(node id, types, on_delta) -> a stream to the control plane in the name of that proxy."""
 
@@ -57,6 +58,7 @@ class _Companion:
     cache: Cache = field(default_factory=Cache)
     server: xds.Server | None = None
     stream: asyncio.Task[Any] | None = None
+    draining: bool = False
 
 
 class Companions:
@@ -95,6 +97,21 @@ class Companions:
         self.changed()
         self._tell(found)
 
+    async def drain(self, uid: str) -> None:
+        """The pod is being deleted: no new connections, and those there are asked to end. Once is enough."""
+        found = self._by_uid.get(uid)
+        if found is None or found.draining:
+            return
+        found.draining = True
+        admin = Admin(found.folder / "admin.sock")
+        try:
+            await admin.fail_health()
+            await admin.drain()
+        except AdminError as error:  # it ended by itself, or never began
+            _log.debug("not drained", proxy=f"{found.proxy.namespace}/{found.proxy.name}", reason=error)
+        finally:
+            await admin.close()
+
     async def detaching(self, uid: str) -> None:
         """Its folder goes with it."""
         if (found := self._by_uid.pop(uid, None)) is not None:
@@ -114,7 +131,8 @@ class Companions:
 
     def _tell(self, found: _Companion) -> None:
         types = {url: dict(named) for url, named in found.snapshot.types.items()}
-        found.cache.set(Bundle({**types, names.SECRET: self._secrets(found.proxy.identity)}))
+        secrets = {**types.get(names.SECRET, {}), **self._secrets(found.proxy.identity)}
+        found.cache.set(Bundle({**types, names.SECRET: secrets}))
 
     def _secrets(self, identity: str) -> dict[str, Resource]:
         """Its own certificate and the mesh's roots, by the names that Istio gives them."""

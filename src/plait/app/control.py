@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import random_serial_number
 
-from plait.app import revocation, trusting
+from plait.app import certificates, revocation, trusting
 from plait.app.pipeline import READ, Pipeline
 from plait.app.proxy_caches import ROLES, ProxyCaches, UnknownProxy, named
 from plait.app.rotation import Rotation
@@ -81,7 +81,9 @@ class Control:
         self._api = api
         self._trust: Callable[[], Trust] = (lambda: custody.trust) if custody is not None else (lambda: root)
         self.pipeline = Pipeline(settings)
-        self.proxies = ProxyCaches(lambda: self.pipeline.mesh)
+        self.proxies = ProxyCaches(
+            lambda: self.pipeline.mesh, lambda name: certificates.served(name, self.pipeline.objects)
+        )
         self.pipeline.on_mesh = self.proxies.changed
         self._informers = {kind: Informer(api, kind, indexers=_indexers(kind)) for kind in READ}
         for kind, informer in self._informers.items():

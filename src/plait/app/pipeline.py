@@ -92,7 +92,7 @@ class Pipeline:
         self._encoded: Encoded | None = None
         self._on_problems = on_problems
         self.on_mesh: Callable[[], None] = lambda: None
-        """Called after each compile that made another Mesh."""
+        """Called after each compile, also of an equal Mesh: contents of secrets are not in it."""
         self._added: Mapping[str, Policy] = {}
         self._merged: tuple[Mapping[str, Policy], Mapping[str, Policy], Mapping[str, Policy]] | None = None
         self._beside: dict[str, Mapping[str, Named]] = {}
@@ -130,6 +130,11 @@ class Pipeline:
         self._beside[url] = resources
         if self._encoded is not None:
             self._set()
+
+    @property
+    def objects(self) -> Objects:
+        """What was compiled last, or is about to be."""
+        return self._objects
 
     def adopt(self, policies: Mapping[str, Policy]) -> None:
         """Policies that hold beside those compiled from objects (revoked identities)."""
@@ -174,9 +179,8 @@ class Pipeline:
         self.statistics.compiles += 1
         self.statistics.compile_seconds = compiled - began
         self.statistics.encode_seconds = time.perf_counter() - compiled
-        other, self.mesh = mesh != self.mesh, mesh
-        if other:
-            self.on_mesh()
+        self.mesh = mesh
+        self.on_mesh()
         if self._encoded is None or any(
             self._encoded.bundle.of(url) is not encoded.bundle.of(url) for url in encoded.bundle.types
         ):

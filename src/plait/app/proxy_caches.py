@@ -1,23 +1,28 @@
 """What each sidecar, waypoint and gateway is told: one Cache a connected proxy, kept in step with the Mesh.
 
 A proxy costs something only while it is connected. Its view is projected anew after each compile; parts that are equal
-come back as they were, and an equal view is not translated. Secrets are not in here: who holds keys serves them.
+come back as they were, and an equal view is not translated. Of secrets only those that it names are told (a gateway's
+certificates); its own certificate is its node agent's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
-from plait.app.asked import View, translated_bundle
-from plait.base.bundle import Bundle
+from plait.app.asked import View, said
+from plait.base.bundle import Bundle, Resource
 from plait.base.observe import logger
+from plait.envoy import names
+from plait.envoy.wire import resource
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy, Role
 from plait.model.views.asking import proxy_of
 from plait.resources.problems import Problem
 from plait.xds.cache import Cache
 
+Document = dict[str, Any]
 _log = logger("proxies")
 ROLES: dict[str, Role] = {"sidecar": "sidecar", "waypoint": "waypoint", "router": "gateway"}
 """By the first word of a node id (`<type>~<address>~<pod>.<namespace>~<domain>`)."""
@@ -29,6 +34,7 @@ class _Told:
     cache: Cache = field(default_factory=Cache)
     view: View | None = None
     problems: tuple[Problem, ...] = ()
+    secrets: frozenset[str] = frozenset()
 
 
 class UnknownProxy(Exception):
@@ -49,8 +55,9 @@ def named(node_id: str) -> tuple[Role, str, str]:
 class ProxyCaches:
     """`cache(role, namespace, pod)` for a stream that opens, `changed()` after each compile."""
 
-    def __init__(self, mesh: Callable[[], Mesh]) -> None:
-        self._mesh = mesh
+    def __init__(self, mesh: Callable[[], Mesh], secret: Callable[[str], Document | None]) -> None:
+        """`secret(name)` is Envoy's Secret document with its key."""
+        self._mesh, self._secret = mesh, secret
         self._told: dict[tuple[Role, str, str], _Told] = {}
 
     def cache(self, role: Role, namespace: str, pod: str) -> Cache:
@@ -84,15 +91,24 @@ class ProxyCaches:
 
     def _tell(self, told: _Told, proxy: Proxy) -> None:
         try:
-            view, made = translated_bundle(self._mesh(), proxy, told.view)
+            view, made = said(self._mesh(), proxy, told.view)
         except Exception as error:  # a defect of ours costs this proxy its update, never its configuration
             name = f"{proxy.namespace}/{proxy.name}"
             _log.error("not translated; the last configuration stays", proxy=name, exc_info=error)
             return
         told.proxy, told.view = proxy, view
         if made is not None:
-            bundle, told.problems = made
-            told.cache.set(_shared(told.cache, bundle))
+            told.problems, told.secrets = made.problems, made.secrets
+        secrets = self._secrets(told.secrets)
+        bundle = _shared(
+            told.cache, Bundle({**(made.bundle if made else told.cache.bundle).types, names.SECRET: secrets})
+        )
+        if made is not None or bundle.of(names.SECRET) is not told.cache.of(names.SECRET):
+            told.cache.set(bundle)
+
+    def _secrets(self, wanted: frozenset[str]) -> dict[str, Resource]:
+        found = ((name, self._secret(name)) for name in sorted(wanted))
+        return {name: resource(names.SECRET, name, document) for name, document in found if document is not None}
 
 
 def _shared(cache: Cache, new: Bundle) -> Bundle:

@@ -71,6 +71,10 @@ class Admin:
         """Close listeners gracefully: no new connections, existing ones are asked to end."""
         await self._ask("POST", "/drain_listeners?graceful")
 
+    async def fail_health(self) -> None:
+        """Answer probes with no from now on."""
+        await self._ask("POST", "/healthcheck/fail")
+
     async def connections(self) -> int:
         """Connections clients have to it, its own admin's not counted."""
         found = await self.stats(r"^listener\.[^.]+\.downstream_cx_active$")

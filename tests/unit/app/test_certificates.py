@@ -1,4 +1,4 @@
-"""Secrets by SDS name: chains and roots are shown, keys never."""
+"""Secrets by SDS name: shown without keys, served with them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import base64
 from kit import documents as d
 from kit import worlds
 from kit.pki import Authority
-from plait.app.certificates import shown
+from plait.app.certificates import served, shown
 
 AUTHORITY = Authority()
 LEAF = AUTHORITY.issue("spiffe://cluster.local/ns/shop/sa/edge")
@@ -51,3 +51,13 @@ def test_what_the_manifests_do_not_hold_is_a_name() -> None:
         "kubernetes://shop/broken",
     ):
         assert shown(name, OBJECTS) == {"name": name}
+
+
+def test_a_pair_is_served_whole_or_not_at_all() -> None:
+    pair = served("kubernetes://shop/cert", OBJECTS)
+    assert pair is not None
+    assert pair["tls_certificate"]["private_key"]["inline_string"] == KEY
+    assert pair["tls_certificate"]["certificate_chain"]["inline_string"] == CHAIN
+    for name in ("broken", "none", "clients-cacert"):
+        assert (served(f"kubernetes://shop/{name}", OBJECTS) is not None) == (name == "clients-cacert"), name
+    assert served("default", OBJECTS) is None

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from kit import documents as d
-from kit.worlds import sidecar_pod, world
+from kit.pki import Authority
+from kit.worlds import gateway, gateway_pod, objects, sidecar_pod, world
+from plait.app import certificates
 from plait.app.proxy_caches import ProxyCaches, UnknownProxy, named
 from plait.envoy import names
 from plait.model.mesh import Mesh
@@ -30,7 +34,7 @@ def test_a_node_id_tells_role_namespace_and_pod() -> None:
 
 def test_connected_proxies_follow_the_mesh_and_others_are_forgotten() -> None:
     worlds: list[Mesh] = [world(sidecar_pod("web", "10.0.0.1"))[0]]
-    caches = ProxyCaches(lambda: worlds[-1])
+    caches = ProxyCaches(lambda: worlds[-1], lambda name: None)
     cache, news = caches.cache("sidecar", "shop", "web"), []
     cache.attach(Listening(), lambda: news.append(1))
     cluster = "outbound|80||cart.shop.svc.cluster.local"
@@ -56,7 +60,36 @@ def test_connected_proxies_follow_the_mesh_and_others_are_forgotten() -> None:
 
 def test_who_is_not_connected_costs_nothing() -> None:
     mesh = world(sidecar_pod("web", "10.0.0.1"))[0]
-    caches = ProxyCaches(lambda: mesh)
+    caches = ProxyCaches(lambda: mesh, lambda name: None)
     first = caches.cache("sidecar", "shop", "web")
     caches.changed()
     assert caches.cache("sidecar", "shop", "web") is not first
+
+
+def certificate(authority: Authority, key: bytes | None = None) -> d.Document:
+    leaf = authority.issue("spiffe://cluster.local/ns/shop/sa/edge")
+    parts = {"tls.crt": leaf.certificate, "tls.key": key or leaf.key}
+    data = {name: base64.b64encode(part).decode() for name, part in parts.items()}
+    return d.document("v1", "Secret", "cert", "shop", type="kubernetes.io/tls", data=data)
+
+
+def test_a_gateway_is_told_the_certificates_it_names_and_their_changes_and_a_sidecar_none() -> None:
+    authority = Authority()
+    tls = {"mode": "Terminate", "certificateRefs": [{"name": "cert"}]}
+    edge = gateway("edge", "shop", {"name": "https", "port": 443, "protocol": "HTTPS", "tls": tls})
+    pods = (gateway_pod("edge-0", "10.0.0.2", "edge"), sidecar_pod("web", "10.0.0.1"))
+    now = [(edge, *pods, certificate(authority))]
+    caches = ProxyCaches(lambda: world(*now[-1])[0], lambda name: certificates.served(name, objects(*now[-1])))
+    told, other = caches.cache("gateway", "shop", "edge-0"), caches.cache("sidecar", "shop", "web")
+    told.attach(Listening(), lambda: None)
+    (first,) = told.of(names.SECRET).values()
+    assert first.name == "kubernetes://shop/cert" and b"PRIVATE KEY" in first.value
+    assert other.of(names.SECRET) == {}
+
+    generation = told.generation
+    caches.changed()
+    assert told.generation == generation, "nothing new, nobody is woken"
+    now.append((edge, *pods, certificate(authority)))
+    caches.changed()
+    (second,) = told.of(names.SECRET).values()
+    assert second.version != first.version

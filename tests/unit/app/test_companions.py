@@ -1,0 +1,107 @@
+"""The companion of one proxy: folder, socket, the last word of the control plane, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit import documents as d
+from plait.app.companions import TYPES, Companions, role_of
+from plait.base import aio
+from plait.base.bundle import Resource
+from plait.envoy import names
+from plait.envoy.wire import resource
+from plait.xds.client import Client
+from plait.xds.messages import Node
+
+GATEWAY = "gateway.networking.k8s.io/gateway-name"
+CLUSTER = resource(names.CLUSTER, "one", {"name": "one", "type": "STATIC"})
+
+
+class Silent:
+    """A control plane that says nothing by itself; tests say it."""
+
+    def __init__(self) -> None:
+        self.opened: list[str] = []
+        self.say: Any = None
+
+    def __call__(self, node_id: str, types: tuple[str, ...], on_delta: Any) -> Any:
+        assert types == TYPES
+        self.opened.append(node_id)
+        self.say = on_delta
+        return self
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+
+def pod(uid: str = "u1", **labels: str) -> d.Document:
+    document = d.pod("web", "10.0.0.1", labels=labels, annotations={"sidecar.istio.io/status": "{}"})
+    document["metadata"]["uid"] = uid
+    return document
+
+
+async def heard(socket: Path) -> dict[str, bytes]:
+    """What an Envoy would hear of clusters at once."""
+    found: dict[str, bytes] = {}
+
+    def on_delta(url: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> None:
+        found.update({each.name: each.value for each in resources})
+
+    client = Client(f"unix:{socket}", Node("sidecar"), (names.CLUSTER,), on_delta)
+    task = aio.spawn(client.run(), "envoy")
+    try:
+        async with asyncio.timeout(10):
+            await client.synced()
+    finally:
+        await aio.cancel(task)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("labels", "annotations", "role"),
+    [
+        ({}, {}, None),
+        ({}, {"sidecar.istio.io/status": "{}"}, "sidecar"),
+        ({GATEWAY: "edge"}, {}, "gateway"),
+        ({GATEWAY: "w", "gateway.istio.io/managed": "istio.io-mesh-controller"}, {}, "waypoint"),
+    ],
+)
+def test_what_a_pod_holds(labels: dict[str, str], annotations: dict[str, str], role: str | None) -> None:
+    assert role_of({"metadata": {"labels": labels, "annotations": annotations}}) == role
+
+
+async def test_a_proxy_gets_the_last_word_also_from_a_new_agent_without_control_plane(tmp_path: Path) -> None:
+    upstream, wanted = Silent(), []
+    first = Companions(tmp_path, "node-1", "cluster.local", upstream)
+    first.changed = lambda: wanted.append(first.identities)
+    await first.attached(pod(), "10.0.0.1")
+    assert upstream.opened == ["sidecar~10.0.0.1~web.shop~shop.svc.cluster.local"]
+    assert wanted == [{"spiffe://cluster.local/ns/shop/sa/default"}]
+    folder = tmp_path / "u1"
+    assert (folder / "envoy").stat().st_mode & 0o111
+    read = json.loads((folder / "bootstrap.json").read_text())
+    assert read["node"]["id"] == upstream.opened[0]
+    upstream.say(names.CLUSTER, (CLUSTER,), ())
+    assert await heard(folder / "xds.sock") == {"one": CLUSTER.value}
+    await first.close()
+
+    second = Companions(tmp_path, "node-1", "cluster.local", Silent())
+    await second.attached(pod(), "10.0.0.1")
+    assert await heard(folder / "xds.sock") == {"one": CLUSTER.value}
+    await second.detaching("u1")
+    assert not folder.exists() and second.identities == set()
+
+
+async def test_pods_without_a_proxy_get_nothing(tmp_path: Path) -> None:
+    companions = Companions(tmp_path, "node-1", "cluster.local", Silent())
+    plain = d.pod("web", "10.0.0.1")
+    plain["metadata"]["uid"] = "u2"
+    await companions.attached(plain, "10.0.0.1")
+    await companions.detaching("u2")
+    await companions.drain("u2")
+    assert list(tmp_path.iterdir()) == []
