@@ -175,11 +175,13 @@ class Control:
             return self.pipeline.cache
         try:
             role, namespace, pod = named(node_id)
+            if caller.node and not self._placed.known(namespace, pod):
+                raise Denied("UNAVAILABLE", f"no pod {namespace}/{pod} is known yet")
             if not self._placed.on(caller.node, namespace, pod):
                 raise Denied(
                     "PERMISSION_DENIED", f"pod {namespace}/{pod} does not run on node {caller.node or '(none)'}"
                 )
-            return self.proxies.cache(role, namespace, pod)
+            return await self.proxies.connect(role, namespace, pod)
         except UnknownProxy as error:
             raise Denied("UNAVAILABLE", str(error)) from error
 
@@ -226,6 +228,9 @@ class _Placed:
         if document is None or document["metadata"].get("uid") != uid or _ended(document):
             return None
         return document["spec"].get("nodeName") or None
+
+    def known(self, namespace: str, pod: str) -> bool:
+        return self._pods.get(pod, namespace) is not None
 
     def on(self, node: str, namespace: str, pod: str) -> bool:
         """Does this pod run there? A token that is bound to no node has no pods."""

@@ -7,6 +7,7 @@ certificates); its own certificate is its node agent's.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,12 +54,24 @@ def named(node_id: str) -> tuple[Role, str, str]:
 
 
 class ProxyCaches:
-    """`cache(role, namespace, pod)` for a stream that opens, `changed()` after each compile."""
+    """`await connect(role, namespace, pod)` for a stream that opens, `changed()` after each compile."""
 
     def __init__(self, mesh: Callable[[], Mesh], secret: Callable[[str], Document | None]) -> None:
         """`secret(name)` is Envoy's Secret document with its key."""
         self._mesh, self._secret = mesh, secret
         self._told: dict[tuple[Role, str, str], _Told] = {}
+        self._again: asyncio.Future[None] | None = None
+
+    async def connect(self, role: Role, namespace: str, pod: str, patience: float = 20.0) -> Cache:
+        """The same as `cache`, but a pod that is only just being started is waited for (seconds)."""
+        try:
+            async with asyncio.timeout(patience):
+                while self._proxy(role, namespace, pod) is None:
+                    self._again = self._again or asyncio.get_running_loop().create_future()
+                    await asyncio.shield(self._again)
+        except TimeoutError:
+            pass  # `cache` says what is missing
+        return self.cache(role, namespace, pod)
 
     def cache(self, role: Role, namespace: str, pod: str) -> Cache:
         """What this proxy is told from now on. UnknownProxy while its pod is unknown: it tries again."""
@@ -73,6 +86,9 @@ class ProxyCaches:
 
     def changed(self) -> None:
         """The Mesh is another: tell those who are connected, forget those who are not."""
+        if self._again is not None:
+            self._again.set_result(None)
+            self._again = None
         for key, told in list(self._told.items()):
             proxy = self._proxy(*key)
             if not any(True for _ in told.cache.statistics()):

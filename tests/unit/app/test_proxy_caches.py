@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 
 import pytest
@@ -93,3 +94,18 @@ def test_a_gateway_is_told_the_certificates_it_names_and_their_changes_and_a_sid
     caches.changed()
     (second,) = told.of(names.SECRET).values()
     assert second.version != first.version
+
+
+async def test_a_pod_that_is_being_started_is_waited_for_and_no_longer_than_said() -> None:
+    worlds = [world()[0]]
+    caches = ProxyCaches(lambda: worlds[-1], lambda name: None)
+    with pytest.raises(UnknownProxy, match="no pod shop/web"):
+        await caches.connect("sidecar", "shop", "web", patience=0.01)
+    waiting = asyncio.create_task(caches.connect("sidecar", "shop", "web"))
+    await asyncio.sleep(0)
+    caches.changed()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    worlds.append(world(sidecar_pod("web", "10.0.0.1"))[0])
+    caches.changed()
+    assert "virtualOutbound" in (await waiting).of(names.LISTENER)
