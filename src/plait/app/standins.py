@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from plait.base.wellknown import SIDECAR_STATUS
+from plait.base.wellknown import GATEWAY_NAME_OVERRIDE, SIDECAR_STATUS
 from plait.model.compile.traffic.instances import GATEWAY_NAME
 from plait.model.gateways import Gateway
 from plait.resources import codes, kinds
@@ -23,8 +23,6 @@ from plait.resources.problems import Problem
 
 Document = dict[str, Any]
 Name = tuple[str, str]
-_NAME_OVERRIDE = "gateway.istio.io/name-override"
-_ACCOUNT = "gateway.istio.io/service-account"
 
 
 class Addresses:
@@ -81,8 +79,8 @@ class Standins:
         address = self._pods.one()
         if gateway.managed:
             usual = gateway.name if gateway.waypoint else f"{gateway.name}-{gateway.class_name}"
-            name = annotations.get(_NAME_OVERRIDE, usual)
-            account, own = annotations.get(_ACCOUNT, name), {**labels, GATEWAY_NAME: gateway.name}
+            name = annotations.get(GATEWAY_NAME_OVERRIDE, usual)
+            account, own = gateway.service_account, {**labels, GATEWAY_NAME: gateway.name}
         else:
             name, account, own = gateway.name, "default", dict(gateway.selector)
         namespace = gateway.namespace if gateway.managed else gateway.selector_namespace or gateway.namespace

@@ -84,6 +84,8 @@ class Gateway(Struct, frozen=True):
     waypoint_for: Literal["service", "workload", "all", "none"] = "service"
     backend_credential: str = ""
     """Secret of the certificate the gateway shows to backends."""
+    service_account: str = ""
+    """Of a managed one: the account its pods run with."""
     created: str = ""
 
     @property

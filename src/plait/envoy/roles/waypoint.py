@@ -22,6 +22,13 @@ from plait.model.views.waypoint import ServedPort, ServedService, ServedWorkload
 
 _FS_LOCAL = "envoy.filters.listener.original_dst.local_ip"
 _FS_TARGET = "plait.destination"
+REFUSED = "refused"
+_BLACKHOLE = extension(
+    "envoy.filters.network.tcp_proxy",
+    "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+    stat_prefix="none",
+    cluster=names.BLACKHOLE,
+)
 
 
 def translate(view: WaypointView, options: Options = DEFAULT) -> Bundle:
@@ -78,14 +85,12 @@ def _internal(ctx: Context, view: WaypointView, made: list[Doc]) -> Doc:
         "continue_on_listener_filters_timeout": True,
         "filter_chains": made,
     }
+    if any(workload.refused for workload in view.workloads):
+        made = [*made, _refusing()]
     if made:
         rest["filter_chain_matcher"] = _matcher(view)
     else:  # nobody is served yet: an internal listener must have a chain all the same
-        blackhole = {"stat_prefix": "none", "cluster": names.BLACKHOLE}
-        proxy = extension(
-            "envoy.filters.network.tcp_proxy", "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", **blackhole
-        )
-        rest["filter_chains"] = [{"name": "none", "filters": [proxy]}]
+        rest["filter_chains"] = [{"name": "none", "filters": [_BLACKHOLE]}]
     return rest
 
 
@@ -145,11 +150,17 @@ def _leaf(service: ServedService, port: ServedPort) -> Doc:
 def _of_workload(workload: ServedWorkload) -> Doc:
     http, tcp = f"direct-http|{workload.uid}", chain(f"direct-tcp|{workload.uid}")
     known = {port: chain(http) if may_be_http(kind) else tcp for port, kind in workload.ports if kind != "auto"}
+    known |= dict.fromkeys(workload.refused, chain(REFUSED))
     rest = tree(chains.by_protocol(http, tcp))
     return chains.by_port(known, rest) if known else rest["matcher"]
 
 
 # Chains ---
+
+
+def _refusing() -> Doc:
+    """The end of connections that got past a policy: closed, for a service's policies are not known here by address."""
+    return {"name": REFUSED, "filters": [_BLACKHOLE]}
 
 
 def _point(ctx: Context, service: dict[str, str]) -> Point:

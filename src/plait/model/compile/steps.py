@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
-from plait.model.compile import authentication, authorization, external, services, standing, workloads
+from plait.model.compile import authentication, authorization, external, guards, services, standing, workloads
 from plait.model.compile.memory import Memory
 from plait.model.compile.traffic import steps as traffic
 from plait.model.mesh import Mesh, Service, Settings, Workload
@@ -52,12 +52,15 @@ def compile(
     old = previous or Mesh()
     by_uid = _kept({}, found_workloads, lambda w: w.uid)
     l7 = traffic.l7(objects, by_uid, settings, memory, old.l7, problems)
+    guarded = guards.Guards(l7, settings)
+    protected = list(guarded.workloads(by_uid))
+    problems.extend(guarded.problems)
     waypoints = standing.Standing(l7, objects.of(kinds.GATEWAY), objects.of(kinds.SERVICE), found_services, settings)
     mesh = Mesh(
         settings,
-        _kept(old.workloads, waypoints.workloads(by_uid.values()), lambda w: w.uid),
+        _kept(old.workloads, waypoints.workloads(protected), lambda w: w.uid),
         _kept(old.services, waypoints.services(found_services), lambda s: s.key),
-        _kept(old.policies, found_policies, lambda p: p.key),
+        _kept(old.policies, [*found_policies, *guarded.policies], lambda p: p.key),
         l7,
     )
     memory.keep(mesh)

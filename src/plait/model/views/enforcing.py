@@ -30,10 +30,14 @@ def by_target(targets: tuple[Target, ...]) -> Binds:
     return lambda attachment: attachment.names(*targets)
 
 
-def enforced(l7: L7, proxy: Proxy, binds: Binds, additions: Binds | None = None) -> Enforced:
-    """`additions` decides telemetry, plugins and patches where it differs from policies (waypoints)."""
+def enforced(
+    l7: L7, proxy: Proxy, binds: Binds, additions: Binds | None = None, guards: Iterable[HttpPolicy] = ()
+) -> Enforced:
+    """`additions` decides telemetry, plugins and patches where it differs from policies (waypoints). `guards` are
+    policies that nobody wrote (`model.guard`)."""
     adds = additions or binds
-    policies = tuple(sorted((p for p in l7.authorization.values() if binds(p.attachment)), key=_policy_order))
+    bound = (p for p in l7.authorization.values() if binds(p.attachment))
+    policies = tuple(sorted((*bound, *guards), key=_policy_order))
     named = {policy.provider for policy in policies if policy.action == "custom"}
     missing = tuple(
         f"AuthorizationPolicy {policy.key}: provider {policy.provider!r} is unknown"

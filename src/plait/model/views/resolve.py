@@ -8,7 +8,8 @@ import msgspec
 
 from plait.base import wellknown
 from plait.model.attachment import Labels, carries
-from plait.model.enforcement import decide
+from plait.model.enforcement import decide, server_mode
+from plait.model.guard import Owed, guard_of
 from plait.model.http_services import HttpPort, HttpService
 from plait.model.index import index_of
 from plait.model.mesh import Workload
@@ -25,6 +26,8 @@ class Resolver:
 
     def __init__(self, scope: Scope) -> None:
         self.scope, self._index = scope, index_of(scope.mesh)
+        self.passing: Owed | None = None
+        """Of a waypoint: the policies that the requests it is resolving for have passed (see `model.guard`)."""
         self._made: dict[tuple[str, int, str], Upstream] = {}
 
     def upstreams(self) -> tuple[Upstream, ...]:
@@ -45,7 +48,7 @@ class Resolver:
             rule = self.scope.rule(service)
             if rule is None or rule.subset(found.subset) is None:
                 return _broken(found, port, f"subset {found.subset} of {found.hostname} does not exist")
-        if why := self._refused(service, port):
+        if why := self._refused(service, port) or self._bypassed(service, port):
             return _broken(found, port, why)
         self.upstream(service, port, found.subset)
         return found if found.port == port else msgspec.structs.replace(found, port=port)
@@ -55,6 +58,18 @@ class Resolver:
         rules = self.scope.mesh.l7.backend_tls
         rule = rules.get(f"{service.key}:{port}") or rules.get(f"{service.key}:0")
         return rule.broken if rule is not None and self.scope.proxy.role == "gateway" else ""
+
+    def _bypassed(self, service: HttpService, port: int) -> str:
+        """Policies of other services that share these pods: who did not pass them must not get there."""
+        if self.passing is None:
+            return ""
+        guard, known = guard_of(self.scope.mesh.l7), service.port(port) or HttpPort(port)
+        lacking: set[str] = set()
+        for workload in self._index.workloads_of(service.key):
+            if target := _target(workload, service.key, known):
+                lacking |= guard.lacking(workload, target, self.passing)
+        named = ", ".join(sorted(each.replace("/", " ", 1) for each in lacking))
+        return f"pods of {service.hostname} are bound by {named}, which this request does not pass" if lacking else ""
 
     def upstream(self, service: HttpService, port: int, subset: str = "") -> Upstream:
         key = (service.hostname, port, subset)
@@ -115,7 +130,7 @@ class Resolver:
         role = self.scope.proxy.role
         if role == "waypoint":
             return False
-        return decide(role, "ambient+waypoint" if service.waypoint else "none", "route").point == "waypoint"
+        return decide(role, server_mode("none", bool(service.waypoint)), "route").point == "waypoint"
 
     def _to_waypoint(self, service: HttpService, port: int) -> Iterator[UpstreamEndpoint]:
         address = service.addresses[0] if service.addresses else service.hostname

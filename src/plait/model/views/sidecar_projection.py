@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import msgspec
 
 from plait.model.attachment import Target, carries
-from plait.model.enforcement import ServerMode, decide
+from plait.model.enforcement import decide, server_mode
+from plait.model.guard import as_http
 from plait.model.http_services import HttpService
 from plait.model.l7 import PeerMode
 from plait.model.mesh import Mesh
@@ -61,7 +62,12 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
         egress_proxy=resolver.destination(egress_proxy) if egress_proxy is not None else None,
         upstreams=resolver.upstreams(),
         # What names one of its services moves here from a waypoint, once there is none (see model.enforcement).
-        enforced=enforcing.enforced(mesh.l7, proxy, enforcing.by_selector(proxy.namespace, proxy.tags, targets)),
+        enforced=enforcing.enforced(
+            mesh.l7,
+            proxy,
+            enforcing.by_selector(proxy.namespace, proxy.tags, targets),
+            guards=as_http(mesh.policies, workload.policies if workload is not None else ()),
+        ),
         pool=sidecar.pool if sidecar is not None else None,
         tunnel=workload is not None and workload.tunnel == "hbone",
     )
@@ -86,8 +92,9 @@ def _kept_hosts(old: tuple[HttpOutbound, ...], new: tuple[HttpOutbound, ...]) ->
 
 def _enforces(service: HttpService) -> bool:
     """Whether what is attached to one of the pod's services is enforced here, not at a waypoint."""
-    mode: ServerMode = "ambient+waypoint" if service.waypoint else "sidecar"
-    return decide("sidecar", mode, "waypoint-policy").point == "server sidecar"
+    return (
+        decide("sidecar", server_mode("sidecar", bool(service.waypoint)), "waypoint-policy").point == "server sidecar"
+    )
 
 
 def _distinct(found: list[VirtualHost]) -> Iterator[VirtualHost]:

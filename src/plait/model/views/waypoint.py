@@ -54,6 +54,8 @@ class ServedWorkload(Struct, frozen=True):
     ports: tuple[tuple[int, PortProtocol], ...]
     """Ports whose protocol is known."""
     enforced: Enforced
+    refused: tuple[int, ...] = ()
+    """Ports bound by policies of a service, which who asks for the workload itself does not pass."""
 
 
 class WaypointView(Struct, frozen=True):

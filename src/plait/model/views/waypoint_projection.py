@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from plait.model.attachment import Target
+from plait.model.guard import guard_of, waypoint_targets
 from plait.model.http_services import HttpPort, HttpService
 from plait.model.index import index_of
 from plait.model.mesh import Mesh
@@ -25,9 +26,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
     """The view of one waypoint's instance (`proxy.gateway` says which); equal parts of `previous` come back."""
     scope = Scope(mesh, proxy)
     resolver = Resolver(scope)
-    gateway = mesh.l7.gateways.get(f"gateway-api/{proxy.gateway}")
-    where, _, name = proxy.gateway.partition("/")
-    own = (Target("Gateway", where, name), Target("GatewayClass", "", gateway.class_name if gateway else ""))
+    own = waypoint_targets(mesh.l7, proxy.gateway)
     additions = enforcing.by_selector(proxy.namespace, proxy.tags, own)
     services = []
     for key in sorted(mesh.l7.services):
@@ -59,6 +58,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
 def _service(service: HttpService, resolver: Resolver, own: tuple[Target, ...]) -> ServedService:
     scope = resolver.scope
     targets = (*own, Target(service.kind, service.namespace, service.name))
+    resolver.passing = guard_of(scope.mesh.l7).of_service(service)
     additions = enforcing.by_selector(scope.proxy.namespace, scope.proxy.tags, targets)
     return ServedService(
         key=service.key,
@@ -95,6 +95,7 @@ def _port(service: HttpService, port: HttpPort, resolver: Resolver) -> ServedPor
 
 
 def _workloads(mesh: Mesh, proxy: Proxy, resolver: Resolver, own: tuple[Target, ...]) -> Iterator[ServedWorkload]:
+    guard, passing = guard_of(mesh.l7), guard_of(mesh.l7).of_waypoint(proxy.gateway)
     for uid in sorted(mesh.l7.instances):
         instance, workload = mesh.l7.instances[uid], mesh.workloads.get(uid)
         if instance.waypoint != proxy.gateway or workload is None or not workload.addresses:
@@ -117,6 +118,7 @@ def _workloads(mesh: Mesh, proxy: Proxy, resolver: Resolver, own: tuple[Target, 
             addresses=workload.addresses,
             endpoint=endpoint,
             ports=tuple((number, ports[number].protocol) for number in sorted(ports)),
+            refused=tuple(number for number in sorted(ports) if guard.lacking(workload, number, passing)),
             enforced=enforcing.enforced(
                 mesh.l7,
                 proxy,

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from plait.base.wellknown import WAYPOINT_FOR
+from plait.base.wellknown import GATEWAY_ACCOUNT, GATEWAY_NAME_OVERRIDE, WAYPOINT_FOR
 from plait.model.compile.traffic.credentials import Credentials
 from plait.model.compile.traffic.gateway_api import backend_tls, classes, http_route
 from plait.model.compile.traffic.gateway_api.backends import Backends
@@ -101,6 +101,8 @@ def _noun(each: written.Gateway, run: str, listening: tuple[Open, ...]) -> Gatew
     word = each.meta.labels.get(WAYPOINT_FOR, "service")
     backend = each.spec.tls.backend if each.spec.tls is not None else None
     client = backend.client_certificate_ref if backend is not None else None
+    usual = each.name if run == "waypoint" else f"{each.name}-{each.spec.gateway_class_name}"
+    made = each.meta.annotations.get(GATEWAY_NAME_OVERRIDE, usual)
     return Gateway(
         key=f"gateway-api/{each.namespace}/{each.name}",
         namespace=each.namespace,
@@ -110,6 +112,7 @@ def _noun(each: written.Gateway, run: str, listening: tuple[Open, ...]) -> Gatew
         waypoint=run == "waypoint",
         waypoint_for=word if word in ("service", "workload", "all", "none") else "service",  # type: ignore[arg-type]
         backend_credential=f"{client.namespace or each.namespace}/{client.name}" if client is not None else "",
+        service_account=each.meta.annotations.get(GATEWAY_ACCOUNT, made),
         created=each.meta.creation_timestamp or "",
     )
 

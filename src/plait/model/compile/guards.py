@@ -1,0 +1,144 @@
+"""Guards as L4 policies: a workload that owes L7 policies refuses whoever is not a waypoint that enforces them.
+
+Ordinary DENY policies attached to the workload, so any ztunnel carries them out; a sidecar does so too. What nobody can
+enforce refuses everybody, and a problem on its author says why and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from plait.model.compile.traffic.report import GUARDED
+from plait.model.enforcement import decide
+from plait.model.guard import ALL_PORTS, PREFIX, Guard, Owed, PortGuard, Way, guard_of, mode_of
+from plait.model.http_services import HttpService
+from plait.model.l7 import L7
+from plait.model.mesh import Settings, Workload
+from plait.model.policies import Group, Match, Policy, Rule, Text
+from plait.resources.problems import Problem
+
+
+class Guards:
+    """`workloads` attaches them; afterwards `policies` and `problems` are complete."""
+
+    def __init__(self, l7: L7, settings: Settings) -> None:
+        self._l7, self._settings = l7, settings
+        self._guard: Guard = guard_of(l7)
+        self._policies: dict[str, Policy] = {}
+        self._problems: dict[Problem, None] = {}
+
+    @property
+    def policies(self) -> Iterable[Policy]:
+        return self._policies.values()
+
+    @property
+    def problems(self) -> Iterable[Problem]:
+        return self._problems
+
+    def workloads(self, found: Mapping[str, Workload]) -> Iterator[Workload]:
+        if self._guard.idle:
+            yield from found.values()
+            return
+        identities = _identities(self._l7, found, self._settings)
+        for each in found.values():
+            guards = tuple(self._guard.ports(each))
+            for guard in guards:
+                self._problems.update(dict.fromkeys(self._wrong(each, guard)))
+            made = [_policy(each.namespace, ways, ports, identities) for ways, ports in _grouped(guards)]
+            self._policies.update((policy.key, policy) for policy in made)
+            names = tuple(sorted({*each.policies, *(policy.key for policy in made)}))
+            yield each if not made else msgspec.structs.replace(each, policies=names)
+
+    # What is wrong ---
+
+    def _wrong(self, workload: Workload, guard: PortGuard) -> Iterator[Problem]:
+        for way in guard.ways:
+            service = self._l7.services.get(way.service)
+            if service is None:
+                continue
+            if way.enforced and not way.waypoint:
+                yield from self._unenforced(service, way.enforced, workload)
+            elif way.enforced and not self._runs(way.waypoint):
+                text = f"{way.waypoint}, which {service.kind} {service.namespace}/{service.name} wants, is no waypoint"
+                fix = "create it (plait waypoint apply) or mend the label"
+                yield from _about(way.enforced, f"{text}, so connections to its pods are refused; {fix}")
+            if lacking := guard.owed - way.enforced:
+                yield _bypass(service, lacking, guard, way)
+
+    def _runs(self, waypoint: str) -> bool:
+        gateway = self._l7.gateways.get(f"gateway-api/{waypoint}")
+        return gateway is not None and gateway.waypoint
+
+    def _unenforced(self, service: HttpService, policies: Owed, workload: Workload) -> Iterator[Problem]:
+        decision = decide("ambient", mode_of(self._l7.instances[workload.uid], ""), "waypoint-policy")
+        text = f"{service.kind} {service.namespace}/{service.name} has no waypoint, and pods without sidecar"
+        text = f"{text}, so connections to these are refused: {decision.reason} (plait waypoint apply)"
+        yield from _about(policies, text)
+
+
+def _about(policies: Owed, text: str) -> Iterator[Problem]:
+    for policy in sorted(policies):
+        kind, namespace, name = policy.split("/")
+        yield Problem(GUARDED, "warning", kind, namespace, name, "spec.targetRefs", text)
+
+
+def _bypass(service: HttpService, lacking: Owed, guard: PortGuard, way: Way) -> Problem:
+    """A service whose requests get past policies of pods it shares with another one."""
+    behind = guard.waypoints
+    named = ", ".join(sorted(policy.replace("/", " ", 1) for policy in lacking))
+    where = "" if guard.port == ALL_PORTS else f" at port {guard.port}"
+    text = f"pods of this service{where} are bound by {named}, which its requests do not pass, so they are refused"
+    through = f" and send it through waypoint {behind[0]}" if behind and way.waypoint not in behind else ""
+    fix = f"name it in the policy's targetRefs too{through}, or let it select other pods"
+    return Problem(GUARDED, "warning", service.kind, service.namespace, service.name, "spec.selector", f"{text}; {fix}")
+
+
+# Policies ---
+
+
+def _grouped(guards: tuple[PortGuard, ...]) -> Iterator[tuple[tuple[str, ...], Match]]:
+    """Waypoints through which one may come, and where; ports with the same ones together."""
+    ports: dict[tuple[str, ...], list[int]] = {}
+    for guard in guards:
+        ports.setdefault(guard.waypoints, []).append(guard.port)
+    listed = {guard.port for guard in guards} - {ALL_PORTS}
+    for waypoints, own in ports.items():
+        if ALL_PORTS in own:
+            yield waypoints, Match(not_destination_ports=tuple(sorted(listed - set(own))))
+        else:
+            yield waypoints, Match(destination_ports=tuple(sorted(own)))
+
+
+def _policy(
+    namespace: str, waypoints: tuple[str, ...], where: Match, identities: Mapping[str, tuple[str, ...]]
+) -> Policy:
+    """Refuses everybody at these ports but the waypoints."""
+    passing = tuple(sorted({who for name in waypoints for who in identities.get(name, ())}))
+    clauses = [Rule((where,))] if where != Match() else []
+    if passing:
+        clauses.append(Rule((Match(not_principals=tuple(Text("exact", who) for who in passing)),)))
+    return Policy(_name(namespace, waypoints, where), namespace, "workload", "deny", (Group(tuple(clauses)),))
+
+
+def _name(namespace: str, waypoints: tuple[str, ...], where: Match) -> str:
+    """Says for people what it is, and is another for every other content (objects are named in small letters)."""
+    names = [name.removeprefix(f"{namespace}/").replace("/", ":") for name in waypoints] or ["NOBODY"]
+    ports = [*map(str, where.destination_ports)]
+    if where.not_destination_ports:
+        ports = ["NOT", *map(str, where.not_destination_ports)]
+    return PREFIX + "_".join([*names, *ports])
+
+
+def _identities(l7: L7, workloads: Mapping[str, Workload], settings: Settings) -> dict[str, tuple[str, ...]]:
+    """By waypoint: who its pods are, and who they will be when there are none (yet), without `spiffe://`."""
+    found: dict[str, set[str]] = {}
+    for gateway in l7.gateways.values():
+        if gateway.managed and gateway.waypoint:
+            expected = f"{settings.trust_domain}/ns/{gateway.namespace}/sa/{gateway.service_account}"
+            found[f"{gateway.namespace}/{gateway.name}"] = {expected}
+    for uid, instance in l7.instances.items():
+        if instance.gateway in found and uid in workloads:
+            found[instance.gateway].add(str(workloads[uid].identity).removeprefix("spiffe://"))
+    return {name: tuple(sorted(who)) for name, who in found.items()}
