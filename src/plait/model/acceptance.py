@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from plait.model.attachment import Target
+from plait.model.compile.traffic.report import GUARDED
 from plait.model.http_security import HttpPolicy
 from plait.model.l7 import L7
 from plait.model.status import BoundStatus, Condition
@@ -23,7 +24,7 @@ def accepted(
     """By (namespace, name) of every policy. With `l7`, those that name targets say which gateways they are bound to."""
     about: dict[tuple[str, str], list[Problem]] = {}
     for problem in problems:
-        if problem.kind == "AuthorizationPolicy" and problem.severity != "info":
+        if problem.kind == "AuthorizationPolicy":
             about.setdefault((problem.namespace, problem.name), []).append(problem)
     found = {}
     for name in sorted(names):
@@ -31,21 +32,25 @@ def accepted(
         if l7 is not None and policy is not None and policy.attachment.targets:
             found[name] = BoundStatus((_bound(policy, l7, about.get(name, ())),))
             continue
-        wrong = about.get(name, [])
-        text = _text(wrong)
-        condition = (
-            Condition(CONDITION, "False", "UnsupportedValue", text)
-            if wrong
-            else Condition(CONDITION, "True", "Accepted", "enforced by the node proxy")
-        )
-        found[name] = BoundStatus((condition,))
+        found[name] = BoundStatus((_selecting(about.get(name, [])),))
     return found
+
+
+def _selecting(wrong: list[Problem]) -> Condition:
+    """Of a policy by selector: what is stricter at L4 than it is written is in effect, and said."""
+    if not wrong:
+        return Condition(CONDITION, "True", "Accepted", "enforced by the node proxy")
+    stricter = all(problem.severity == "info" for problem in wrong)
+    return Condition(CONDITION, "True" if stricter else "False", "UnsupportedValue", _text(wrong))
 
 
 def _bound(policy: HttpPolicy, l7: L7, wrong: Iterable[Problem]) -> Condition:
     """Accepted when every target is there and some gateway stands before it, and nothing is wrong with the policy."""
-    if text := _text(wrong):
+    told = [problem for problem in wrong if problem.severity != "info"]
+    if text := _text(problem for problem in told if problem.code != GUARDED):
         return Condition(WAYPOINT, "False", "Invalid", text)
+    if text := _text(told):
+        return Condition(WAYPOINT, "False", "TargetNotFound", text)
     bound: set[str] = set()
     for target in policy.attachment.targets:
         found = set(_before(target, l7))

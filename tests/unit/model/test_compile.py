@@ -159,10 +159,25 @@ def test_a_deny_rule_loses_its_http_attributes_and_so_denies_more() -> None:
     assert problems == ["PLT0315"]
 
 
-def test_a_deny_rule_of_http_attributes_only_has_no_effect_at_l4() -> None:
-    policy, problems = only_policy(d.allow("p", [{"to": [{"operation": {"paths": ["/admin"]}}]}], action="DENY"))
+def at_l4(codes: list[str]) -> list[str]:
+    return [code for code in codes if code.startswith("PLT03")]
+
+
+@pytest.mark.parametrize(
+    ("action", "codes"), [("DENY", ["PLT0314"]), ("CUSTOM", ["PLT0311", "PLT0314"])], ids=["deny", "custom"]
+)
+def test_what_only_an_http_proxy_could_refuse_is_refused_altogether_at_l4(action: str, codes: list[str]) -> None:
+    rule = {"to": [{"operation": {"paths": ["/admin"]}}]}
+    policy, problems = only_policy(d.allow("p", [rule], action=action))
     assert policy is not None
-    assert (policy.groups, problems) == ((), ["PLT0314"])
+    assert (policy.action, policy.groups, at_l4(problems)) == ("deny", (Group(()),), codes)
+
+
+def test_what_an_authorizer_would_be_asked_about_is_denied_at_l4_and_nothing_else() -> None:
+    policy, problems = only_policy(d.allow("p", [{"to": [{"operation": {"ports": ["80"]}}]}], action="CUSTOM"))
+    assert policy is not None
+    assert (policy.action, at_l4(problems)) == ("deny", ["PLT0311"])
+    assert policy.groups == (Group((Rule((Match(destination_ports=(80,)),)),)),)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +193,12 @@ def test_a_value_that_means_nothing_never_widens_an_allow(rule: dict[str, Any]) 
     policy, problems = only_policy(d.allow("p", [rule]))
     assert policy is not None
     assert (policy.groups, problems) == ((), ["PLT0312"])
+
+
+def test_a_deny_of_which_nothing_can_be_read_denies_everybody() -> None:
+    policy, problems = only_policy(d.allow("p", [{"from": [{"source": {"ipBlocks": ["300.0.0.0/8"]}}]}], action="DENY"))
+    assert policy is not None
+    assert (policy.groups, problems) == ((Group(()),), ["PLT0312"])
 
 
 def test_an_empty_rule_allows_everybody_and_no_rules_nobody() -> None:

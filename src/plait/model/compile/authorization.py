@@ -1,7 +1,8 @@
 """AuthorizationPolicy -> Policy at L4. What only an HTTP proxy could check makes the policy stricter, never laxer:
 
-an ALLOW rule with an HTTP attribute cannot match here and is left out; a DENY rule keeps its L4 attributes only, and is
-left out when it has none. Either way an information says so. Policies for waypoints (targetRefs) are not ours.
+an ALLOW rule with an HTTP attribute cannot match here and is left out; a DENY rule keeps its L4 attributes only, and
+denies everything when it has none. What CUSTOM is about is denied, for nobody can be asked here. Either way a problem
+says so. Policies for waypoints (targetRefs) are not ours.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from plait.resources.problems import Problem, Severity
 from plait.resources.security import AuthorizationPolicy, Operation, Source
 
 _KIND = "AuthorizationPolicy"
+_ATTACH = "give the service a waypoint and attach the policy to it by targetRefs"
 T = TypeVar("T")
 
 
@@ -64,11 +66,13 @@ def _policy(each: AuthorizationPolicy, settings: Settings) -> tuple[Policy | Non
     spec = each.spec
     if spec.target_ref is not None or spec.target_refs:
         return None, ()
-    if spec.action not in ("ALLOW", "DENY"):
-        text = f"action {spec.action} needs an HTTP proxy: it has no effect at the node proxy; give it a waypoint"
-        say("PLT0311", "warning", "spec.action", text)
-        return None, tuple(problems)
-    deny = spec.action == "DENY"
+    if spec.action == "AUDIT":
+        say("PLT0311", "warning", "spec.action", f"an audit needs an HTTP proxy: nothing is said at L4; {_ATTACH}")
+        return None, tuple(problems)  # it refuses nobody, so nobody has to be refused instead
+    if spec.action == "CUSTOM":
+        text = "nobody can be asked at L4, so what this is about is denied there"
+        say("PLT0311", "warning", "spec.action", f"{text}; {_ATTACH}")
+    deny = spec.action != "ALLOW"
     groups: list[Group] = []
     for number, rule in enumerate(spec.rules or ()):
         path = f"spec.rules[{number}]"
@@ -81,18 +85,14 @@ def _policy(each: AuthorizationPolicy, settings: Settings) -> tuple[Policy | Non
             attributes = ", ".join(sorted(http))
             if not deny:
                 text = f"{attributes}: HTTP attributes cannot be checked at L4, so this rule allows nobody there"
-                say("PLT0313", "info", path, f"{text}; use a waypoint (targetRefs), or ports and principals")
+                say("PLT0313", "info", path, f"{text}; {_ATTACH}, or use ports and principals")
                 continue
             if not clauses:
-                text = (
-                    f"{attributes}: only HTTP attributes, which cannot be checked at L4: the rule has no effect there"
-                )
-                say("PLT0314", "warning", path, f"{text}; use a waypoint (targetRefs)")
-                continue
-            text = f"{attributes}: cannot be checked at L4, so the rule denies without regard to them"
-            say("PLT0315", "info", path, f"{text}; use a waypoint (targetRefs) for the exact meaning")
-        elif bad and not clauses:
-            continue
+                text = f"{attributes}: only HTTP attributes, which cannot be checked at L4, so all is denied there"
+                say("PLT0314", "warning", path, f"{text}; {_ATTACH}")
+            else:
+                text = f"{attributes}: cannot be checked at L4, so the rule denies without regard to them"
+                say("PLT0315", "info", path, f"{text}; {_ATTACH} for the exact meaning")
         groups.append(Group(clauses))
     scope: Reach = "mesh" if each.namespace == settings.root_namespace else "namespace"
     if spec.selector is not None and spec.selector.match_labels:

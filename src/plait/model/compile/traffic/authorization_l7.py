@@ -96,7 +96,7 @@ def _http(rule: HttpRule) -> bool:
 
 
 def _rule(rule: security.Rule, path: str, widens: bool, report: Report) -> HttpRule | None:
-    """The rule; None when it can match nothing (or, of a wide one, when nothing of it is left)."""
+    """The rule; None when it can match nothing. A wide one of which nothing is left matches everything."""
     sources: list[Source] = []
     operations: list[Operation] = []
     conditions: list[Condition] = []
@@ -122,12 +122,11 @@ def _rule(rule: security.Rule, path: str, widens: bool, report: Report) -> HttpR
     if broken and not widens:
         return None
     # Of a DENY a clause that lost an alternative is dropped whole: it then denies more, which is the safe side.
-    kept = HttpRule(
+    return HttpRule(
         tuple(sources) if len(sources) == len(rule.from_) else (),
         tuple(operations) if len(operations) == len(rule.to) else (),
         tuple(conditions),
     )
-    return None if broken and kept == HttpRule() else kept
 
 
 def _source(s: security.Source) -> Source:
