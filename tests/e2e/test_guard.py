@@ -1,0 +1,137 @@
+"""What gets around a waypoint is refused: by the pod's address, by another service's name, with no waypoint at all."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from kit.mesh import Mesh, mesh, until
+from plait.resources import kinds
+from plait.resources.proxy_container import container, volume
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.envoy,
+    pytest.mark.skipif(os.geteuid() != 0, reason="enters namespaces of the host: needs root"),
+]
+WORLD = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient, istio.io/use-waypoint: waypoint}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: waypoint, namespace: shop, labels: {istio.io/waypoint-for: service}}
+spec:
+  gatewayClassName: istio-waypoint
+  listeners: [{name: mesh, port: 15008, protocol: HBONE}]
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: waypoint, namespace: shop}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: waypoint, namespace: shop, labels: {gateway.networking.k8s.io/gateway-name: waypoint}}
+spec:
+  selector: {gateway.networking.k8s.io/gateway-name: waypoint}
+  ports: [{name: hbone, port: 15008}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8000}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: alias, namespace: shop}
+spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8000}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: c, image: python, command: [python3, -m, http.server, "8000", --directory, /etc/apt]}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client, namespace: shop, labels: {app: client}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: c, image: busybox, command: [sleep, "1000"]}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: outsider, namespace: shop, labels: {app: outsider, istio.io/dataplane-mode: none}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: c, image: busybox, command: [sleep, "1000"]}]
+"""
+POLICY = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: no-keyrings, namespace: shop}
+spec:
+  targetRefs: [{group: "", kind: Service, name: web}]
+  action: DENY
+  rules: [{to: [{operation: {paths: ["/keyrings*"]}}]}]
+"""
+ASK = """
+import sys, urllib.error, urllib.request
+try:
+    print(urllib.request.urlopen(sys.argv[1], timeout=3).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+except OSError as error:
+    print("closed")
+"""
+
+
+def proxy_pod(mine: Mesh) -> str:
+    labels = {
+        "gateway.networking.k8s.io/gateway-name": "waypoint",
+        "gateway.istio.io/managed": "istio.io-mesh-controller",
+        "istio.io/dataplane-mode": "none",
+    }
+    spec = {
+        "serviceAccountName": "waypoint",
+        "containers": [container()],
+        "volumes": [volume(str(mine.home / mine.name / "proxies"))],
+    }
+    metadata = {"name": "waypoint-0", "namespace": "shop", "labels": labels}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+
+
+def test_nobody_gets_around_a_policy_and_without_policy_nobody_has_to_come_through() -> None:
+    with mesh(f"grd{os.getpid()}") as mine:
+        mine.up("--nodes", "2")
+        mine.apply(WORLD)
+        mine.apply(proxy_pod(mine))
+        mine.ready("shop", "web", "client", "outsider", "waypoint-0")
+        mine.captured("shop", "web", "client")
+        vip, alias = (mine.get(kinds.SERVICE, name, "shop")["spec"]["clusterIP"] for name in ("web", "alias"))
+        direct = f"{mine.get(kinds.POD, 'web', 'shop')['status']['podIP']}:8000"
+
+        def answer(host: str, path: str = "/", who: str = "client") -> str:
+            return mine.inside(who, ASK, f"http://{host}{path}", namespace="shop").strip()
+
+        for host in (vip, alias, direct):
+            until(lambda host=host: answer(host, "/keyrings/") == "200", f"{host} answers while nothing is forbidden")
+        assert answer(direct, who="outsider") == "200"
+
+        mine.apply(POLICY)
+        until(lambda: answer(vip, "/keyrings/") == "403", "the waypoint refuses what the policy denies")
+        assert answer(vip) == "200"
+        until(lambda: answer(direct) == "closed", "the pod's own address is closed to whoever is not the waypoint")
+        assert [answer(direct, "/keyrings/", who) for who in ("client", "outsider")] == ["closed", "closed"]
+        assert answer(alias, "/keyrings/") == "503", "another service's name leads nowhere"
+
+        mine.plait("delete", "pod", "waypoint-0", "-n", "shop")
+        until(lambda: answer(vip) == "closed", "without a waypoint its policy is not skipped")
+        assert answer(direct) == "closed"
+
+        mine.plait("delete", "authorizationpolicy", "no-keyrings", "-n", "shop")
+        until(lambda: answer(direct, "/keyrings/") == "200", "what is bound by nothing needs no waypoint")
