@@ -61,8 +61,8 @@ def gateway(name: str = "edge", namespace: str = "shop", /, *listeners: Any, **r
     return api("Gateway", name, namespace, gatewayClassName="istio", listeners=list(written), **rest)
 
 
-def gateway_pod(name: str, address: str, gateway: str, namespace: str = "shop", /) -> d.Document:
-    return d.pod(name, address, namespace, labels={"gateway.networking.k8s.io/gateway-name": gateway})
+def gateway_pod(name: str, address: str, gateway: str, namespace: str = "shop", /, **rest: Any) -> d.Document:
+    return d.pod(name, address, namespace, labels={"gateway.networking.k8s.io/gateway-name": gateway}, **rest)
 
 
 def sidecar_pod(name: str, address: str, namespace: str = "shop", /, **rest: Any) -> d.Document:

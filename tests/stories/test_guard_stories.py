@@ -19,12 +19,7 @@ from plait.model.views import bindings
 USE = {"istio.io/use-waypoint": "waypoint"}
 CART = d.service("cart", "10.9.0.1", labels=USE)
 POD = d.pod("cart-1", "10.0.0.4", labels={"app": "cart"}, account="cart")
-RUNNING = d.pod(
-    "waypoint-1",
-    "10.4.0.1",
-    labels={"gateway.networking.k8s.io/gateway-name": "waypoint"},
-    account="waypoint",
-)
+RUNNING = l7.gateway_pod("waypoint-1", "10.4.0.1", "waypoint", account="waypoint")
 WORLD = (l7.waypoint(), RUNNING, CART, POD)
 WAYPOINT = "spiffe://cluster.local/ns/shop/sa/waypoint"
 CLIENT = "spiffe://cluster.local/ns/shop/sa/web"
@@ -135,6 +130,12 @@ def test_the_account_of_the_waypoint_s_pods_and_of_its_annotation_is_its_identit
     mesh, _ = l7.world(named, other, CART, POD, bound("get", "cart"))
     accounts = ("hand-made", "chosen", "waypoint")
     assert [enters(mesh, f"spiffe://cluster.local/ns/shop/sa/{a}") for a in accounts] == [True, True, False]
+
+
+def test_a_waypoint_that_shares_its_account_cannot_be_told_apart_and_says_so() -> None:
+    mesh, problems = l7.world(*WORLD, d.pod("job", "10.0.0.7", account="waypoint"), bound("get", "cart"))
+    assert told(problems) == [("Gateway", "waypoint")]
+    assert enters(mesh, WAYPOINT)
 
 
 def test_a_pod_has_its_guard_before_it_is_captured() -> None:

@@ -10,7 +10,7 @@ from kit import worlds as l7
 USE = {"istio.io/use-waypoint": "waypoint"}
 WORLD = (
     l7.waypoint(),
-    l7.gateway_pod("waypoint-1", "10.4.0.1", "waypoint"),
+    l7.gateway_pod("waypoint-1", "10.4.0.1", "waypoint", account="waypoint"),
     d.service("cart", "10.9.0.1", labels=USE),
     d.service("plain", "10.9.0.2"),
     d.pod("cart-1", "10.0.0.4", labels={"app": "cart"}),

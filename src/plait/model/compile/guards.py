@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from plait.base.wellknown import GATEWAY_ACCOUNT
 from plait.model.compile.traffic.report import GUARDED
 from plait.model.enforcement import decide
 from plait.model.guard import ALL_PORTS, PREFIX, Guard, Owed, PortGuard, Way, guard_of, mode_of
@@ -42,14 +43,17 @@ class Guards:
             yield from found.values()
             return
         identities = _identities(self._l7, found, self._settings)
+        used: set[str] = set()
         for each in found.values():
             guards = tuple(self._guard.ports(each))
             for guard in guards:
                 self._problems.update(dict.fromkeys(self._wrong(each, guard)))
+                used.update(guard.waypoints)
             made = [_policy(each.namespace, ways, ports, identities) for ways, ports in _grouped(guards)]
             self._policies.update((policy.key, policy) for policy in made)
             names = tuple(sorted({*each.policies, *(policy.key for policy in made)}))
             yield each if not made else msgspec.structs.replace(each, policies=names)
+        self._problems.update(dict.fromkeys(self._shared(used, identities, found)))
 
     # What is wrong ---
 
@@ -66,6 +70,24 @@ class Guards:
                 yield from _about(way.enforced, f"{text}, so connections to its pods are refused; {fix}")
             if lacking := guard.owed - way.enforced:
                 yield _bypass(service, lacking, guard, way)
+
+    def _shared(
+        self, waypoints: set[str], identities: Mapping[str, tuple[str, ...]], found: Mapping[str, Workload]
+    ) -> Iterator[Problem]:
+        """A waypoint is known by its account: others with the same one are taken for it."""
+        accounts = {who: name for name in sorted(waypoints) for who in identities.get(name, ())}
+        others: dict[str, list[str]] = {}
+        for uid, workload in found.items():
+            waypoint = accounts.get(str(workload.identity).removeprefix("spiffe://"), "")
+            instance = self._l7.instances.get(uid)
+            if waypoint and instance is not None and instance.gateway != waypoint:
+                others.setdefault(waypoint, []).append(f"{workload.namespace}/{workload.name}")
+        for waypoint, pods in others.items():
+            who = f"pod {min(pods)}" + (f" and {len(pods) - 1} more" if len(pods) > 1 else "")
+            text = f"the waypoint shares its account with {who}, who so get past its policies; give it one of its own"
+            path = f"metadata.annotations[{GATEWAY_ACCOUNT}]"
+            namespace, _, name = waypoint.partition("/")
+            yield Problem(GUARDED, "warning", "Gateway", namespace, name, path, text)
 
     def _runs(self, waypoint: str) -> bool:
         gateway = self._l7.gateways.get(f"gateway-api/{waypoint}")
