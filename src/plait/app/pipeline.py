@@ -10,10 +10,10 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
+from plait.app.essence import essence
 from plait.base.bundle import Bundle
 from plait.base.bundle import Resource as Named
 from plait.base.observe import logger
@@ -23,7 +23,7 @@ from plait.model.policies import Policy
 from plait.resources import kinds
 from plait.resources.decode import decode
 from plait.resources.kinds import Kind
-from plait.resources.meta import IstioResource, Key, Resource
+from plait.resources.meta import Key
 from plait.resources.objects import Objects
 from plait.resources.problems import Problem, ordered
 from plait.store.api import Document
@@ -93,6 +93,9 @@ class Pipeline:
         self._on_problems = on_problems
         self.on_mesh: Callable[[], None] = lambda: None
         """Called after each compile, also of an equal Mesh: contents of secrets are not in it."""
+        self.on_compiled: Callable[[], None] = lambda: None
+        """Called after every compile, when `mesh` and `problems` are what `objects` mean."""
+        self._compiled: Objects | None = None
         self._added: Mapping[str, Policy] = {}
         self._merged: tuple[Mapping[str, Policy], Mapping[str, Policy], Mapping[str, Policy]] | None = None
         self._beside: dict[str, Mapping[str, Named]] = {}
@@ -116,9 +119,19 @@ class Pipeline:
             if typed is None or any(problem.severity == "error" for problem in problems):
                 self._objects = self._objects.without(key)
             else:
-                self._objects = self._objects.with_(_essence(typed))
+                self._objects = self._objects.with_(essence(typed))
         if self._objects is not before or unread != self._unread.get(key, ()):
             self._wake()
+
+    @property
+    def objects(self) -> Objects:
+        """What was read so far, without what means nothing to compile."""
+        return self._objects
+
+    @property
+    def settled(self) -> bool:
+        """Are `mesh` and `problems` what the present `objects` mean? Not while a compile is due, or has failed."""
+        return self._due is None and self._compiled is self._objects
 
     def open(self) -> None:
         """Everything was read once: compile the first world. A half-read one would remove the rest at the agents."""
@@ -193,11 +206,5 @@ class Pipeline:
             self.problems = found
             if self._on_problems is not None:
                 self._on_problems(found)
-
-
-def _essence(each: Resource) -> Resource:
-    """Without what changes at every write and means nothing to compile: versions, and the status we write ourselves."""
-    bare: dict[str, Any] = {"meta": msgspec.structs.replace(each.meta, resource_version="", generation=0)}
-    if isinstance(each, IstioResource) and each.kind != kinds.SERVICE_ENTRY.kind:
-        bare["status"] = None
-    return msgspec.structs.replace(each, **bare)
+        self._compiled = self._objects
+        self.on_compiled()
