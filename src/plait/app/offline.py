@@ -16,9 +16,9 @@ from google.protobuf.descriptor import Descriptor
 
 from plait.app import certificates, standins, written_status
 from plait.app.asked import Asked, translated
+from plait.app.gathering import Gathering
 from plait.base.wellknown import REDIRECTION
 from plait.envoy.roles import node as role
-from plait.model import acceptance
 from plait.model.compile import compile
 from plait.model.compile.traffic.mesh_settings import CONFIG_MAP
 from plait.model.mesh import Settings
@@ -105,11 +105,9 @@ class World:
 
     def status(self) -> Document:
         """What would be written to the objects' status."""
-        written = acceptance.accepted(self.objects.of(kinds.AUTHORIZATION_POLICY), self.problems, self.mesh.l7)
-        kind = kinds.AUTHORIZATION_POLICY
-        policies = [written_status.object_status(kind, *name, each, self.objects) for name, each in written.items()]
-        statuses = [*policies, *written_status.written(self.mesh.l7.statuses, self.objects)]
-        return {"problems": _told(self.problems), "statuses": statuses}
+        statuses = Gathering().of(self.objects, self.mesh, self.problems)
+        written = written_status.written(statuses, self.objects)
+        return {"problems": _told(self.problems), "statuses": list(written)}
 
 
 def failed(document: Document) -> bool:

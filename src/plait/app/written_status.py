@@ -1,6 +1,7 @@
 """Statuses of the model as what would be written to `status` of the object, in Kubernetes' words.
 
-Times are left out: offline there is no moment at which a condition changed. No IO.
+Times are left out: `merging` adds them to what is written; offline there is no moment at which a condition changed.
+No IO.
 """
 
 from __future__ import annotations
@@ -10,12 +11,22 @@ from typing import Any
 
 import msgspec
 
-from plait.model.status import BoundStatus, ClassStatus, Condition, GatewayStatus, ParentReference, RouteStatus, Status
-from plait.resources import kinds
+from plait.model.status import (
+    BoundStatus,
+    ClassStatus,
+    Condition,
+    GatewayStatus,
+    Message,
+    ParentReference,
+    RouteStatus,
+    Status,
+)
+from plait.resources import codes, kinds
 from plait.resources.kinds import Kind
 from plait.resources.objects import Objects
 
 Document = dict[str, Any]
+_PAGES = "https://istio.io/latest/docs/reference/config/analysis"
 GATEWAYS = "plait.dev/gateway-controller"
 WAYPOINTS = "plait.dev/waypoint-controller"
 _BUILT_IN = {
@@ -29,23 +40,27 @@ _BY_NAME = {str(kind): kind for kind in kinds.ALL}
 def written(statuses: Mapping[str, Status], objects: Objects) -> Iterator[Document]:
     """apiVersion, kind, namespace, name and status of every object that has one; keys are "plural.group/ns/name"."""
     for key, status in statuses.items():
-        plural, namespace, name = key.split("/", 2)
-        yield object_status(_BY_NAME[plural], namespace, name, status, objects)
+        kind, namespace, name = named(key)
+        found = objects.of(kind).get((namespace, name))
+        if found is None:  # it could not be read; its problems say why
+            continue
+        yield {
+            "apiVersion": kind.api_version(),
+            "kind": kind.kind,
+            "namespace": namespace,
+            "name": name,
+            "status": status_of(kind, namespace, status, found.meta.generation, objects),
+        }
 
 
-def object_status(kind: Kind, namespace: str, name: str, status: Status, objects: Objects) -> Document:
-    found = objects.of(kind).get((namespace, name))
-    generation = found.meta.generation if found is not None else 0
-    return {
-        "apiVersion": kind.api_version(),
-        "kind": kind.kind,
-        "namespace": namespace,
-        "name": name,
-        "status": _status(kind, namespace, status, generation, objects),
-    }
+def named(key: str) -> tuple[Kind, str, str]:
+    """Kind, namespace and name of a status' key."""
+    plural, namespace, name = key.split("/", 2)
+    return _BY_NAME[plural], namespace, name
 
 
-def _status(kind: Kind, namespace: str, status: Status, generation: int, objects: Objects) -> Document:
+def status_of(kind: Kind, namespace: str, status: Status, generation: int, objects: Objects) -> Document:
+    """The fields of `status` that are ours to write. `generation` is that of the object the status is about."""
     if isinstance(status, RouteStatus):
         policy = kind == kinds.BACKEND_TLS_POLICY
         return {
@@ -75,6 +90,17 @@ def _status(kind: Kind, namespace: str, status: Status, generation: int, objects
         found["supportedFeatures"] = [{"name": each} for each in status.features]
     else:
         assert isinstance(status, BoundStatus)
+        if status.messages:
+            found["validationMessages"] = [_message(each) for each in status.messages]
+    return found
+
+
+def _message(each: Message) -> Document:
+    """Istio's AnalysisMessageBase. Codes of our own have no page of Istio's."""
+    name = codes.MEANINGS.get(each.code, each.code).partition(":")[0]
+    found: Document = {"type": {"code": each.code, "name": name}, "level": each.level.upper()}
+    if each.code.startswith("IST"):
+        found["documentationUrl"] = f"{_PAGES}/{each.code.lower()}/"
     return found
 
 

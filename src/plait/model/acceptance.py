@@ -5,7 +5,7 @@ Input is what `compile` found wrong with it, and its attachment. Other kinds' st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from plait.model.attachment import Target
 from plait.model.compile.traffic.report import GUARDED
@@ -26,11 +26,12 @@ def accepted(
     for problem in problems:
         if problem.kind == "AuthorizationPolicy":
             about.setdefault((problem.namespace, problem.name), []).append(problem)
+    before = Before(l7) if l7 is not None else None
     found = {}
     for name in sorted(names):
         policy = l7.authorization.get("/".join(name)) if l7 is not None else None
-        if l7 is not None and policy is not None and policy.attachment.targets:
-            found[name] = BoundStatus((_bound(policy, l7, about.get(name, ())),))
+        if before is not None and policy is not None and policy.attachment.targets:
+            found[name] = BoundStatus((_bound(policy, before, about.get(name, ())),))
             continue
         found[name] = BoundStatus((_selecting(about.get(name, [])),))
     return found
@@ -44,7 +45,7 @@ def _selecting(wrong: list[Problem]) -> Condition:
     return Condition(CONDITION, "True" if stricter else "False", "UnsupportedValue", _text(wrong))
 
 
-def _bound(policy: HttpPolicy, l7: L7, wrong: Iterable[Problem]) -> Condition:
+def _bound(policy: HttpPolicy, before: Before, wrong: Iterable[Problem]) -> Condition:
     """Accepted when every target is there and some gateway stands before it, and nothing is wrong with the policy."""
     told = [problem for problem in wrong if problem.severity != "info"]
     if text := _text(problem for problem in told if problem.code != GUARDED):
@@ -53,7 +54,7 @@ def _bound(policy: HttpPolicy, l7: L7, wrong: Iterable[Problem]) -> Condition:
         return Condition(WAYPOINT, "False", "TargetNotFound", text)
     bound: set[str] = set()
     for target in policy.attachment.targets:
-        found = set(_before(target, l7))
+        found = before.gateways(target)
         if not found:
             where = "/".join(part for part in (target.namespace, target.name) if part)
             text = f"{target.kind} {where} does not exist or no gateway stands before it, so nobody enforces this there"
@@ -62,17 +63,22 @@ def _bound(policy: HttpPolicy, l7: L7, wrong: Iterable[Problem]) -> Condition:
     return Condition(WAYPOINT, "True", "Accepted", f"bound to {', '.join(sorted(bound))}")
 
 
-def _before(target: Target, l7: L7) -> Iterator[str]:
-    """Gateways ("ns/name") that enforce what is attached to this target."""
-    managed = {f"{each.namespace}/{each.name}": each for each in l7.gateways.values() if each.managed}
-    if target.kind == "GatewayClass":
-        yield from (name for name, each in managed.items() if each.class_name == target.name)
-    elif target.kind == "Gateway":
-        yield from (name for name in managed if name == f"{target.namespace}/{target.name}")
-    else:
+class Before:
+    """Gateways ("ns/name") that stand before a target and so enforce what is attached to it."""
+
+    def __init__(self, l7: L7) -> None:
+        self._managed = {f"{each.namespace}/{each.name}": each for each in l7.gateways.values() if each.managed}
+        self._services: dict[tuple[str, str, str], set[str]] = {}
         for each in l7.services.values():
-            if (each.kind, each.namespace, each.name) == (target.kind, target.namespace, target.name):
-                yield from (name for name in (each.waypoint,) if name in managed)
+            if each.waypoint in self._managed:
+                self._services.setdefault((each.kind, each.namespace, each.name), set()).add(each.waypoint)
+
+    def gateways(self, target: Target) -> set[str]:
+        if target.kind == "GatewayClass":
+            return {name for name, each in self._managed.items() if each.class_name == target.name}
+        if target.kind == "Gateway":
+            return {f"{target.namespace}/{target.name}"} & self._managed.keys()
+        return self._services.get((target.kind, target.namespace, target.name), set())
 
 
 def _text(wrong: Iterable[Problem]) -> str:

@@ -66,10 +66,18 @@ class ClassStatus(Struct, frozen=True, gc=False):
     features: tuple[str, ...] = ()
 
 
+class Message(Struct, frozen=True, gc=False):
+    """What analysis found, by code."""
+
+    code: str
+    level: Literal["error", "warning", "info"]
+
+
 class BoundStatus(Struct, frozen=True, gc=False):
-    """Conditions of an Istio policy, or of a service bound to a waypoint."""
+    """Conditions of an Istio object, or of a service bound to a waypoint, and what analysis found with it."""
 
     conditions: tuple[Condition, ...]
+    messages: tuple[Message, ...] = ()
 
 
 Status = RouteStatus | GatewayStatus | ClassStatus | BoundStatus

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from plait.base.wellknown import USE_WAYPOINT, USE_WAYPOINT_NAMESPACE
-from plait.model.compile.traffic.instances import GATEWAY_NAME
+from plait.base.wellknown import USE_WAYPOINT
+from plait.model.binding import wanted_waypoint
 from plait.model.compile.traffic.report import WAYPOINT
 from plait.model.gateways import Gateway
 from plait.resources.kubernetes import Namespace
@@ -26,28 +26,22 @@ class Waypoints:
 
     def of_service(self, kind: str, namespace: str, name: str, labels: Mapping[str, str]) -> str:
         """Gateway "ns/name" before this service; "" none. A gateway's own service has none: it would be its own."""
-        if GATEWAY_NAME in labels:
-            return ""
         return self._bound(kind, namespace, name, labels, ("service", "all"))
 
     def of_pod(self, namespace: str, name: str, labels: Mapping[str, str]) -> str:
         """Gateway "ns/name" before this pod's own address; "" none. Gateways' own pods have none."""
-        if GATEWAY_NAME in labels:
-            return ""
         return self._bound("Pod", namespace, name, labels, ("workload", "all"))
 
     def _bound(self, kind: str, namespace: str, name: str, labels: Mapping[str, str], wanted: tuple[str, ...]) -> str:
         own = USE_WAYPOINT in labels
         found = self._namespaces.get(("", namespace))
-        source = labels if own else found.meta.labels if found is not None else {}
-        gateway = source.get(USE_WAYPOINT, "")
-        if not gateway or gateway == "none":
+        named = wanted_waypoint(namespace, labels, found.meta.labels if found is not None else {})
+        if not named:
             return ""
-        where = source.get(USE_WAYPOINT_NAMESPACE, namespace)
-        waypoint = self._gateways.get(f"gateway-api/{where}/{gateway}")
+        waypoint = self._gateways.get(f"gateway-api/{named}")
         if waypoint is None or not waypoint.waypoint:
             if own or kind != "Pod":
-                text = f"waypoint {where}/{gateway} does not exist; create it (plait waypoint apply) or drop the label"
+                text = f"waypoint {named} does not exist; create it (plait waypoint apply) or drop the label"
                 self._problems.append(
                     Problem(
                         WAYPOINT,
@@ -59,5 +53,5 @@ class Waypoints:
                         text,
                     )
                 )
-            return f"{where}/{gateway}" if "service" in wanted or own else ""
-        return f"{where}/{gateway}" if waypoint.waypoint_for in wanted else ""
+            return named if "service" in wanted or own else ""
+        return named if waypoint.waypoint_for in wanted else ""
