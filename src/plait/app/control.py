@@ -22,6 +22,7 @@ from plait.app.pipeline import READ, Pipeline
 from plait.app.proxy_caches import ROLES, ProxyCaches, UnknownProxy, named
 from plait.app.rotation import Rotation
 from plait.app.status import StatusServer
+from plait.app.status_writer import StatusWriter
 from plait.base import aio
 from plait.base.observe import logger
 from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE, NODE_AGENT_ACCOUNT, XDS_TLS_PORT
@@ -88,6 +89,8 @@ class Control:
         self._informers = {kind: Informer(api, kind, indexers=_indexers(kind)) for kind in READ}
         for kind, informer in self._informers.items():
             informer.on_change(_feeding(self.pipeline, kind))
+        self.statuses = StatusWriter(api, self.pipeline, self._informers)
+        self.pipeline.on_compiled = self.statuses.compiled
         self._revoked: frozenset[str] = frozenset()
         self._lists = Informer(api, kinds.CONFIG_MAP, fields=f"metadata.name={revocation.CONFIG_MAP}")
         self._lists.on_change(lambda old, new: self._revoke(settings.root_namespace))
@@ -122,6 +125,7 @@ class Control:
         self._tasks.append(aio.spawn(self._lists.run(), "informer of revoked identities"))
         await asyncio.gather(*(i.synced.wait() for i in (*self._informers.values(), self._lists)))
         self.pipeline.open()
+        self._tasks.append(aio.spawn(self.statuses.run(), "status writer"))
         (bound,) = await self._server.start(f"{host}:{port}", credentials=_Credentials(self._trust, addresses).server())
         if self._rotation is not None:
             self._tasks.append(aio.spawn(self._rotation.run(), "rotation of the root"))

@@ -124,11 +124,6 @@ class Pipeline:
             self._wake()
 
     @property
-    def objects(self) -> Objects:
-        """What was read so far, without what means nothing to compile."""
-        return self._objects
-
-    @property
     def settled(self) -> bool:
         """Are `mesh` and `problems` what the present `objects` mean? Not while a compile is due, or has failed."""
         return self._due is None and self._compiled is self._objects

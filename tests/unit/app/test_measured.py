@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from plait.app.measured import addresses, nothing, programmed
+from plait.model.status import Condition, GatewayStatus, ListenerStatus
+
+
+@dataclass(frozen=True)
+class Found:
+    programmed: bool = True
+    reason: str = ""
+    addresses: list[str] = field(default_factory=list)
+
+
+GOOD, BROKEN = Condition("Programmed", "True", "Programmed"), Condition("Programmed", "False", "Invalid", "no key")
+STATUS = GatewayStatus(
+    (Condition("Accepted", "True", "Accepted"), GOOD),
+    (ListenerStatus("a", (), 0, (GOOD,)), ListenerStatus("b", (), 0, (BROKEN,))),
+)
+
+
+def test_a_gateway_without_a_proxy_is_pending_and_what_is_broken_stays_broken() -> None:
+    found = programmed(STATUS, nothing().get(("shop", "edge")))
+    accepted, pending = found.conditions
+    assert accepted.status == "True"
+    assert (pending.status, pending.reason) == ("False", "Pending")
+    assert found.listeners[0].conditions == (pending,)
+    assert found.listeners[1].conditions == (BROKEN,)
+
+
+def test_the_reason_is_the_measurers() -> None:
+    assert programmed(STATUS, Found(False, "AddressNotAssigned")).conditions[1].reason == "AddressNotAssigned"
+    assert programmed(STATUS, Found()) == STATUS
+
+
+def test_addresses_say_what_they_are() -> None:
+    assert addresses(Found(addresses=["10.0.0.1", "fd00::1", "edge.shop.svc.cluster.local"])) == [
+        {"type": "IPAddress", "value": "10.0.0.1"},
+        {"type": "IPAddress", "value": "fd00::1"},
+        {"type": "Hostname", "value": "edge.shop.svc.cluster.local"},
+    ]
