@@ -28,6 +28,7 @@ CONNECTION_MARK: Final = 0x111
 MARK_MASK: Final = 0xFFF
 PROBE_SNAT_IP: Final = "169.254.7.127"
 CAPTURE_PROBE_IP: Final = "169.254.7.126"  # where the capture probe connects to: link-local, never routed
+CAPTURE_PROBE_NAME: Final = "capture-probe.plait.internal"  # only the mesh's resolver knows it
 
 # Labels and annotations.
 DATAPLANE_MODE: Final = "istio.io/dataplane-mode"  # "ambient" | "none", on a Namespace or Pod
@@ -35,6 +36,7 @@ USE_WAYPOINT: Final = "istio.io/use-waypoint"
 USE_WAYPOINT_NAMESPACE: Final = "istio.io/use-waypoint-namespace"
 WAYPOINT_FOR: Final = "istio.io/waypoint-for"
 REDIRECTION: Final = "ambient.istio.io/redirection"  # "enabled": capture of this pod was verified by its node
+DNS_CAPTURE: Final = "ambient.istio.io/dns-capture"  # "true" | "false", on a Pod, read when its network is made
 SIDECAR_STATUS: Final = "sidecar.istio.io/status"
 TUNNEL_LABEL: Final = "networking.istio.io/tunnel"
 GATEWAY_NAME: Final = "gateway.networking.k8s.io/gateway-name"  # of pods and Services made for a Gateway

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
-from plait.base import aio
+from plait.base import aio, dns_talk
+from plait.base import dns_wire as wire
+from plait.base.dns_talk import Asked
 from plait.base.observe import logger
-from plait.local import dns_wire as wire
 from plait.local.addresses import AddressPlan
 from plait.local.zone import Zone
 from plait.resources.kinds import ENDPOINT_SLICE, SERVICE, SERVICE_ENTRY
@@ -17,7 +18,6 @@ from plait.store.api import Api
 from plait.store.informer import Informer
 
 _PATIENCE = 2.0  # seconds for one upstream
-_IDLE = 10.0  # seconds for a TCP client to say something
 _SETTLE = 0.02
 _log = logger("dns")
 
@@ -39,102 +39,29 @@ class Resolver:
         self.zone = zone
         self._forward = tuple(forward)
 
-    async def resolve(self, message: bytes, *, tcp: bool) -> bytes:
+    async def resolve(self, asked: Asked) -> bytes:
         """The reply; b"" for none."""
-        reply = self.zone.answer(message, tcp=tcp)
+        reply = self.zone.answer(asked.message, tcp=asked.tcp)
         if reply is not None:
             return reply
+        ask, kind = (dns_talk.ask_tcp, socket.SOCK_STREAM) if asked.tcp else (dns_talk.ask_udp, socket.SOCK_DGRAM)
         for upstream in self._forward:
+            family = socket.AF_INET6 if ":" in upstream else socket.AF_INET
             try:
                 async with asyncio.timeout(_PATIENCE):
-                    return await (_ask_tcp if tcp else _ask_udp)(upstream, message)
+                    return await ask(socket.socket(family, kind), (upstream, 53), asked.message)
             except (OSError, TimeoutError, EOFError) as error:
                 _log.debug("upstream failed", upstream=upstream, error=repr(error))
-        return wire.refusal(message, wire.SERVER_FAILURE) or b""
+        return wire.refusal(asked.message, wire.SERVER_FAILURE) or b""
 
     async def serve(self, address: str, port: int = 53) -> None:
         """Listen in the current network namespace until cancelled."""
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(address, port))
-        talks: set[asyncio.Task[Any]] = set()
-
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            talks.add(task := aio.spawn(self._connection(reader, writer), "dns connection"))
-            task.add_done_callback(talks.discard)
-
+        server = dns_talk.Server(self.resolve, *dns_talk.sockets(address, port))
         try:
-            async with await asyncio.start_server(accept, address, port) as server:
-                await server.serve_forever()
+            await server.start()
+            await asyncio.Event().wait()
         finally:
-            transport.close()
-            await aio.cancel(*talks)
-
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                async with asyncio.timeout(_IDLE):
-                    size = int.from_bytes(await reader.readexactly(2))
-                    message = await reader.readexactly(size)
-                reply = await self.resolve(message, tcp=True)
-                if not reply:
-                    return
-                writer.write(len(reply).to_bytes(2) + reply)
-                await writer.drain()
-        except (OSError, TimeoutError, EOFError):
-            return  # the client left
-        finally:
-            writer.close()
-
-
-class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, resolver: Resolver) -> None:
-        self._resolver = resolver
-        self._transport: asyncio.DatagramTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # 3.11's own transport is no subclass of the class that describes it.
-        self._transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        aio.spawn(self._answer(data, addr), "dns query")
-
-    async def _answer(self, data: bytes, addr: tuple[str, int]) -> None:
-        reply = await self._resolver.resolve(data, tcp=False)
-        if reply and self._transport is not None and not self._transport.is_closing():
-            self._transport.sendto(reply, addr)
-
-
-class _Question(asyncio.DatagramProtocol):
-    def __init__(self, message: bytes) -> None:
-        self.reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._number = message[:2]
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if data[:2] == self._number and not self.reply.done():
-            self.reply.set_result(data)
-
-    def error_received(self, exc: Exception) -> None:
-        if not self.reply.done():
-            self.reply.set_exception(exc)
-
-
-async def _ask_udp(upstream: str, message: bytes) -> bytes:
-    loop = asyncio.get_running_loop()
-    transport, question = await loop.create_datagram_endpoint(lambda: _Question(message), remote_addr=(upstream, 53))
-    try:
-        transport.sendto(message)
-        return await question.reply
-    finally:
-        transport.close()
-
-
-async def _ask_tcp(upstream: str, message: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection(upstream, 53)
-    try:
-        writer.write(len(message).to_bytes(2) + message)
-        return await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
-    finally:
-        writer.close()
+            await server.close()
 
 
 async def run(api: Api, plan: AddressPlan, address: str, *, forward: Sequence[str] = (), port: int = 53) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, ip_address
 from typing import Any
 
+from plait.base import dns_wire as wire
+from plait.base.dns_wire import Query, Record
 from plait.base.wellknown import CLUSTER_DOMAIN
-from plait.local import dns_wire as wire
-from plait.local.dns_wire import Query, Record
 
 Document = Mapping[str, Any]
 _TTL = 5  # seconds; pods come and go

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from plait.base import aio
-from plait.local import dns_wire as wire
+from plait.base import dns_wire as wire
 from plait.local.dns import Resolver
 from plait.local.zone import Zone
 

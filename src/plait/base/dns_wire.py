@@ -1,4 +1,4 @@
-"""DNS messages as bytes: one question in, an answer out. Only what the cluster's resolver says (RFC 1035, 2782, 6891).
+"""DNS messages as bytes: one question in, an answer out. Only what our resolvers say (RFC 1035, 2782, 6891).
 
 Garbage is None, never an exception. Names are lower case, without the last dot.
 """
@@ -58,6 +58,11 @@ def parse(message: bytes) -> Query | None:
     if additional and message[end : end + 3] == b"\x00\x00\x29" and len(message) >= end + 11:
         size, edns = max(_PLAIN_SIZE, struct.unpack_from("!H", message, end + 3)[0]), True
     return Query(number, flags, name, type_, message[12:end], size, edns)
+
+
+def question(name: str, type: int, number: int = 0) -> bytes:
+    """A query for one name, recursion desired."""
+    return _HEADER.pack(number, 0x0100, 1, 0, 0, 0) + encode_name(name) + struct.pack("!HH", type, 1)
 
 
 def refusal(message: bytes, code: int = FORMAT_ERROR) -> bytes | None:
