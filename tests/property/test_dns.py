@@ -7,8 +7,12 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.local import dns_wire as wire
+from plait.base import dns_wire as wire
 from plait.local.zone import Zone
+from plait.model.index import index_of
+from plait.model.mesh import Mesh, NetworkAddress, Service
+from plait.model.views.names import lookup
+from plait.proxy import resolver
 
 ZONE = Zone([{"metadata": {"name": "web", "namespace": "shop"}, "spec": {"clusterIP": "10.64.128.20"}}])
 NAME = "web.shop.svc.cluster.local"
@@ -49,3 +53,42 @@ def test_every_name_is_answered_denied_or_forwarded(name: str, type: int) -> Non
     reply = ZONE.answer(ask(f"{name}.cluster.local", type))
     assert reply is not None and reply[3] & 15 in (wire.NO_ERROR, wire.NAME_ERROR)
     assert ZONE.answer(ask(f"{name}.example", type)) is None
+
+
+MESH = index_of(
+    Mesh(
+        services={
+            service.key: service
+            for service in (
+                Service("web", "shop", NAME, (NetworkAddress("10.64.128.20"),), canonical=True),
+                Service("entry", "shop", "*.example.net", (NetworkAddress("240.240.0.1"),)),
+            )
+        }
+    )
+)
+
+
+def to_a_pod(message: bytes) -> bytes | None:
+    return resolver.reply(lambda name: lookup(MESH, "shop", name), message)
+
+
+@given(st.binary(max_size=600))
+def test_no_bytes_hurt_the_meshs_resolver(data: bytes) -> None:
+    reply = to_a_pod(data)
+    assert reply is None or reply == b"" or reply[:2] == data[:2]
+
+
+@given(names, st.sampled_from([wire.A, wire.AAAA, wire.SRV, wire.ANY, 15, 65]))
+def test_the_mesh_never_denies_a_name_it_does_not_know(name: str, type: int) -> None:
+    for asked in (name, f"{name}.cluster.local", f"{name}.example"):
+        found = lookup(MESH, "shop", asked)
+        reply = to_a_pod(wire.question(asked, type))
+        assert (reply is None) if found is None else (reply is None or reply[3] & 15 == wire.NO_ERROR)
+
+
+@given(names)
+def test_what_is_below_a_wildcard_is_its_own_and_a_search_domain_changes_no_meaning(name: str) -> None:
+    host = f"{name}.example.net"
+    plain, searched = lookup(MESH, "shop", host), lookup(MESH, "shop", f"{host}.shop.svc.cluster.local")
+    assert plain is not None and searched is not None
+    assert plain.hostname == searched.hostname == host and plain.addresses == searched.addresses

@@ -25,6 +25,8 @@ class Index(Struct, frozen=True, eq=False):
     by_address: Owners[Workload]
     """`<network>/<ip>` -> uid -> workload; several only for host-network pods."""
     services_by_address: Owners[Service]
+    by_hostname: Owners[Service]
+    """Host (a wildcard as written, `*.example.com`) -> key -> service."""
     members: Owners[Workload]
     """Service key -> uid -> workload."""
     policies: Owners[Policy]
@@ -49,12 +51,13 @@ def index_of(mesh: Mesh, previous: Index | None = None) -> Index:
     kept = mesh.__dict__.get("index")
     if isinstance(kept, Index):
         return kept
-    before = previous or Index(Mesh(), {}, {}, {}, {})
+    before = previous or Index(Mesh(), {}, {}, {}, {}, {})
     old = before.mesh
     index = Index(
         mesh,
         _patched(before.by_address, old.workloads, mesh.workloads, _addresses),
         _patched(before.services_by_address, old.services, mesh.services, _service_addresses),
+        _patched(before.by_hostname, old.services, mesh.services, lambda service: (service.hostname.lower(),)),
         _patched(before.members, old.workloads, mesh.workloads, _services),
         _patched(before.policies, old.policies, mesh.policies, _reach),
     )

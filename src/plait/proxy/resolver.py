@@ -1,0 +1,106 @@
+"""The mesh's resolver inside captured pods: their questions to any nameserver arrive here.
+
+What the mesh knows is answered from the node's own copy of it, so also while the control plane is away. Everything else
+goes on, from the pod's own namespace, to the nameserver that was asked, and its answer back as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from plait.base import dns_talk, netns
+from plait.base import dns_wire as wire
+from plait.base.dns_talk import Asked
+from plait.base.dns_wire import Query, Record
+from plait.base.observe import logger
+from plait.base.wellknown import CAPTURE_PROBE_IP, CAPTURE_PROBE_NAME, DNS_CAPTURE_PORT, PROXY_MARK
+from plait.model.views.names import Meaning
+
+ADDRESS: Final = "127.0.0.1"
+_TTL: Final = 5  # seconds; members of headless services come and go
+_PATIENCE: Final = 4.0  # seconds for the pod's nameserver; clients ask again after 5
+_SO_MARK: Final = 36
+_OURS: Final = frozenset({wire.A, wire.AAAA, wire.ANY, 64, 65})  # and SVCB, HTTPS: their hints would lead around us
+_log = logger("names")
+
+Meanings = Callable[[str], Meaning | None]
+"""What a name means to one pod."""
+End = tuple[str, int]
+
+
+class Origins(Protocol):
+    """Which nameserver a redirected question was meant for."""
+
+    def asked(self, asked: Asked) -> End | None: ...
+
+    def close(self) -> None: ...
+
+
+def reply(meaning: Meanings, message: bytes, *, tcp: bool = False) -> bytes | None:
+    """The answer to a question about the mesh; None when it is to be sent on; b"" when it deserves no reply."""
+    query = wire.parse(message)
+    if query is None:
+        return wire.refusal(message) or b""
+    if query.type not in _OURS:
+        return None
+    if query.name == CAPTURE_PROBE_NAME:
+        return wire.answer(query, wire.NO_ERROR, [wire.address(query.name, CAPTURE_PROBE_IP, 0)], tcp=tcp)
+    found = meaning(query.name)
+    return None if found is None else _said(query, found, tcp)
+
+
+def _said(query: Query, found: Meaning, tcp: bool) -> bytes:
+    owner = found.hostname if found.alias else query.name
+    records = [wire.address(owner, address, _TTL) for address in found.addresses]
+    chosen = [record for record in records if query.type in (record.type, wire.ANY)]
+    # Clients take the first address: turn the list with the query's own number, which is random.
+    turn = query.id % len(chosen) if chosen else 0
+    alias: list[Record] = [wire.pointer(query.name, wire.CNAME, owner, _TTL)] if found.alias else []
+    soa = [] if chosen else [wire.authority(owner, _TTL)]
+    return wire.answer(query, wire.NO_ERROR, [*alias, *chosen[turn:], *chosen[:turn]], soa, tcp=tcp)
+
+
+class PodResolver:
+    """The resolver of one pod, on sockets inside its namespace."""
+
+    def __init__(self, space: Path, meanings: Meanings, origins: Origins) -> None:
+        self._space, self._meanings, self._origins = space, meanings, origins
+        self._server: dns_talk.Server | None = None
+
+    async def start(self) -> None:
+        made = await asyncio.to_thread(netns.call, self._space, dns_talk.sockets, ADDRESS, DNS_CAPTURE_PORT)
+        self._server = dns_talk.Server(self._answer, *made)
+        await self._server.start()
+
+    async def close(self) -> None:
+        if self._server is not None:
+            await self._server.close()
+        self._origins.close()
+
+    async def _answer(self, asked: Asked) -> bytes:
+        said = reply(self._meanings, asked.message, tcp=asked.tcp)
+        return said if said is not None else await self._sent_on(asked)
+
+    async def _sent_on(self, asked: Asked) -> bytes:
+        try:
+            server = self._origins.asked(asked)
+            if server is not None and server != (ADDRESS, DNS_CAPTURE_PORT):
+                ask = dns_talk.ask_tcp if asked.tcp else dns_talk.ask_udp
+                async with asyncio.timeout(_PATIENCE):
+                    asking = await asyncio.to_thread(netns.call, self._space, _asking, asked.tcp, ":" in server[0])
+                    return await ask(asking, server, asked.message)
+        except (OSError, TimeoutError, EOFError) as error:
+            _log.debug("nameserver failed", space=self._space.name, error=repr(error))
+        return wire.refusal(asked.message, wire.SERVER_FAILURE) or b""
+
+
+def _asking(tcp: bool, ipv6: bool) -> socket.socket:
+    """Its mark keeps the question out of our own redirect."""
+    family = socket.AF_INET6 if ipv6 else socket.AF_INET
+    asking = socket.socket(family, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM)
+    asking.setsockopt(socket.SOL_SOCKET, _SO_MARK, PROXY_MARK)
+    return asking
