@@ -260,7 +260,7 @@ async def scenario(directory: Path) -> dict[str, Any]:
         seen["tightened"] = await tightened(node)
         run("nsenter", f"--net={node.netns('one')}", "iptables", "-t", "nat", "-F", "ISTIO_OUTPUT")
         async with asyncio.timeout(20):
-            while not await netfilter.verify(node.netns("one"), rules.capture()):
+            while not await netfilter.verify(node.netns("one"), rules.capture(dns=True)):
                 await asyncio.sleep(0.05)
         seen["repaired"] = True
         await label(node, None)

@@ -21,6 +21,7 @@ from plait.app import agent_status
 from plait.app.agent_commands import AgentCommands
 from plait.app.companions import Companions
 from plait.app.configuration import Configuration
+from plait.app.naming import Naming, captured
 from plait.app.node_api import AgentToken, Announcements, wanted
 from plait.app.refusals import Complaints
 from plait.app.served import Served
@@ -76,6 +77,7 @@ class Place:
     capture: str = "in-pod"
     proxy_address: str = ""
     certificate_lifetime: float = LIFETIME
+    dns_capture: bool = True
 
     @property
     def proxy_namespace(self) -> Path | None:
@@ -121,8 +123,14 @@ class Agent:
         self._namespaces = Informer(api, kinds.NAMESPACE)
         self.targets: dict[str, Target] = {}
         announcements = Announcements(api, place.node)
+        self._naming = Naming(self.config, lambda: self.config.view.index)
         self.driver = Driver(
-            self.config, announcements, self._enrolled, form=self._classic, changed=self._capture_changed
+            self._naming,
+            announcements,
+            self._enrolled,
+            form=self._classic,
+            names=self._names_captured,
+            changed=self._capture_changed,
         )
         self._roots = b""
         self.companions = Companions(
@@ -171,6 +179,7 @@ class Agent:
     async def close(self, *, stop_proxy: bool = True) -> None:
         await aio.cancel(*self._tasks)
         await self.driver.close()
+        await self._naming.close()
         if stop_proxy:
             await self.supervisor.stop()
         else:
@@ -299,6 +308,10 @@ class Agent:
     def _enrolled(self, pod: Document) -> bool:
         return wanted(pod, self._namespaces.get(pod["metadata"]["namespace"]))
 
+    def _names_captured(self, pod: Document) -> bool:
+        """Node-level capture leaves the pods' own namespaces alone, so their questions go to the node's resolver."""
+        return self._classic is None and captured(pod, self.place.dns_capture)
+
     def _capture_changed(self, target: Target, state: Capture) -> None:
         if state.phase == "gone":
             self.targets.pop(target.uid, None)
@@ -343,11 +356,21 @@ async def start(
     capture: str = "in-pod",
     proxy_address: str = "",
     certificate_lifetime: float = LIFETIME,
+    dns_capture: bool = True,
 ) -> Agent:
     """Run inside the node's network namespace, on the process's main thread (Envoy is started from it)."""
     settings = settings or Settings(trust_domain=trust_domain, ranges=(str(plan.network),))
     place = Place(
-        layout, plan, node_name, node_address, settings, concurrency, capture, proxy_address, certificate_lifetime
+        layout,
+        plan,
+        node_name,
+        node_address,
+        settings,
+        concurrency,
+        capture,
+        proxy_address,
+        certificate_lifetime,
+        dns_capture,
     )
     place.folder.mkdir(parents=True, exist_ok=True)
     agent = Agent(place, api)

@@ -86,6 +86,11 @@ class Configuration:
         for url, known in snapshot.types.items():
             self._store.apply(url, known.values(), ())
 
+    @property
+    def view(self) -> NodeView:
+        """What the node knows of the mesh now."""
+        return self._view
+
     def on_delta(self, url: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> None:
         """The control plane said something."""
         gone = self._snapshot.apply(url, resources, removed)

@@ -55,6 +55,7 @@ def prepare(
     *,
     certificate_lifetime: float = DAY,
     ztunnel: str = "",
+    dns_capture: bool = True,
 ) -> Record:
     """Check the machine, clean up after a crash, choose addresses and port; the record is written."""
     if missing := preflight.missing():
@@ -87,6 +88,7 @@ def prepare(
         capture=capture,
         certificate_lifetime=certificate_lifetime,
         ztunnel=ztunnel,
+        dns_capture=dns_capture,
     )
     save(layout, record)
     return record

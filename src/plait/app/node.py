@@ -71,6 +71,7 @@ class MeshAgent:
                     # The first address of the pods' range is never given to a pod.
                     proxy_address=str(self._plan.pods(self._index)[1]),
                     certificate_lifetime=self._lifetime(),
+                    dns_capture=self._dns_capture(),
                 )
                 self._started.set()
                 return
@@ -92,6 +93,10 @@ class MeshAgent:
     def _lifetime(self) -> float:
         record = load(self._layout)
         return record.certificate_lifetime if record is not None else LIFETIME
+
+    def _dns_capture(self) -> bool:
+        record = load(self._layout)
+        return record is None or record.dns_capture
 
     async def close(self) -> None:
         if self._agent is not None:

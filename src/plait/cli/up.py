@@ -31,6 +31,9 @@ def up(
     ] = launch.DAY,
     dataplane: Annotated[str, typer.Option(help="The node proxy: envoy, or ztunnel with --ztunnel.")] = "envoy",
     ztunnel: Annotated[str, typer.Option(help="Path of a ztunnel binary, for --dataplane ztunnel.")] = "",
+    dns_capture: Annotated[
+        bool, typer.Option(help="Captured pods ask the mesh's resolver, unless their annotation says otherwise.")
+    ] = True,
     merge: Annotated[
         bool, typer.Option("--merge-kubeconfig", help="Add this mesh to your own kubeconfig; plait down takes it out.")
     ] = False,
@@ -54,6 +57,7 @@ def up(
         capture=capture,
         certificate_lifetime=certificate_lifetime,
         ztunnel=str(Path(ztunnel).absolute()) if ztunnel else "",
+        dns_capture=dns_capture,
         merge=merge,
     )
 
@@ -68,6 +72,7 @@ def bring_up(
     capture: str = FORMS[0],
     certificate_lifetime: float = launch.DAY,
     ztunnel: str = "",
+    dns_capture: bool = True,
     merge: bool = False,
 ) -> int:
     """The body of `plait up`, also used by demo and bench; 0 when the mesh is ready."""
@@ -79,7 +84,13 @@ def bring_up(
             if before is not None and not before.supervisor.alive():
                 _say(f"mesh {name!r} died or was stopped: cleaning up after it, its objects and keys stay", quiet)
             record = launch.prepare(
-                layout, nodes, port, capture, certificate_lifetime=certificate_lifetime, ztunnel=ztunnel
+                layout,
+                nodes,
+                port,
+                capture,
+                certificate_lifetime=certificate_lifetime,
+                ztunnel=ztunnel,
+                dns_capture=dns_capture,
             )
             pipe = launch.start(layout, record)
             failure = follow(layout, pipe, began, quiet=quiet)

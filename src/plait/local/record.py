@@ -50,6 +50,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     trust_domain: str = "cluster.local"
     certificate_lifetime: float = 24 * 3600.0
     """Seconds a workload's certificate lives; it is renewed at half of them."""
+    dns_capture: bool = True
+    """Captured pods ask the mesh's resolver, unless their annotation says otherwise; in-pod capture only."""
     ztunnel: str = ""
     """Path of a foreign node proxy that nodes run instead of Envoy; "" for none."""
 

@@ -68,7 +68,7 @@ class _Pod:
 
 
 class Driver:
-    """Captures and releases the pods of one node."""
+    """Captures and releases the pods of one node. `names`: does the pod's capture take its DNS too?"""
 
     def __init__(
         self,
@@ -79,17 +79,19 @@ class Driver:
         every: float = 3.0,
         node_namespace: Path = _OWN_NAMESPACE,
         form: Form | None = None,
+        names: Callable[[dict[str, Any]], bool] = lambda document: False,
         changed: Callable[[Target, Capture], None] = lambda target, capture: None,
     ) -> None:
         self._listeners, self._announcer, self._wanted, self._changed = listeners, announcer, wanted, changed
         self._every, self._form = every, form or InPod(node_namespace)
+        self._names = names
         self._pods: dict[str, _Pod] = {}
         self._exempt: asyncio.Lock = asyncio.Lock()
         self._exempted: frozenset[str] | None = None
 
     async def attach(self, document: dict[str, Any], netns: Path, address: str, timeout: float = 30.0) -> None:
         """A pod's namespace is up. Returns when its containers may start; NotStarted when not in time."""
-        target = _target(document, netns, address)
+        target = _target(document, netns, address, self._names(document))
         pod = self._pods.get(target.uid)
         if pod is not None and pod.target != target:
             await self.detach(target.uid)
@@ -265,10 +267,10 @@ class Driver:
             _log.debug("event not recorded", pod=target, error=error)
 
 
-def _target(document: dict[str, Any], netns: Path, address: str) -> Target:
+def _target(document: dict[str, Any], netns: Path, address: str, dns: bool) -> Target:
     meta = document["metadata"]
     account = document.get("spec", {}).get("serviceAccountName") or "default"
-    return Target(meta["uid"], meta["namespace"], meta["name"], account, netns, address)
+    return Target(meta["uid"], meta["namespace"], meta["name"], account, netns, address, dns)
 
 
 def _announced(document: dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from plait.base.wellknown import HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT
+from plait.base.wellknown import DNS_CAPTURE_PORT, HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT
 from plait.node import netfilter, probe, routing, rules
 
 PORTS = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT})
@@ -20,7 +20,7 @@ _OWN_NAMESPACE = Path("/proc/self/ns/net")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One pod of this node with its namespace and first address."""
+    """One pod of this node with its namespace and first address. `dns`: what it asks of nameservers is captured too."""
 
     uid: str
     namespace: str
@@ -28,6 +28,7 @@ class Target:
     service_account: str
     netns: Path
     address: str
+    dns: bool = False
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -80,12 +81,12 @@ class InPod:
         await asyncio.to_thread(routing.apply, target.netns, rules.PolicyRule())
         if not rules.present(await netfilter.saved(target.netns)):
             await netfilter.forget(target.netns)
-            await netfilter.apply(target.netns, rules.released())
+            await netfilter.apply(target.netns, rules.released(dns=target.dns))
             await netfilter.adopt(target.netns)
-        await netfilter.apply(target.netns, rules.capture())
+        await netfilter.apply(target.netns, rules.capture(dns=target.dns))
 
     async def release(self, target: Target) -> None:
-        await netfilter.apply(target.netns, rules.released())
+        await netfilter.apply(target.netns, rules.released(dns=target.dns))
 
     async def clean(self, target: Target) -> None:
         await netfilter.remove(target.netns)
@@ -96,12 +97,15 @@ class InPod:
 
     async def probe(self, target: Target) -> None:
         await probe.outbound(target.netns)
+        if target.dns:
+            await probe.names(target.netns)
 
     async def listening(self, target: Target) -> bool:
-        return await asyncio.to_thread(netfilter.listening, target.netns) >= PORTS
+        wanted = PORTS | {DNS_CAPTURE_PORT} if target.dns else PORTS
+        return await asyncio.to_thread(netfilter.listening, target.netns) >= wanted
 
     async def intact(self, target: Target) -> bool:
-        return await netfilter.verify(target.netns, rules.capture()) and await asyncio.to_thread(
+        return await netfilter.verify(target.netns, rules.capture(dns=target.dns)) and await asyncio.to_thread(
             routing.verify, target.netns, rules.PolicyRule()
         )
 

@@ -13,8 +13,8 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from plait.base import netns
-from plait.base.wellknown import CAPTURE_PROBE_IP, OUTBOUND_PORT
+from plait.base import dns_wire, netns
+from plait.base.wellknown import CAPTURE_PROBE_IP, CAPTURE_PROBE_NAME, DNS_CAPTURE_PORT, OUTBOUND_PORT
 
 PORT: Final = 15021
 _MAPPED: Final = "0000000000000000FFFF0000"  # ::ffff:0:0/96 as the kernel prints it
@@ -28,6 +28,11 @@ class NotCaptured(Exception):
 async def outbound(path: Path, timeout: float = 1.0) -> None:
     """Returns when a connection out of this namespace ends at the proxy; NotCaptured otherwise."""
     await asyncio.to_thread(netns.call, path, _outbound, timeout)
+
+
+async def names(path: Path, timeout: float = 1.0) -> None:
+    """Returns when the mesh's resolver answers what is asked inside this namespace; NotCaptured otherwise."""
+    await asyncio.to_thread(netns.call, path, _names, timeout)
 
 
 async def through(path: Path, proxy: Path, timeout: float = 1.0) -> None:
@@ -48,6 +53,21 @@ def _outbound(timeout: float, proxy: Path | None = None) -> None:
         there = _ends_at_proxy(address, port) if proxy is None else netns.call(proxy, _ends_here, address, port)
         if not there:
             raise NotCaptured(f"a connection from the pod was answered, but not by the proxy at port {OUTBOUND_PORT}")
+
+
+def _names(timeout: float) -> None:
+    """A name that nobody else knows, asked where nobody is."""
+    question = dns_wire.question(CAPTURE_PROBE_NAME, dns_wire.A)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(timeout)
+        try:
+            client.connect((CAPTURE_PROBE_IP, 53))
+            client.send(question)
+            answer = client.recv(512)
+        except OSError as error:
+            raise NotCaptured(f"a DNS question from the pod did not reach the mesh's resolver ({error})") from error
+    if not answer.endswith(socket.inet_aton(CAPTURE_PROBE_IP)):
+        raise NotCaptured(f"a DNS question from the pod was answered, but not by the resolver at {DNS_CAPTURE_PORT}")
 
 
 def _ends_here(address: str, port: int) -> bool:

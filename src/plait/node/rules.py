@@ -65,7 +65,7 @@ _IN_POD: Final = {"PREROUTING": "ISTIO_PRERT", "OUTPUT": "ISTIO_OUTPUT"}
 
 
 def capture(family: Family = 4, *, dns: bool = False) -> Rules:
-    """A captured pod: TCP in to 15006, TCP out to 15001 (and DNS to 15053 when asked), the proxy's own left alone."""
+    """A captured pod: TCP in to 15006, TCP out to 15001 (with `dns`, port 53 to 15053), the proxy's own left alone."""
     lo, probes = _LOOPBACK[family], _PROBES[family]
     mangle: dict[str, tuple[str, ...]] = {
         "ISTIO_PRERT": (f"-m mark --mark {_OWN} -j CONNMARK --set-xmark {_ANSWERED}",),
@@ -102,9 +102,9 @@ def capture(family: Family = 4, *, dns: bool = False) -> Rules:
     return Rules(chains, {table: {b: c for b, c in _IN_POD.items() if c in own} for table, own in chains.items()})
 
 
-def released(family: Family = 4) -> Rules:
+def released(family: Family = 4, *, dns: bool = False) -> Rules:
     """A pod that leaves: new connections go their own way, answers of live ones still find the proxy."""
-    kept = capture(family)
+    kept = capture(family, dns=dns)
     tables = ("raw", "mangle")
     return Rules({table: kept.chains[table] for table in tables}, {table: kept.calls[table] for table in tables})
 
