@@ -359,7 +359,7 @@ async def start(
     dns_capture: bool = True,
 ) -> Agent:
     """Run inside the node's network namespace, on the process's main thread (Envoy is started from it)."""
-    settings = settings or Settings(trust_domain=trust_domain, ranges=(str(plan.network),))
+    settings = settings or Settings(trust_domain=trust_domain, ranges=plan.ranges)
     place = Place(
         layout,
         plan,
@@ -388,6 +388,7 @@ def _envoy(place: Place) -> EnvoySettings:
         xds_socket=str(place.layout.agent_socket(place.node)),
         admin=str(place.folder / "admin.sock"),
         concurrency=place.concurrency,
+        nameserver=str(place.plan.dns_service),
     )
     text = bootstrap.text(wanted)
     # Its content is in its name: the command line of a running Envoy tells whether it read the same.

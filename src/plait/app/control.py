@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import random_serial_number
 
 from plait.app import certificates, revocation, trusting
+from plait.app.allocation_controller import AllocationController
 from plait.app.pipeline import READ, Pipeline
 from plait.app.proxy_caches import ROLES, ProxyCaches, UnknownProxy, named
 from plait.app.rotation import Rotation
@@ -52,7 +53,7 @@ STATUS_PORT = 15014
 
 async def serve(layout: Layout, plan: AddressPlan, *, settings: Settings | None = None) -> None:
     """Run until cancelled."""
-    settings = settings or Settings(ranges=(str(plan.network),))
+    settings = settings or Settings(ranges=plan.ranges)
     while not (layout.kubeconfig.exists() and layout.api_socket.exists()):
         await asyncio.sleep(0.01)
     custody = Custody(layout.mesh_ca, settings.trust_domain, aio.now(), random_serial_number())
@@ -91,6 +92,7 @@ class Control:
             informer.on_change(_feeding(self.pipeline, kind))
         self.statuses = StatusWriter(api, self.pipeline, self._informers)
         self.pipeline.on_compiled = self.statuses.compiled
+        self._allocation = AllocationController(api, self._informers[kinds.SERVICE_ENTRY])
         self._revoked: frozenset[str] = frozenset()
         self._lists = Informer(api, kinds.CONFIG_MAP, fields=f"metadata.name={revocation.CONFIG_MAP}")
         self._lists.on_change(lambda old, new: self._revoke(settings.root_namespace))
@@ -127,6 +129,7 @@ class Control:
         self.pipeline.open()
         self._tasks.append(aio.spawn(self.statuses.run(), "status writer"))
         (bound,) = await self._server.start(f"{host}:{port}", credentials=_Credentials(self._trust, addresses).server())
+        self._tasks.append(aio.spawn(self._allocation.run(), "addresses of service entries"))
         if self._rotation is not None:
             self._tasks.append(aio.spawn(self._rotation.run(), "rotation of the root"))
         self._status.ready = True

@@ -278,7 +278,7 @@ async def start(
     certificate_lifetime: float = LIFETIME,
 ) -> ForeignAgent:
     """As `agent.start`, with a ztunnel in Envoy's place."""
-    settings = settings or Settings(ranges=(str(plan.network),))
+    settings = settings or Settings(ranges=plan.ranges)
     place = Place(layout, plan, node_name, node_address, settings, certificate_lifetime=certificate_lifetime)
     place.folder.mkdir(parents=True, exist_ok=True)
     agent = ForeignAgent(place, api, binary)

@@ -48,6 +48,9 @@ INJECTION: Final = "istio-injection"  # "enabled" | "disabled", on a Namespace
 CANONICAL_NAME: Final = "service.istio.io/canonical-name"
 CANONICAL_REVISION: Final = "service.istio.io/canonical-revision"
 DRY_RUN: Final = "istio.io/dry-run"
+AUTO_ALLOCATE: Final = "networking.istio.io/enable-autoallocate-ip"  # "false" on a ServiceEntry: give it no address
+
+AUTO_ALLOCATED: Final = "240.240.0.0/16"  # addresses of ServiceEntry hosts that state none; nobody routes them
 
 DEFAULT_TRUST_DOMAIN: Final = "cluster.local"
 DEFAULT_ROOT_NAMESPACE: Final = "istio-system"

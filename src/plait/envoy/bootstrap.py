@@ -33,12 +33,16 @@ class NodeBootstrap:
     heap_limit: int = 1 << 30
     max_connections: int = 100_000
     drain_seconds: int = 45
+    nameserver: str = ""
+    """Whom to ask for the DNS names of endpoints; "" for the machine's own."""
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
 def bootstrap(wanted: NodeBootstrap) -> Doc:
     """The bootstrap document."""
+    resolver = {"typed_dns_resolver_config": _resolver(wanted.nameserver)} if wanted.nameserver else {}
     return {
+        **resolver,
         "node": {"id": wanted.node_id, "cluster": wanted.cluster, "metadata": wanted.metadata},
         "admin": {"address": _address(wanted.admin)},
         "dynamic_resources": {
@@ -93,6 +97,15 @@ def _address(where: str) -> Doc:
         return {"pipe": {"path": where, "mode": 0o600}}
     host, _, port = where.rpartition(":")
     return {"socket_address": {"address": host, "port_value": int(port)}}
+
+
+def _resolver(nameserver: str) -> Doc:
+    return extension(
+        "envoy.network.dns_resolver.cares",
+        "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+        resolvers=[{"socket_address": {"address": nameserver, "port_value": 53}}],
+        dns_resolver_options={"no_default_search_domain": True},
+    )
 
 
 def _xds(socket: str) -> Doc:

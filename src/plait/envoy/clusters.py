@@ -19,6 +19,15 @@ from plait.envoy.pieces import UNLIMITED, Constant, Doc, any_of, bind_inside_pod
 from plait.model.views.destinations import Destination, Endpoint
 
 _KEEPALIVE: Doc = Constant({"tcp_keepalive": {"keepalive_time": 60, "keepalive_interval": 15, "keepalive_probes": 4}})
+# The proxy's sockets into a pod's namespace are bound to an IPv4 address.
+_LOOKED_UP: Doc = Constant(
+    {
+        "dns_lookup_family": "V4_ONLY",
+        "respect_dns_ttl": True,
+        "dns_refresh_rate": "5s",
+        "dns_failure_refresh_rate": {"base_interval": "1s", "max_interval": "10s"},
+    }
+)
 _RAW = {
     "name": "envoy.transport_sockets.raw_buffer",
     "typed_config": any_of("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"),
@@ -108,9 +117,13 @@ def blackhole(name: str) -> Doc:
 def destination(name: str, found: Destination, mark: int = PROXY_MARK) -> Doc:
     """The cluster for one original destination. Always an answer: Envoy asks for a name once per process."""
     ends = [Endpoint(found.address, found.port)] if found.passthrough else list(found.endpoints)
+    if any(end.tunnel for end in ends):
+        ends = [end for end in ends if not end.named]  # a cluster that looks names up takes no tunnels
+    named = any(end.named for end in ends)
     cluster: Doc = {
         "name": name,
-        "type": "STATIC",
+        "type": "STRICT_DNS" if named else "STATIC",
+        **(_LOOKED_UP if named else {}),
         "lb_policy": "LEAST_REQUEST" if len(ends) > 1 else "ROUND_ROBIN",
         "connect_timeout": "5s",
         "circuit_breakers": UNLIMITED,

@@ -70,7 +70,7 @@ def tcp_proxy(stat_prefix: str, cluster: str, access_log: list[Doc], **more: obj
 
 
 def outbound(view: NodeView, pod: LocalPod, options: Options) -> Doc:
-    """15001: known ranges are looked up at the first connection, the rest passes, ourselves and probes are dropped."""
+    """15001: known ranges and services are looked up at the first connection, the rest passes, loops are dropped."""
     on_demand = [_outbound_states(pod), _outbound_proxy(pod, options)]
     guard = {
         "name": "loop",
@@ -86,6 +86,9 @@ def outbound(view: NodeView, pod: LocalPod, options: Options) -> Doc:
     if view.ranges:
         match = {"prefix_ranges": [cidr(block) for block in view.ranges]}
         chains.append({"name": "mesh", "filter_chain_match": match, "filters": on_demand})
+        if view.beyond:  # a chain of its own: when these change, only connections to them are drained
+            match = {"prefix_ranges": [cidr(address) for address in view.beyond]}
+            chains.append({"name": "beyond", "filter_chain_match": match, "filters": on_demand})
         rest = [set_state(netns_state(pod)), _passing(pod, options)]
     else:
         rest = on_demand  # no ranges are declared, so everything may be ours

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from plait.base.wellknown import AUTO_ALLOCATED
+
 FIRST_INDEX, LAST_INDEX = 64, 127  # 10.64/16 … 10.127/16
 
 
@@ -17,6 +19,11 @@ class AddressPlan:
     @property
     def network(self) -> IPv4Network:
         return IPv4Network(f"10.{self.index}.0.0/16")
+
+    @property
+    def ranges(self) -> tuple[str, ...]:
+        """Where pods, services and the hosts of ServiceEntries are: what node proxies look up."""
+        return (str(self.network), AUTO_ALLOCATED)
 
     def pods(self, node: int) -> IPv4Network:
         """Pod range of one node; the first host address is never given out."""

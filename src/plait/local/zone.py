@@ -161,13 +161,12 @@ class Zone:
             self._add(full, lambda at: wire.service(at, target, number, _TTL))
 
     def _entry(self, entry: Document) -> None:
-        """A ServiceEntry's hosts, where they have addresses: stated ones, else those that were allocated."""
+        """A ServiceEntry's hosts, where it states addresses. Allocated ones lead nowhere without the mesh's proxy: only
+        the resolver of captured pods tells them."""
         spec = entry.get("spec") or {}
-        stated = [a for a in spec.get("addresses") or () if _is_address(a)]
-        allocated = (entry.get("status") or {}).get("addresses") or ()
+        addresses = [a for a in spec.get("addresses") or () if _is_address(a)]
         for host in spec.get("hosts") or ():
-            mine = [a["value"] for a in allocated if a.get("host", host) == host and _is_address(a.get("value", ""))]
-            addresses, name = stated or mine, str(host).lower().rstrip(".")
+            name = str(host).lower().rstrip(".")
             bare = name.removeprefix("*.")
             if not addresses or not _is_name(bare):
                 continue

@@ -68,9 +68,10 @@ PEERS = {
 }
 ENTRIES = [
     {"spec": {"hosts": ["api.example.org"], "addresses": ["192.0.2.1"]}},
+    {"spec": {"hosts": ["*.example.net"], "addresses": ["192.0.2.5"]}},
     {
-        "spec": {"hosts": ["*.example.net"]},
-        "status": {"addresses": [{"value": "240.240.0.5", "host": "*.example.net"}]},
+        "spec": {"hosts": ["given.example.com"]},
+        "status": {"addresses": [{"value": "240.240.0.5", "host": "given.example.com"}]},
     },
 ]
 ZONE = Zone(
@@ -136,9 +137,10 @@ def test_an_external_name_is_an_alias_followed_where_we_can() -> None:
     assert said(ZONE.answer(ask(name)))[1] == [f"{name} -> {WEB}", f"{WEB} 10.64.128.20"]
 
 
-def test_service_entry_hosts_have_stated_or_allocated_addresses() -> None:
+def test_service_entry_hosts_have_stated_addresses_and_allocated_ones_are_for_captured_pods_only() -> None:
     assert said(ZONE.answer(ask("api.example.org")))[1] == ["api.example.org 192.0.2.1"]
-    assert said(ZONE.answer(ask("a.b.example.net")))[1] == ["a.b.example.net 240.240.0.5"]
+    assert said(ZONE.answer(ask("a.b.example.net")))[1] == ["a.b.example.net 192.0.2.5"]
+    assert ZONE.answer(ask("given.example.com")) is None
     assert ZONE.answer(ask("example.net")) is None
 
 

@@ -83,8 +83,10 @@ def _clusters(view: NodeView, options: Options) -> Iterator[tuple[str, Doc]]:
     known = list(view.destinations())
     if len(known) <= options.eager:
         for address, port in sorted(known):
-            name = names.on_demand(address, port)
-            yield name, clusters.destination(name, _found(view, address, port), _mark(options))
+            name, found = names.on_demand(address, port), _found(view, address, port)
+            # Names are looked up when somebody asks: until they are, Envoy would not begin to listen.
+            if not any(end.named for end in found.endpoints):
+                yield name, clusters.destination(name, found, _mark(options))
 
 
 def _listeners(view: NodeView, options: Options) -> Iterator[tuple[str, Doc]]:

@@ -1,6 +1,6 @@
 """What runs outside Kubernetes: ServiceEntry -> services and inline endpoints, WorkloadEntry -> workloads.
 
-Only entries with IP addresses; names that need DNS are an HTTP proxy's business for now.
+An endpoint that is a DNS name is a workload with a `hostname` and no address; who sends there looks it up.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from plait.model.compile.memory import Memory
 from plait.model.compile.services import Selection, application_protocol
 from plait.model.compile.workloads import Attached, canonical
 from plait.model.mesh import Locality, Membership, NetworkAddress, Port, Service, Settings, Tunnel, Workload
-from plait.resources.networking.service_entry import ServiceEntry
+from plait.resources.networking.service_entry import ServiceEntry, ServiceEntryAddress
 from plait.resources.networking.workload import WorkloadEntry, WorkloadEntrySpec
 from plait.resources.problems import Problem
+
+_LOOKED_UP = ("DNS", "DNS_ROUND_ROBIN")
 
 
 def services(found: Iterable[ServiceEntry], memory: Memory) -> Iterator[Service]:
@@ -42,7 +44,7 @@ def entries(
         for entry in outside:
             selector = entry.spec.workload_selector
             if entry.namespace == each.namespace and selector and selector.labels.items() <= labels.items():
-                members += _memberships(entry, each.spec)
+                members += _memberships(entry, each.spec, entry.spec.hosts)
         uid = f"{settings.cluster_id}/networking.istio.io/WorkloadEntry/{each.namespace}/{each.name}"
         policies = attached.to(each.namespace, labels)
         workload = _workload(uid, each.namespace, each.name, each.spec, labels, members, policies, settings)
@@ -53,28 +55,31 @@ def entries(
 
 
 def inline(found: Iterable[ServiceEntry], settings: Settings, problems: list[Problem]) -> Iterator[Workload]:
-    """The endpoints written into ServiceEntries with static resolution."""
+    """The endpoints written into ServiceEntries; with DNS resolution names too, and without any the host itself."""
     for each in found:
-        if each.spec.resolution != "STATIC":
+        if each.spec.resolution not in ("STATIC", *_LOOKED_UP):
             continue
+        by_name = each.spec.resolution in _LOOKED_UP
+        entry = f"{settings.cluster_id}/networking.istio.io/ServiceEntry/{each.namespace}/{each.name}"
         for number, endpoint in enumerate(each.spec.endpoints):
-            entry = f"{settings.cluster_id}/networking.istio.io/ServiceEntry/{each.namespace}/{each.name}"
-            members = _memberships(each, endpoint)
+            uid, members = f"{entry}/{endpoint.address}", _memberships(each, endpoint, each.spec.hosts)
             workload = _workload(
-                f"{entry}/{endpoint.address}",
-                each.namespace,
-                each.name,
-                endpoint,
-                endpoint.labels,
-                members,
-                (),
-                settings,
+                uid, each.namespace, each.name, endpoint, endpoint.labels, members, (), settings, by_name=by_name
             )
             if workload is None:
                 path = f"spec.endpoints[{number}].address"
                 problems.append(_no_address("ServiceEntry", each.namespace, each.name, path, endpoint.address))
             else:
                 yield workload
+        if by_name and not each.spec.endpoints and each.spec.workload_selector is None:
+            for host in each.spec.hosts:
+                itself = WorkloadEntrySpec(address=host)
+                members = _memberships(each, itself, (host,))
+                workload = _workload(
+                    f"{entry}/{host}", each.namespace, each.name, itself, {}, members, (), settings, by_name=True
+                )
+                if workload is not None:
+                    yield workload
 
 
 def _services(each: ServiceEntry) -> tuple[Service, ...]:
@@ -86,23 +91,32 @@ def _services(each: ServiceEntry) -> tuple[Service, ...]:
             continue  # validation reports it
         length = None if network.prefixlen == network.max_prefixlen else network.prefixlen
         addresses.append(NetworkAddress(str(network.network_address), "", length))
+    given = each.status.addresses if each.status is not None and not each.spec.addresses else ()
     return tuple(
         Service(
             name=each.name,
             namespace=each.namespace,
             hostname=host,
-            addresses=tuple(addresses),
+            addresses=tuple(addresses) or tuple(_given(given, host)),
             ports=tuple(
                 Port(p.number, p.target_port or p.number, application_protocol(p.protocol, None))
                 for p in each.spec.ports
             ),
             subject_alt_names=tuple(each.spec.subject_alt_names),
+            namespace_only=each.spec.export_to == (".",),
         )
         for host in each.spec.hosts
     )
 
 
-def _memberships(each: ServiceEntry, endpoint: WorkloadEntrySpec) -> list[Membership]:
+def _given(given: Iterable[ServiceEntryAddress], host: str) -> Iterator[NetworkAddress]:
+    """Addresses that the control plane gave to this host."""
+    for each in given:
+        if each.host in ("", host):
+            yield from (NetworkAddress(text) for text in _address(each.value))
+
+
+def _memberships(each: ServiceEntry, endpoint: WorkloadEntrySpec, hosts: Iterable[str]) -> list[Membership]:
     ports = tuple(
         Port(
             p.number,
@@ -111,7 +125,7 @@ def _memberships(each: ServiceEntry, endpoint: WorkloadEntrySpec) -> list[Member
         )
         for p in each.spec.ports
     )
-    return [Membership(f"{each.namespace}/{host}", ports) for host in each.spec.hosts]
+    return [Membership(f"{each.namespace}/{host}", ports) for host in hosts]
 
 
 def _entry_port(spec: WorkloadEntrySpec, name: str, default: int) -> int:
@@ -127,11 +141,15 @@ def _workload(
     members: list[Membership],
     policies: tuple[str, ...],
     settings: Settings,
+    *,
+    by_name: bool = False,
 ) -> Workload | None:
-    try:
-        address = str(ip_address(spec.address))
-    except ValueError:
-        return None
+    """`by_name`: an address may be a DNS name, which proxies look up."""
+    addresses, host = _address(spec.address), ""
+    if not addresses:
+        if not by_name or not _is_name(spec.address):
+            return None
+        host = spec.address.lower().rstrip(".")
     service, revision = canonical(labels, name)
     tunnel: Tunnel = "hbone" if labels.get(TUNNEL_LABEL) == "http" else "none"
     region, _, rest = spec.locality.partition("/")
@@ -140,7 +158,8 @@ def _workload(
         uid=uid,
         name=name,
         namespace=namespace,
-        addresses=(address,),
+        addresses=addresses,
+        hostname=host,
         network=spec.network or settings.network,
         tunnel=tunnel,
         trust_domain=settings.trust_domain,
@@ -156,6 +175,17 @@ def _workload(
         locality=Locality(region, zone, subzone) if spec.locality else None,
         capacity=spec.weight or None,
     )
+
+
+def _address(text: str) -> tuple[str, ...]:
+    try:
+        return (str(ip_address(text)),)
+    except ValueError:
+        return ()
+
+
+def _is_name(text: str) -> bool:
+    return bool(text) and not text.startswith(("*", "unix:", "/"))
 
 
 def _no_address(kind: str, namespace: str, name: str, path: str, address: str) -> Problem:

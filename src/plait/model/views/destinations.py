@@ -32,7 +32,10 @@ class Peer(Struct, frozen=True, gc=False):
 
 
 class Endpoint(Struct, frozen=True, gc=False):
-    """One place to send to. Plain: connect to address:port. Tunnel: CONNECT to it at `via`, else at address:15008."""
+    """One place to send to. Plain: connect to address:port. Tunnel: CONNECT to it at `via`, else at address:15008.
+
+    `named`: the address is a DNS name that the proxy looks up.
+    """
 
     address: str
     port: int
@@ -46,6 +49,7 @@ class Endpoint(Struct, frozen=True, gc=False):
     """0 is nearest by the service's locality preference; higher ones are used when nearer ones are gone."""
     weight: int = 1
     peer: Peer = Peer()
+    named: bool = False
 
 
 class Origin(Struct, frozen=True, gc=False):
@@ -151,7 +155,12 @@ def _members(
         target = _target(workload, service.key, port)
         own = [a for a in workload.addresses if (":" in a) == ipv6] or list(workload.addresses)
         rank = _rank(workload, balancing, origin)
-        if not target or not own or rank is None:
+        if not target or rank is None:
+            continue
+        if not own and workload.hostname:
+            weight = 1 if workload.capacity is None else workload.capacity
+            yield Endpoint(workload.hostname, target, priority=rank, weight=weight, peer=peer_of(workload), named=True)
+        if not own:
             continue
         yield _direct(workload, own[0], target, service.subject_alt_names, rank)
 

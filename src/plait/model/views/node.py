@@ -7,6 +7,8 @@ It holds the Mesh, so destinations are looked up when a first flow asks; equal w
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
 
 from msgspec import Struct
 
@@ -62,11 +64,13 @@ class NodeView(Struct, frozen=True):
     node: str
     trust_domain: str
     ranges: tuple[str, ...]
-    """CIDRs whose addresses are looked up on demand; everything else passes through."""
+    """CIDRs whose addresses are looked up on demand; everything else passes through, except `beyond`."""
     local: tuple[LocalPod, ...]
     mesh: Mesh
     origin: Origin = Origin()
     """Where this node is, for locality preference."""
+    beyond: tuple[str, ...] = ()
+    """Addresses of services that lie outside the ranges: what ServiceEntries state."""
 
     @property
     def index(self) -> Index:
@@ -90,7 +94,26 @@ def project(mesh: Mesh, node: NodeState, previous: NodeView | None = None) -> No
     settings = mesh.settings
     locality = next((w.locality for w in mesh.workloads.values() if w.node == node.name and w.locality), Locality())
     origin = Origin(node.name, settings.network, settings.cluster_id, locality)
-    return NodeView(node.name, settings.trust_domain, settings.ranges, local, mesh, origin)
+    beyond = _beyond(mesh, previous)
+    return NodeView(node.name, settings.trust_domain, settings.ranges, local, mesh, origin, beyond)
+
+
+def _beyond(mesh: Mesh, previous: NodeView | None) -> tuple[str, ...]:
+    ranges = mesh.settings.ranges
+    if previous is not None and previous.mesh.services is mesh.services and previous.ranges == ranges:
+        return previous.beyond
+    found = {
+        address.address
+        for service in mesh.services.values()
+        for address in service.addresses
+        if address.length is None and ":" not in address.address and _outside(address.address, ranges)
+    }
+    return tuple(sorted(found))
+
+
+@lru_cache(maxsize=65536)
+def _outside(address: str, ranges: tuple[str, ...]) -> bool:
+    return bool(ranges) and not any(ip_address(address) in ip_network(block) for block in ranges)
 
 
 def _local(mesh: Mesh, index: Index, pod: PodState) -> LocalPod:

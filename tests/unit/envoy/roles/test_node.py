@@ -9,7 +9,7 @@ import pytest
 from plait.envoy import names
 from plait.envoy.options import Options
 from plait.envoy.roles import node
-from plait.model.mesh import Mesh, NetworkAddress, Port, Service, Settings, Workload
+from plait.model.mesh import Membership, Mesh, NetworkAddress, Port, Service, Settings, Workload
 from plait.model.policies import Group, Match, Policy, Rule
 from plait.model.views.node import NodeState, NodeView, PodState, project
 
@@ -103,3 +103,45 @@ def test_every_on_demand_name_is_answered(name: str) -> None:
 def test_a_service_port_nobody_serves_is_refused_not_passed_on() -> None:
     cluster = node.destination_cluster(view(), names.on_demand("10.2.0.0", 81))
     assert cluster["load_assignment"]["endpoints"] == []
+
+
+def entry(*workloads: Workload, address: str = "240.240.0.9") -> NodeView:
+    """A view with one service outside the cluster and these workloads behind it."""
+    service = Service("e", "ns", "e.test", (NetworkAddress(address),), (Port(80, 8080),))
+    mesh = Mesh(
+        Settings(ranges=("10.0.0.0/8", "240.240.0.0/16")), {w.uid: w for w in workloads}, {service.key: service}
+    )
+    return project(mesh, NodeState("n", (PodState("uid-a", "ns", "a", "a", ("10.1.0.1",), "/run/netns/a"),)))
+
+
+def behind(uid: str, *addresses: str, **more: Any) -> Workload:
+    return Workload(uid, uid, "ns", addresses, services=(Membership("ns/e.test", (Port(80, 8080),)),), **more)
+
+
+def test_an_endpoint_that_is_a_name_is_looked_up_when_somebody_asks_and_not_before() -> None:
+    found = entry(behind("w", hostname="db.example.test"))
+    cluster = node.destination_cluster(found, names.on_demand("240.240.0.9", 80))
+    assert cluster["type"] == "STRICT_DNS"
+    (end,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    assert end["endpoint"]["address"]["socket_address"] == {"address": "db.example.test", "port_value": 8080}
+    assert names.on_demand("240.240.0.9", 80) not in node.translate(found).of(names.CLUSTER)
+    assert names.on_demand("240.240.0.9", 80) in node.translate(entry(behind("w", "10.3.0.1"))).of(names.CLUSTER)
+
+
+def test_names_give_way_to_tunnels_which_a_cluster_that_looks_up_cannot_hold() -> None:
+    found = entry(behind("w", hostname="db.example.test"), behind("v", "10.3.0.1", tunnel="hbone"))
+    cluster = node.destination_cluster(found, names.on_demand("240.240.0.9", 80))
+    assert cluster["type"] == "STATIC"
+    assert len(cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]) == 1
+
+
+def test_addresses_outside_the_ranges_have_a_chain_of_their_own() -> None:
+    def chains(view: NodeView) -> dict[str, Any]:
+        (listener,) = (d for d in node.documents(view)["listeners"] if d["name"] == names.outbound_listener("uid-a"))
+        return {chain["name"]: chain.get("filter_chain_match") for chain in listener["filter_chains"]}
+
+    assert "beyond" not in chains(entry())
+    assert chains(entry(address="192.0.2.1"))["beyond"] == {
+        "prefix_ranges": [{"address_prefix": "192.0.2.1", "prefix_len": 32}]
+    }
+    assert chains(entry())["mesh"] == chains(entry(address="192.0.2.1"))["mesh"]
