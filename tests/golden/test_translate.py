@@ -46,6 +46,23 @@ def test_a_node_s_document_has_every_part_and_its_enrolled_pods_only(capsys: pyt
     assert "spiffe://cluster.local/ns/demo/sa/httpbin" in {each["name"] for each in found["secrets"]}
 
 
+def test_a_node_may_be_named_by_one_of_its_pods_also_one_that_runs_nowhere(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    _, by_node, _ = run(capsys, "--proxy", "node:n1")
+    _, by_pod, _ = run(capsys, "--proxy", "node:demo/httpbin-1")
+    assert by_pod["listeners"] == by_node["listeners"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "new", "namespace": "duo"}, "spec": {}}
+    pod["metadata"]["labels"] = {"istio.io/dataplane-mode": "ambient"}
+    file = tmp_path / "pod.json"
+    file.write_text(json.dumps(pod))
+    code, found, _ = run(capsys, "--proxy", "node:duo/new", files=[f"--filename={file}"])
+    assert code == 0
+    assert {each["name"].partition("|")[2] for each in found["listeners"]} - {""} == {"duo/new"}
+    code, _, said = run(capsys, "--proxy", "node:duo/none", files=[f"--filename={file}"])
+    assert code == 2 and "no pod duo/none whose node could be asked; there is: Pod duo/new" in said
+
+
 def test_enrolled_pods_speak_hbone_and_others_do_not(capsys: pytest.CaptureFixture[str]) -> None:
     _, found, _ = run(capsys, "--proxy", "wds")
     tunnels = {

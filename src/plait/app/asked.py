@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, overload
 
+import msgspec
+
 from plait.app import standins
 from plait.app.standins import Name, Standins
 from plait.base.bundle import Bundle
@@ -69,9 +71,22 @@ class Asked:
         if found is None:
             there = ", ".join(sorted(self._there(role))) or "none"
             raise UnknownProxy(f"no {role} {namespace}/{name}; there is: {there}")
+        return self._addressed(standins.with_sidecar(found) if role == "sidecar" else found)
+
+    def node(self, namespace: str, name: str) -> str:
+        """The node of this pod, whose proxy serves it. A pod that is on none is put on one of its own."""
+        found = self._found("sidecar", namespace, name)
+        if found is None:
+            there = ", ".join(sorted(self._there("sidecar"))) or "none"
+            raise UnknownProxy(f"no pod {namespace}/{name} whose node could be asked; there is: {there}")
+        if not found.spec.node_name:
+            spec = msgspec.structs.replace(found.spec, node_name=standins.NODE)
+            found = msgspec.structs.replace(found, spec=spec)
+        self._addressed(found)
+        return found.spec.node_name
+
+    def _addressed(self, found: Pod) -> Name:
         found = self._assumed(self._made.addressed(found))
-        if role == "sidecar":
-            found = standins.with_sidecar(found)
         self.objects = self.objects.with_(found)
         return found.ident
 

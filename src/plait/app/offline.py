@@ -80,6 +80,15 @@ class World:
         kept = (each for each in found if not (configured and (each.kind, each.name) == ("MeshConfig", "mesh")))
         return ordered((*self._read, *kept))
 
+    def node_of(self, namespace: str, pod: str) -> Document:
+        """What the Envoy of this pod's node would be told. UnknownProxy when there is no such pod."""
+        asked = Asked(self.objects, self.deployments, self.mesh, _assumed_in(self.objects))
+        name = asked.node(namespace, pod)
+        self.objects = asked.objects
+        self.mesh, found = compile(self.objects, self.mesh)
+        self.problems = ordered((*self._ordered(found, self._configured), *asked.problems))
+        return self.node(name)
+
     def node(self, name: str) -> Document:
         """What the Envoy of this node would be told, by Envoy's words."""
         here = [pod for pod in self.objects.all(Pod).values() if pod.spec.node_name == name]

@@ -23,6 +23,8 @@ from plait.resources.problems import Problem
 
 Document = dict[str, Any]
 Name = tuple[str, str]
+NODE = "offline"
+"""Of pods that run nowhere, when the proxy of their node is asked for."""
 
 
 class Addresses:

@@ -23,7 +23,10 @@ from plait.resources import documents, kinds
 from plait.resources.mesh_config import mesh as mesh_config
 from plait.resources.problems import Problem
 
-PROXIES = "node:NAME, sidecar:NS/POD, waypoint:NS/GATEWAY, gateway:NS/GATEWAY, wds (any ztunnel), or status."
+PROXIES = (
+    "node:NS/POD (the proxy of that pod's node) or node:NODE, sidecar:NS/POD, waypoint:NS/GATEWAY, "
+    "gateway:NS/GATEWAY, wds (any ztunnel), or status."
+)
 L7: tuple[Role, ...] = get_args(Role)
 app = typer.Typer(add_completion=False)
 
@@ -59,6 +62,8 @@ def translate(
         document = (
             world.l7(known, namespace, bare)
             if known is not None
+            else world.node_of(namespace, bare)
+            if role == "node" and namespace
             else world.node(name)
             if role == "node"
             else world.wds()
