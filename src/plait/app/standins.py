@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from plait.base.wellknown import GATEWAY_NAME_OVERRIDE, SIDECAR_STATUS
+from plait.base.wellknown import SIDECAR_STATUS
 from plait.model.compile.traffic.instances import GATEWAY_NAME
-from plait.model.gateways import Gateway
+from plait.model.gateways import Gateway, names
 from plait.resources import codes, kinds
 from plait.resources.decode import decode
 from plait.resources.kubernetes import Pod, Service
@@ -80,9 +80,8 @@ class Standins:
         """A pod as the controller of the Gateway would run it; of an Istio Gateway, one that its selector takes."""
         address = self._pods.one()
         if gateway.managed:
-            usual = gateway.name if gateway.waypoint else f"{gateway.name}-{gateway.class_name}"
-            name = annotations.get(GATEWAY_NAME_OVERRIDE, usual)
-            account, own = gateway.service_account, {**labels, GATEWAY_NAME: gateway.name}
+            name, account = names(gateway.name, gateway.class_name, gateway.waypoint, annotations)
+            own = {**labels, GATEWAY_NAME: gateway.name}
         else:
             name, account, own = gateway.name, "default", dict(gateway.selector)
         namespace = gateway.namespace if gateway.managed else gateway.selector_namespace or gateway.namespace

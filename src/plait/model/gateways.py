@@ -5,10 +5,12 @@ Certificates are named, never held: keys do not travel through the model.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
+from plait.base.wellknown import GATEWAY_ACCOUNT, GATEWAY_NAME_OVERRIDE
 from plait.model.attachment import Labels
 
 Protocol = Literal["HTTP", "HTTPS", "GRPC", "HTTP2", "TLS", "TCP", "MONGO", "HBONE"]
@@ -95,3 +97,17 @@ class Gateway(Struct, frozen=True):
     @property
     def age(self) -> tuple[str, str, str]:
         return self.created, self.namespace, self.name
+
+
+class Names(NamedTuple):
+    """What the things made for a Gateway are called; `workload` is the name of Deployment and Service."""
+
+    workload: str
+    account: str
+
+
+def names(gateway: str, class_name: str, waypoint: bool, annotations: Mapping[str, str]) -> Names:
+    """A waypoint has its Gateway's name; others add the class, so that one Gateway name may serve several classes."""
+    usual = gateway if waypoint else f"{gateway}-{class_name}"
+    workload = annotations.get(GATEWAY_NAME_OVERRIDE) or usual
+    return Names(workload, annotations.get(GATEWAY_ACCOUNT) or workload)

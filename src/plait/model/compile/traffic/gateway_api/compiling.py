@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from plait.base.wellknown import GATEWAY_ACCOUNT, GATEWAY_NAME_OVERRIDE, WAYPOINT_FOR
+from plait.base.wellknown import WAYPOINT_FOR
 from plait.model.compile.traffic.credentials import Credentials
 from plait.model.compile.traffic.gateway_api import backend_tls, classes, http_route
 from plait.model.compile.traffic.gateway_api.backends import Backends
@@ -15,7 +15,7 @@ from plait.model.compile.traffic.gateway_api.grants import Grants
 from plait.model.compile.traffic.gateway_api.listeners import GROUP, Open, chosen, opened
 from plait.model.compile.traffic.gateway_api.parents import Attached, Parents
 from plait.model.compile.traffic.report import NOT_GRANTED, Report
-from plait.model.gateways import Gateway
+from plait.model.gateways import Gateway, names
 from plait.model.http_services import HttpService
 from plait.model.mesh import Settings
 from plait.model.routes import Destination, Forward, Parent, Route, Routing, TcpRoute, TlsMatch, TlsRoute
@@ -50,7 +50,7 @@ def compiled(
     grants = Grants(objects.of(kinds.REFERENCE_GRANT).values())
     gateways: Mapping[Name, written.Gateway] = objects.of(kinds.GATEWAY)
     ours = {name: run for name, each in gateways.items() if (run := classes.runs(each.spec.gateway_class_name, known))}
-    sets = _sets(objects, {name: gateways[name] for name in ours})
+    sets = allowed_sets(objects, {name: gateways[name] for name in ours})
     listening = {name: tuple(opened(gateways[name], sets[name], grants, credentials)) for name in ours}
     members = {each.ident: name for name, found in sets.items() for each in found}
     parents = Parents(
@@ -81,7 +81,7 @@ def compiled(
     return Compiled(made, routings, tls.policies, statuses)
 
 
-def _sets(objects: Objects, gateways: Mapping[Name, written.Gateway]) -> dict[Name, list[written.ListenerSet]]:
+def allowed_sets(objects: Objects, gateways: Mapping[Name, written.Gateway]) -> dict[Name, list[written.ListenerSet]]:
     """ListenerSets a gateway allows, the oldest first."""
     found: dict[Name, list[written.ListenerSet]] = {name: [] for name in gateways}
     namespaces = objects.of(kinds.NAMESPACE)
@@ -101,8 +101,6 @@ def _noun(each: written.Gateway, run: str, listening: tuple[Open, ...]) -> Gatew
     word = each.meta.labels.get(WAYPOINT_FOR, "service")
     backend = each.spec.tls.backend if each.spec.tls is not None else None
     client = backend.client_certificate_ref if backend is not None else None
-    usual = each.name if run == "waypoint" else f"{each.name}-{each.spec.gateway_class_name}"
-    made = each.meta.annotations.get(GATEWAY_NAME_OVERRIDE, usual)
     return Gateway(
         key=f"gateway-api/{each.namespace}/{each.name}",
         namespace=each.namespace,
@@ -112,7 +110,9 @@ def _noun(each: written.Gateway, run: str, listening: tuple[Open, ...]) -> Gatew
         waypoint=run == "waypoint",
         waypoint_for=word if word in ("service", "workload", "all", "none") else "service",  # type: ignore[arg-type]
         backend_credential=f"{client.namespace or each.namespace}/{client.name}" if client is not None else "",
-        service_account=each.meta.annotations.get(GATEWAY_ACCOUNT, made),
+        service_account=names(
+            each.name, each.spec.gateway_class_name, run == "waypoint", each.meta.annotations
+        ).account,
         created=each.meta.creation_timestamp or "",
     )
 
