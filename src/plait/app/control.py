@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import random_serial_number
 
-from plait.app import certificates, revocation, trusting
+from plait.app import certificates, gateway_controller, revocation, trusting
 from plait.app.allocation_controller import AllocationController
+from plait.app.gateway_controller import GatewayController
 from plait.app.pipeline import READ, Pipeline
 from plait.app.proxy_caches import ROLES, ProxyCaches, UnknownProxy, named
 from plait.app.rotation import Rotation
@@ -59,7 +60,7 @@ async def serve(layout: Layout, plan: AddressPlan, *, settings: Settings | None 
     custody = Custody(layout.mesh_ca, settings.trust_domain, aio.now(), random_serial_number())
     issuer = external.configured(layout.mesh_ca)
     async with HttpApi.from_kubeconfig(layout.kubeconfig, socket=layout.api_socket) as api:
-        control = Control(api, custody.trust, settings, custody=custody, issuer=issuer)
+        control = Control(api, custody.trust, settings, custody=custody, issuer=issuer, proxies=str(layout.proxies))
         try:
             await control.start(str(plan.control), (plan.control,))
             await asyncio.Event().wait()
@@ -78,8 +79,12 @@ class Control:
         *,
         custody: Custody | None = None,
         issuer: Issuer | None = None,
+        proxies: str = "/var/lib/plait/proxies",
     ) -> None:
-        """`custody` is a trust that may change while we run; without it `root` stays."""
+        """`custody` is a trust that may change while we run; without it `root` stays.
+
+        `proxies` is the folder of each node in which the L7 proxies have theirs.
+        """
         self._api = api
         self._trust: Callable[[], Trust] = (lambda: custody.trust) if custody is not None else (lambda: root)
         self.pipeline = Pipeline(settings)
@@ -90,7 +95,8 @@ class Control:
         self._informers = {kind: Informer(api, kind, indexers=_indexers(kind)) for kind in READ}
         for kind, informer in self._informers.items():
             informer.on_change(_feeding(self.pipeline, kind))
-        self.statuses = StatusWriter(api, self.pipeline, self._informers)
+        self.gateways = GatewayController(api, self._informers, proxies)
+        self.statuses = StatusWriter(api, self.pipeline, self._informers, measured=self.gateways.measured)
         self.pipeline.on_compiled = self.statuses.compiled
         self._allocation = AllocationController(api, self._informers[kinds.SERVICE_ENTRY])
         self._revoked: frozenset[str] = frozenset()
@@ -128,6 +134,7 @@ class Control:
         await asyncio.gather(*(i.synced.wait() for i in (*self._informers.values(), self._lists)))
         self.pipeline.open()
         self._tasks.append(aio.spawn(self.statuses.run(), "status writer"))
+        self._tasks.append(aio.spawn(self.gateways.run(), "gateways"))
         (bound,) = await self._server.start(f"{host}:{port}", credentials=_Credentials(self._trust, addresses).server())
         self._tasks.append(aio.spawn(self._allocation.run(), "addresses of service entries"))
         if self._rotation is not None:
@@ -260,6 +267,8 @@ def _account(pod: Document) -> tuple[str, ...]:
 
 
 def _indexers(kind: Kind) -> Mapping[str, Any]:
+    if kind is kinds.ENDPOINT_SLICE:
+        return {gateway_controller.SERVICE_INDEX: gateway_controller.slice_service}
     return {"account": _account} if kind is kinds.POD else {}
 
 

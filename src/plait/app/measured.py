@@ -19,7 +19,10 @@ Name = tuple[str, str]
 
 
 class Measured(Protocol):
-    """One Gateway's proxies. `addresses` are IP addresses or host names; `reason` is a condition's, one word."""
+    """One Gateway's proxies. `addresses` are IP addresses or host names; `reason` is a condition's, one word.
+
+    `message` says it in full.
+    """
 
     @property
     def addresses(self) -> Sequence[str]: ...
@@ -30,7 +33,11 @@ class Measured(Protocol):
     @property
     def reason(self) -> str: ...
 
+    @property
+    def message(self) -> str: ...
 
+
+_NOBODY = "no proxy of this gateway has its configuration yet"
 Measure = Callable[[], Mapping[Name, Measured]]
 
 
@@ -43,8 +50,7 @@ def programmed(status: GatewayStatus, found: Measured | None) -> GatewayStatus:
     """With Programmed as measured, of the gateway and its listeners. What is broken as written stays broken."""
     if found is not None and found.programmed:
         return status
-    reason = found.reason if found is not None else "Pending"
-    text = "no proxy of this gateway has its configuration yet"
+    reason, text = (found.reason, found.message) if found is not None else ("Pending", _NOBODY)
     pending = Condition("Programmed", "False", reason or "Pending", text)
 
     def told(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:

@@ -222,4 +222,4 @@ def _key(kind: Kind, namespace: str, name: str) -> str:
 
 
 def _said(found: Measured | None) -> tuple[object, ...] | None:
-    return None if found is None else (tuple(found.addresses), found.programmed, found.reason)
+    return None if found is None else (tuple(found.addresses), found.programmed, found.reason, found.message)

@@ -10,6 +10,7 @@ from plait.model.status import Condition, GatewayStatus, ListenerStatus
 class Found:
     programmed: bool = True
     reason: str = ""
+    message: str = ""
     addresses: list[str] = field(default_factory=list)
 
 
@@ -29,8 +30,9 @@ def test_a_gateway_without_a_proxy_is_pending_and_what_is_broken_stays_broken() 
     assert found.listeners[1].conditions == (BROKEN,)
 
 
-def test_the_reason_is_the_measurers() -> None:
-    assert programmed(STATUS, Found(False, "AddressNotAssigned")).conditions[1].reason == "AddressNotAssigned"
+def test_the_reason_and_its_text_are_the_measurers() -> None:
+    told = programmed(STATUS, Found(False, "AddressNotAssigned", message="no address yet")).conditions[1]
+    assert (told.reason, told.message) == ("AddressNotAssigned", "no address yet")
     assert programmed(STATUS, Found()) == STATUS
 
 

@@ -28,6 +28,7 @@ THEIRS = {"controllerName": "example.com/c", "parentRef": {"name": "other"}, "co
 class Found:
     programmed: bool = True
     reason: str = ""
+    message: str = ""
     addresses: list[str] = field(default_factory=list)
 
 

@@ -1,0 +1,342 @@
+"""Gateways appear, change and go: what `deploy` wants for each is applied, what it no longer wants is deleted.
+
+Nothing is written when nothing differs, so it may be killed and started at any time. It never touches an object that
+belongs to somebody else. Statuses are not written here: `measured` says what the status writer is to tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from plait.app.parameters import merge
+from plait.base import aio
+from plait.base.observe import logger
+from plait.base.wellknown import MANAGED
+from plait.deploy import classes as built
+from plait.deploy import desired, drift, overlays
+from plait.deploy.measured import Measured, any_ready, measured
+from plait.deploy.overlays import Refused
+from plait.deploy.plans import Plan
+from plait.local.controllers.controller import itself, managed_by
+from plait.local.controllers.events import event_document
+from plait.local.controllers.workqueue import WorkQueue
+from plait.local.controllers.writes import Emit
+from plait.model.compile.traffic.gateway_api import classes
+from plait.model.compile.traffic.gateway_api.compiling import allowed_sets
+from plait.resources import kinds
+from plait.resources.decode import decode
+from plait.resources.gateway_api.gateway import Gateway
+from plait.resources.kinds import Kind
+from plait.resources.objects import Objects
+from plait.store.api import Api, ApiError, Document
+from plait.store.informer import Informer, Key, key_of
+from plait.store.patch import PatchError
+
+READ = (
+    kinds.GATEWAY,
+    kinds.GATEWAY_CLASS,
+    kinds.LISTENER_SET,
+    kinds.NAMESPACE,
+    kinds.CONFIG_MAP,
+    kinds.SERVICE,
+    kinds.ENDPOINT_SLICE,
+)
+"""Kinds whose informers it is given. That of EndpointSlices has the index `SERVICE_INDEX`."""
+SERVICE_INDEX = "service"
+MANAGER = "plait-gateways"
+_WRITTEN = (kinds.SERVICE_ACCOUNT, kinds.SERVICE, kinds.DEPLOYMENT)
+_WORKERS = 4
+_log = logger("gateways")
+
+
+def slice_service(document: Document) -> tuple[str, ...]:
+    """The indexer: EndpointSlices by "namespace/service"."""
+    metadata = document["metadata"]
+    name = (metadata.get("labels") or {}).get("kubernetes.io/service-name")
+    return (f"{metadata['namespace']}/{name}",) if name else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    """What we last said of an object, and what the server made of it."""
+
+    wanted: Document
+    made: Document
+
+
+class GatewayController:
+    """`run` it beside the informers it was given; `folder` holds the folders of all proxies of a node."""
+
+    def __init__(self, api: Api, informers: Mapping[Kind, Informer], folder: str) -> None:
+        self._api, self._folder = api, folder
+        self._own = {kind: Informer(api, kind, labels=MANAGED) for kind in (kinds.DEPLOYMENT, kinds.SERVICE_ACCOUNT)}
+        self._informers = {**{kind: informers[kind] for kind in READ}, **self._own}
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._plans: dict[Key, Plan] = {}
+        self._failed: dict[Key, str] = {}
+        self._applied: dict[tuple[Kind, Key], _Applied] = {}
+        self._built_in = built.built_in()
+        self.writes = 0
+        for kind in self._informers:
+            if kind is not kinds.ENDPOINT_SLICE:
+                self._informers[kind].on_change(self._waking(kind))
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        following = [aio.spawn(each.run(), f"informer {kind} of gateways") for kind, each in self._own.items()]
+        workers: list[asyncio.Task[None]] = []
+        try:
+            for informer in self._informers.values():
+                await informer.synced.wait()
+            for name in self._built_in:
+                self._queue.add(("", name))
+            workers += [aio.spawn(self._work(), f"gateways {number}") for number in range(_WORKERS)]
+            await asyncio.gather(*workers)
+        finally:
+            await aio.cancel(*workers, *following)
+            self._queue.close()
+
+    def measured(self) -> Mapping[Key, Measured]:
+        """Every Gateway of ours: where it is reached, and whether its proxies serve."""
+        services, slices = self._informers[kinds.SERVICE], self._informers[kinds.ENDPOINT_SLICE]
+        return {
+            key: measured(
+                plan,
+                services.cache.get,
+                lambda name: any_ready(slices.indexed(SERVICE_INDEX, "/".join(name))),
+                self._failed.get(key, ""),
+            )
+            for key, plan in self._plans.items()
+        }
+
+    # ------------------------------------------------------------------------------------------------ what to look at
+    def _waking(self, kind: Kind) -> Callable[[Document | None, Document | None], None]:
+        concerned = {
+            kinds.GATEWAY: itself,
+            kinds.GATEWAY_CLASS: self._of_class,
+            kinds.LISTENER_SET: self._of_set,
+            kinds.NAMESPACE: self._of_namespace,
+            kinds.CONFIG_MAP: self._of_parameters,
+        }.get(kind, managed_by(kinds.GATEWAY))
+
+        def changed(old: Document | None, new: Document | None) -> None:
+            for document in (old, new):
+                for key in concerned(document) if document is not None else ():
+                    self._queue.add(key)
+
+        return changed
+
+    def _gateways(self, fits: Callable[[Document], bool]) -> list[Key]:
+        return [key for key, each in self._informers[kinds.GATEWAY].cache.items() if fits(each["spec"])]
+
+    def _of_class(self, document: Document) -> Iterable[Key]:
+        name = document["metadata"]["name"]
+        found = self._gateways(lambda spec: bool(spec.get("gatewayClassName") == name))
+        return [*found, ("", name)] if name in self._built_in else found
+
+    def _of_set(self, document: Document) -> Iterable[Key]:
+        parent = document["spec"].get("parentRef") or {}
+        return [(parent.get("namespace") or document["metadata"]["namespace"], parent.get("name", ""))]
+
+    def _of_namespace(self, document: Document) -> Iterable[Key]:
+        """Its labels say which of its ListenerSets are allowed."""
+        return self._gateways(lambda spec: "allowedListeners" in spec)
+
+    def _of_parameters(self, document: Document) -> Iterable[Key]:
+        namespace, name = key_of(document)
+        return [
+            key
+            for key in self._gateways(
+                lambda spec: ((spec.get("infrastructure") or {}).get("parametersRef") or {}).get("name") == name
+            )
+            if key[0] == namespace
+        ]
+
+    # --------------------------------------------------------------------------------------------------------- one turn
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            try:
+                await (self._turn(key) if key[0] else self._class(key[1]))
+            except (ApiError, OSError, TimeoutError) as error:
+                say = _log.debug if not isinstance(error, ApiError) or error.code == 409 else _log.warning
+                say("will retry", gateway="/".join(key), error=repr(error))
+                self._queue.failed(key)
+            except Exception as error:  # an odd document must not end the controller
+                _log.error("gateway not looked at", gateway="/".join(key), exc_info=error)
+                self._queue.failed(key)
+            else:
+                self._queue.succeeded(key)
+            finally:
+                self._queue.done(key)
+
+    async def _class(self, name: str) -> None:
+        """Make a built-in class that is missing. One that is there is its owner's: Istio's may stand in its place."""
+        if self._informers[kinds.GATEWAY_CLASS].get(name) is None:
+            try:
+                await self._api.create(kinds.GATEWAY_CLASS, self._built_in[name])
+            except ApiError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+
+    async def _turn(self, key: Key) -> None:
+        document = self._informers[kinds.GATEWAY].cache.get(key)
+        if document is None or "deletionTimestamp" in document["metadata"]:
+            self._forget(key)  # what was made goes with its owner
+            return
+        gateway, _ = decode(document)
+        if not isinstance(gateway, Gateway) or not self._known(gateway.spec.gateway_class_name):
+            return  # unreadable, or nobody's: what runs is left as it is
+        plan = self._plan(gateway)
+        if plan is None:
+            self._forget(key)
+            await self._prune(document, ())
+            return
+        self._plans[key] = plan
+        try:
+            await self._converge(plan, document)
+        except ApiError as error:
+            if error.code != 409:
+                await self._tell(key, document, error.message)
+            raise
+
+    async def _converge(self, plan: Plan, document: Document) -> None:
+        where = overlays.config_map(plan)
+        found = overlays.overlays(plan, self._informers[kinds.CONFIG_MAP].cache.get(where) if where else None)
+        if isinstance(found, Refused):
+            await self._tell(plan.name, document, found.reason)
+            return
+        try:
+            wanted = desired.desired(plan, self._folder, found, merge)
+        except PatchError as error:
+            await self._tell(plan.name, document, f"the parameters cannot be merged: {error}; mend the ConfigMap")
+            return
+        refusals = [refusal for each in wanted if (refusal := await self._apply(each))]
+        await self._tell(plan.name, document, "; ".join(refusals))
+        await self._prune(document, wanted)
+
+    def _known(self, class_name: str) -> bool:
+        return class_name in classes.BUILT_IN or self._informers[kinds.GATEWAY_CLASS].get(class_name) is not None
+
+    def _plan(self, gateway: Gateway) -> Plan | None:
+        """None: somebody else's class."""
+        known, name = self._typed(kinds.GATEWAY_CLASS), gateway.ident
+        runs = classes.runs(gateway.spec.gateway_class_name, known.of(kinds.GATEWAY_CLASS))
+        if runs is None:
+            return None
+        if gateway.spec.allowed_listeners is None:
+            return Plan(gateway, runs)
+        sets = allowed_sets(self._typed(kinds.LISTENER_SET, kinds.NAMESPACE), {name: gateway})
+        return Plan(gateway, runs, tuple(sets[name]))
+
+    def _typed(self, *wanted: Kind) -> Objects:
+        found = (decode(each)[0] for kind in wanted for each in self._informers[kind].cache.values())
+        return Objects().with_(*(each for each in found if each is not None))
+
+    # ----------------------------------------------------------------------------------------------------------- writes
+    async def _apply(self, wanted: Document) -> str:
+        """Why it could not be; "" when it stands."""
+        kind = desired.AUTOSCALER if wanted["kind"] == desired.AUTOSCALER.kind else kinds.by_document(wanted)
+        assert kind is not None, wanted
+        key = key_of(wanted)
+        live = await self._live(kind, key)
+        if live is not None and not _belongs(live, wanted):
+            if kind is kinds.SERVICE_ACCOUNT:
+                return ""  # an account that is there is used as it is
+            return f"{kind.kind} {'/'.join(key)} exists and is not this gateway's; delete it, or rename one of them"
+        before = self._applied.get((kind, key))
+        if live is not None and before is not None and before.wanted == wanted and drift.holds(live, wanted):
+            return ""
+        try:
+            made = await self._api.patch(kind, key[1], wanted, key[0], type="apply", manager=MANAGER, force=True)
+        except ApiError as error:
+            if error.code == 404 and kind is desired.AUTOSCALER:
+                return (
+                    "this API server has no HorizontalPodAutoscaler; scale with kubectl scale or plait waypoint scale"
+                )
+            raise
+        self._applied[kind, key] = _Applied(wanted, made)
+        self.writes += 1
+        return ""
+
+    async def _live(self, kind: Kind, key: Key) -> Document | None:
+        """As the informer has it, or as our own last write left it when the informer has not heard of that yet.
+
+        The server is asked about what may be somebody else's: our informers do not see those.
+        """
+        informer, applied = self._informers.get(kind), self._applied.get((kind, key))
+        if applied is not None and (informer is None or not _heard(informer, applied.made)):
+            return applied.made
+        found = informer.cache.get(key) if informer is not None else None
+        if found is not None or applied is not None:
+            return found
+        try:
+            return await self._api.get(kind, key[1], key[0])
+        except ApiError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    async def _prune(self, gateway: Document, wanted: Iterable[Document]) -> None:
+        """Delete what was made for this Gateway under another name, class or deployer."""
+        kept = {(each["kind"], *key_of(each)) for each in wanted}
+        for kind in _WRITTEN:
+            for key, live in list(self._informers[kind].cache.items()):
+                ours = MANAGED in (live["metadata"].get("labels") or {}) and _owner(live) == gateway["metadata"]["uid"]
+                if not ours or (kind.kind, *key) in kept or "deletionTimestamp" in live["metadata"]:
+                    continue
+                self._applied.pop((kind, key), None)
+                self.writes += 1
+                try:
+                    await self._api.delete(kind, key[1], key[0], uid=live["metadata"]["uid"])
+                except ApiError as error:
+                    if error.code not in (404, 409):
+                        raise
+
+    def _forget(self, key: Key) -> None:
+        plan = self._plans.pop(key, None)
+        self._failed.pop(key, None)
+        if plan is not None:
+            names = {(key[0], name) for name in plan.names}
+            for kind, made in [each for each in self._applied if each[1] in names]:
+                del self._applied[kind, made]
+
+    async def _tell(self, key: Key, gateway: Document, failure: str) -> None:
+        """Remember why the proxies are not as wanted, and say it once as an event."""
+        before = self._failed.pop(key, "")
+        if not failure:
+            return
+        self._failed[key] = failure
+        if failure == before:
+            return
+        emit = Emit(gateway, "GatewayNotDeployed", failure, MANAGER, "Warning")
+        try:
+            await self._api.create(kinds.EVENT, event_document(emit, aio.now()), key[0])
+        except ApiError as error:  # a courtesy, and told before when it is there
+            _log.debug("event not recorded", gateway="/".join(key), error=error)
+
+
+def _heard(informer: Informer, made: Document) -> bool:
+    version = str(made["metadata"].get("resourceVersion", ""))
+    if not (version.isdecimal() and informer.version.isdecimal()):
+        return True
+    return int(informer.version) >= int(version)
+
+
+def _owner(document: Document) -> str:
+    """UID of the Gateway that controls it."""
+    for reference in document["metadata"].get("ownerReferences") or ():
+        if reference.get("controller") and reference.get("kind") == kinds.GATEWAY.kind:
+            return str(reference["uid"])
+    return ""
+
+
+def _belongs(live: Document, wanted: Document) -> bool:
+    """Is it this Gateway's, or that of an earlier one of its name (which the garbage collector has yet to see)?"""
+    (own,) = wanted["metadata"]["ownerReferences"]
+    return any(
+        reference.get("controller") and (reference.get("kind"), reference.get("name")) == (own["kind"], own["name"])
+        for reference in live["metadata"].get("ownerReferences") or ()
+    )

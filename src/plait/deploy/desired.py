@@ -1,0 +1,197 @@
+"""Plan -> the documents that should exist for it: ServiceAccount, Service, Deployment, and what an overlay adds.
+
+Each is owned by its Gateway, so the garbage collector removes what a deleted Gateway leaves. `replicas` is not said
+unless an overlay says it: whoever scales has the word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from plait.base.wellknown import (
+    CANONICAL_NAME,
+    CANONICAL_REVISION,
+    DATAPLANE_MODE,
+    GATEWAY_ACCOUNT,
+    GATEWAY_NAME,
+    GATEWAY_NAME_OVERRIDE,
+    INJECT,
+    MANAGED,
+    READY_PORT,
+)
+from plait.deploy.plans import Plan
+from plait.resources import kinds
+from plait.resources.kinds import Kind
+from plait.resources.proxy_container import container, volume
+
+Document = dict[str, Any]
+Merge = Callable[[Kind, Document, Document], Document]
+"""(kind, document, strategic merge patch) -> document."""
+GATEWAY_CLASS_NAME: Final = "gateway.networking.k8s.io/gateway-class-name"
+CONTROLLERS: Final = {"waypoint": "istio.io-mesh-controller", "gateway": "istio.io-gateway-controller"}
+"""Values of the label `gateway.istio.io/managed`; tools look for Istio's, so every class has these."""
+AUTOSCALER = Kind("autoscaling", ("v2",), "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+KEYS: Final[Mapping[str, Kind]] = {
+    "serviceAccount": kinds.SERVICE_ACCOUNT,
+    "service": kinds.SERVICE,
+    "deployment": kinds.DEPLOYMENT,
+    "horizontalPodAutoscaler": AUTOSCALER,
+}
+"""What a ConfigMap of parameters may change, by its keys."""
+_NOT_PASSED_ON = frozenset(
+    {
+        "kubectl.kubernetes.io/last-applied-configuration",
+        GATEWAY_NAME_OVERRIDE,
+        GATEWAY_ACCOUNT,
+        "gateway.istio.io/controller-version",
+    }
+)
+_PORT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+_RESOURCES = {
+    "sidecar.istio.io/proxyCPU": ("requests", "cpu"),
+    "sidecar.istio.io/proxyMemory": ("requests", "memory"),
+    "sidecar.istio.io/proxyCPULimit": ("limits", "cpu"),
+    "sidecar.istio.io/proxyMemoryLimit": ("limits", "memory"),
+}
+
+
+def desired(plan: Plan, folder: str, overlays: Mapping[str, Document], merge: Merge) -> tuple[Document, ...]:
+    """In the order in which they are to be made; none for a Gateway that somebody else deploys.
+
+    `folder` holds the folders of the proxies of a node. `overlays` are strategic merge patches by the keys of `KEYS`.
+    """
+    if not plan.managed:
+        return ()
+    made = {
+        "serviceAccount": _document(kinds.SERVICE_ACCOUNT, plan, plan.names.account),
+        "service": {**_document(kinds.SERVICE, plan, plan.names.workload), "spec": _service(plan)},
+        "deployment": {**_document(kinds.DEPLOYMENT, plan, plan.names.workload), "spec": _deployment(plan, folder)},
+    }
+    if "horizontalPodAutoscaler" in overlays:
+        made["horizontalPodAutoscaler"] = {
+            **_document(AUTOSCALER, plan, plan.names.workload),
+            "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": plan.names.workload}},
+        }
+    documents = {key: _overlaid(KEYS[key], each, overlays.get(key), merge) for key, each in made.items()}
+    _identify(documents["deployment"], made["deployment"])
+    return tuple(documents.values())
+
+
+def _identify(deployment: Document, own: Document) -> None:
+    """Whatever an overlay says: pods are found by their labels and known by their account, in policies too."""
+    wanted = own["spec"]["template"]
+    spec = deployment.get("spec") or {}
+    template = spec.get("template") or {}
+    metadata = template.get("metadata") or {}
+    kept = {name: wanted["metadata"]["labels"][name] for name in (GATEWAY_NAME, MANAGED)}
+    pod = {**(template.get("spec") or {}), "serviceAccountName": wanted["spec"]["serviceAccountName"]}
+    labelled = {**metadata, "labels": {**(metadata.get("labels") or {}), **kept}}
+    identified = {**template, "metadata": labelled, "spec": pod}
+    deployment["spec"] = {**spec, "selector": own["spec"]["selector"], "template": identified}
+
+
+def _overlaid(kind: Kind, document: Document, overlay: Document | None, merge: Merge) -> Document:
+    """An overlay changes anything but who the object is and whose."""
+    if overlay is None:
+        return document
+    merged = merge(kind, document, overlay)
+    own = document["metadata"]
+    kept = {name: own[name] for name in ("name", "namespace", "ownerReferences")}
+    changed = merged.get("metadata") or {}
+    labels = {**(changed.get("labels") or {}), MANAGED: own["labels"][MANAGED]}
+    metadata = {**changed, **kept, "labels": labels}
+    return {**merged, "apiVersion": kind.api_version(), "kind": kind.kind, "metadata": metadata}
+
+
+def _document(kind: Kind, plan: Plan, name: str) -> Document:
+    meta = plan.gateway.meta
+    owner = {
+        "apiVersion": kinds.GATEWAY.api_version(),
+        "kind": kinds.GATEWAY.kind,
+        "name": meta.name,
+        "uid": meta.uid,
+        "controller": True,
+    }
+    metadata: Document = {"name": name, "namespace": meta.namespace, "labels": _labels(plan)}
+    if annotations := _annotations(plan):
+        metadata["annotations"] = annotations
+    return {
+        "apiVersion": kind.api_version(),
+        "kind": kind.kind,
+        "metadata": {**metadata, "ownerReferences": [owner]},
+    }
+
+
+def _labels(plan: Plan) -> dict[str, str]:
+    return {
+        **plan.labels,
+        GATEWAY_NAME: plan.gateway.name,
+        GATEWAY_CLASS_NAME: plan.gateway.spec.gateway_class_name,
+        MANAGED: CONTROLLERS[plan.runs],
+    }
+
+
+def _annotations(plan: Plan) -> dict[str, str]:
+    return {name: value for name, value in plan.annotations.items() if name not in _NOT_PASSED_ON}
+
+
+def _deployment(plan: Plan, folder: str) -> Document:
+    # A proxy is no client of the mesh: it is neither captured nor given a sidecar, unless its labels ask for it.
+    defaults = {
+        INJECT: "false",
+        DATAPLANE_MODE: "none",
+        CANONICAL_NAME: plan.names.workload,
+        CANONICAL_REVISION: "latest",
+    }
+    metadata: Document = {"labels": {**defaults, **_labels(plan)}}
+    if annotations := _annotations(plan):
+        metadata["annotations"] = annotations
+    spec = {
+        "serviceAccountName": plan.names.account,
+        "containers": [container(resources=_resources(plan.annotations), low_ports=not plan.waypoint)],
+        "volumes": [volume(folder)],
+    }
+    return {
+        "selector": {"matchLabels": {GATEWAY_NAME: plan.gateway.name}},
+        "template": {"metadata": metadata, "spec": spec},
+    }
+
+
+def _resources(annotations: Mapping[str, str]) -> Document:
+    found: Document = {}
+    for annotation, (group, name) in _RESOURCES.items():
+        if value := annotations.get(annotation):
+            found.setdefault(group, {})[name] = value
+    return found
+
+
+def _service(plan: Plan) -> Document:
+    spec: Document = {
+        "type": plan.service_type,
+        "selector": {GATEWAY_NAME: plan.gateway.name},
+        "ports": _ports(plan),
+    }
+    if plan.asked and plan.service_type == "LoadBalancer":
+        spec["loadBalancerIP"] = plan.asked[0]
+    return spec
+
+
+def _ports(plan: Plan) -> list[Document]:
+    """One for each port of the listeners, and the one that says whether the proxy is ready."""
+    found = {READY_PORT: _port("status-port", READY_PORT, "tcp")}
+    taken = {"status-port"}
+    for each in plan.listeners:
+        if each.port in found or each.protocol == "UDP":
+            continue
+        protocol = each.protocol.rpartition("/")[2].lower()
+        fits = _PORT_NAME.match(each.name) is not None and each.name not in taken
+        name = each.name if fits else f"{protocol}-{each.port}"
+        taken.add(name)
+        found[each.port] = _port(name, each.port, protocol)
+    return list(found.values())
+
+
+def _port(name: str, port: int, protocol: str) -> Document:
+    return {"name": name, "port": port, "protocol": "TCP", "appProtocol": protocol}

@@ -1,0 +1,267 @@
+"""The gateway controller over the real embedded API server, with the local runtime's controllers beside it.
+
+No kubelet runs: a pod that serves is an EndpointSlice that a test writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from kit import apiserver
+from kit import documents as d
+from kit import gateways as g
+from plait.app.gateway_controller import READ, SERVICE_INDEX, GatewayController, slice_service
+from plait.base import aio
+from plait.deploy.measured import Measured
+from plait.local import controllers
+from plait.resources import kinds
+from plait.resources.kinds import Kind
+from plait.store.api import ApiError
+from plait.store.client import HttpApi
+from plait.store.informer import Informer
+
+Document = dict[str, Any]
+SHOP = ("shop", "waypoint")
+
+
+@dataclass(slots=True)
+class World:
+    api: HttpApi
+    controller: GatewayController
+
+    async def until(self, holds: Callable[[], Any], what: str) -> None:
+        """`holds` may be a coroutine function; an ApiError is a no."""
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    answer = holds()
+                    if await answer if asyncio.iscoroutine(answer) else answer:
+                        return
+                except ApiError:
+                    pass
+                await asyncio.sleep(0.02)
+
+    async def there(self, kind: Kind, name: str = "waypoint") -> bool:
+        return bool(await self.api.get(kind, name, "shop"))
+
+    async def absent(self, kind: Kind, name: str = "waypoint") -> bool:
+        try:
+            await self.api.get(kind, name, "shop")
+        except ApiError as error:
+            return error.code == 404
+        return False
+
+    async def versions(self) -> list[str]:
+        found = [await self.api.list(kind, "shop") for kind in (kinds.DEPLOYMENT, kinds.SERVICE, kinds.SERVICE_ACCOUNT)]
+        return [each["metadata"]["resourceVersion"] for items, _ in found for each in items]
+
+    async def made(self, name: str = "waypoint") -> None:
+        for kind in (kinds.SERVICE_ACCOUNT, kinds.SERVICE, kinds.DEPLOYMENT):
+            await self.until(lambda kind=kind: self.there(kind, name), f"{kind} {name}")
+
+    def measured(self, name: str = "waypoint") -> Measured | None:
+        return self.controller.measured().get(("shop", name))
+
+    async def quiet(self) -> None:
+        """Nothing more is written: the controller has looked at its own writes and found them good."""
+        before = -1
+        while before != self.controller.writes:
+            before = self.controller.writes
+            await asyncio.sleep(0.3)
+
+
+@asynccontextmanager
+async def controlling(api: HttpApi) -> AsyncIterator[World]:
+    indexers = {kinds.ENDPOINT_SLICE: {SERVICE_INDEX: slice_service}}
+    informers = {kind: Informer(api, kind, indexers=indexers.get(kind, {})) for kind in READ}
+    controller = GatewayController(api, informers, "/proxies")
+    tasks = [aio.spawn(each.run(), f"informer {kind}") for kind, each in informers.items()]
+    tasks.append(aio.spawn(controller.run(), "gateways"))
+    try:
+        yield World(api, controller)
+    finally:
+        await aio.cancel(*tasks)
+
+
+@asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    async with apiserver.running() as cluster:
+        local = aio.spawn(controllers.run(cluster.local, apiserver.PLAN, root_ca=b"ca"), "local controllers")
+        try:
+            await cluster.http.create(kinds.NAMESPACE, d.document("v1", "Namespace", "shop", ""))
+            async with controlling(cluster.http) as found:
+                yield found
+        finally:
+            await aio.cancel(local)
+
+
+def written(document: Document) -> Document:
+    """Without the uid that only unit tests give."""
+    metadata = {name: value for name, value in document["metadata"].items() if name != "uid"}
+    return {**document, "metadata": metadata}
+
+
+def serving(service: str) -> Document:
+    labels = {"kubernetes.io/service-name": service}
+    found = d.document("discovery.k8s.io/v1", "EndpointSlice", f"{service}-test", "shop", labels=labels)
+    return {**found, "addressType": "IPv4", "endpoints": [{"addresses": ["10.99.1.5"], "conditions": {"ready": True}}]}
+
+
+async def test_a_waypoint_is_made_measured_and_leaves_nothing() -> None:
+    async with world() as w:
+        await w.api.create(kinds.GATEWAY, written(g.waypoint()))
+        await w.made()
+        await w.until(lambda: (m := w.measured()) is not None and m.addresses, "an address")
+        before = w.measured()
+        assert before is not None
+        assert (before.programmed, before.reason) == (False, "Pending")
+        address = (await w.api.get(kinds.SERVICE, "waypoint", "shop"))["spec"]["clusterIP"]
+        assert before.addresses == (address, "waypoint.shop.svc.cluster.local")
+        await w.api.create(kinds.ENDPOINT_SLICE, serving("waypoint"), "shop")
+        await w.until(lambda: (m := w.measured()) is not None and m.programmed, "programmed")
+        await w.api.delete(kinds.GATEWAY, "waypoint", "shop")
+        for kind in (kinds.DEPLOYMENT, kinds.SERVICE, kinds.SERVICE_ACCOUNT):
+            await w.until(lambda kind=kind: w.absent(kind), f"no {kind}")
+        assert w.measured() is None
+
+
+async def test_a_gateway_gets_an_address_of_the_load_balancer_and_follows_its_listeners() -> None:
+    async with world() as w:
+        await w.api.create(kinds.GATEWAY, written(g.gateway("edge", "istio", g.HTTP)))
+        await w.made("edge-istio")
+        await w.until(lambda: (m := w.measured("edge")) is not None and m.addresses, "an address")
+        found = w.measured("edge")
+        assert found is not None
+        assert found.addresses[0].startswith("10.99.")
+        https = {"name": "https", "port": 443, "protocol": "TLS", "tls": {"mode": "Passthrough"}}
+        await w.api.patch(kinds.GATEWAY, "edge", {"spec": {"listeners": [g.HTTP, https]}}, "shop")
+
+        async def ports() -> bool:
+            service = await w.api.get(kinds.SERVICE, "edge-istio", "shop")
+            return [each["port"] for each in service["spec"]["ports"]] == [15021, 80, 443]
+
+        await w.until(ports, "the new port")
+
+
+async def test_nothing_is_written_when_nothing_changes_not_even_by_a_new_controller() -> None:
+    async with world() as w:
+        await w.api.create(kinds.GATEWAY, written(g.waypoint()))
+        await w.made()
+        await w.quiet()
+        writes, versions = w.controller.writes, await w.versions()
+        assert writes == 3
+        await w.api.patch(kinds.GATEWAY, "waypoint", {"metadata": {"annotations": {"gateway.istio.io/x": "1"}}}, "shop")
+        await w.quiet()
+        assert w.controller.writes > writes, "annotations are passed on"
+        await w.quiet()
+        versions = await w.versions()
+        async with controlling(w.api) as second:
+            await second.until(lambda: second.controller.writes >= 3, "its first look")
+            await second.quiet()
+            assert second.controller.writes == 3
+        assert await w.versions() == versions, "applying the same again changes no object"
+
+
+async def test_what_people_change_or_delete_comes_back_and_their_scale_stays() -> None:
+    async with world() as w:
+        await w.api.create(kinds.GATEWAY, written(g.waypoint()))
+        await w.made()
+        await w.api.patch(kinds.DEPLOYMENT, "waypoint", {"spec": {"replicas": 3}}, "shop", subresource="scale")
+        await w.api.delete(kinds.SERVICE, "waypoint", "shop")
+        await w.made()
+        image = {"name": "istio-proxy", "image": "other"}
+        other = {"spec": {"template": {"spec": {"containers": [image]}}}}
+        await w.api.patch(kinds.DEPLOYMENT, "waypoint", other, "shop", type="strategic", manager="kubectl")
+
+        async def mended() -> bool:
+            spec = (await w.api.get(kinds.DEPLOYMENT, "waypoint", "shop"))["spec"]
+            assert spec["replicas"] == 3
+            return bool(spec["template"]["spec"]["containers"][0]["image"] == "plait/proxyv2")
+
+        await w.until(mended, "the image is ours again")
+
+
+async def test_a_renamed_reclassed_or_handed_over_gateway_leaves_nothing_of_its_old_self() -> None:
+    async with world() as w:
+        await w.api.create(kinds.GATEWAY, written(g.waypoint()))
+        await w.made()
+        name = {"gateway.istio.io/name-override": "door"}
+        await w.api.patch(kinds.GATEWAY, "waypoint", {"metadata": {"annotations": name}}, "shop")
+        await w.made("door")
+        for kind in (kinds.DEPLOYMENT, kinds.SERVICE, kinds.SERVICE_ACCOUNT):
+            await w.until(lambda kind=kind: w.absent(kind, "waypoint"), f"no {kind} of the old name")
+        foreign = {**d.document("gateway.networking.k8s.io/v1", "GatewayClass", "other", "")}
+        await w.api.create(kinds.GATEWAY_CLASS, {**foreign, "spec": {"controllerName": "example.com/other"}})
+        await w.api.patch(kinds.GATEWAY, "waypoint", {"spec": {"gatewayClassName": "other"}}, "shop")
+        await w.until(lambda: w.absent(kinds.DEPLOYMENT, "door"), "another controller's class")
+        assert w.measured() is None
+
+
+async def test_an_object_of_somebody_else_is_left_alone_and_said() -> None:
+    async with world() as w:
+        own = {"spec": {"selector": {"app": "mine"}, "ports": [{"port": 9}]}}
+        await w.api.create(kinds.SERVICE, {**d.document("v1", "Service", "waypoint"), **own}, "shop")
+        await w.api.create(kinds.SERVICE_ACCOUNT, d.document("v1", "ServiceAccount", "waypoint"), "shop")
+        await w.api.create(kinds.GATEWAY, written(g.waypoint()))
+        await w.until(lambda: w.there(kinds.DEPLOYMENT), "the deployment")
+        await w.until(lambda: (m := w.measured()) is not None and m.reason == "Invalid", "told")
+        found = w.measured()
+        assert found is not None
+        assert "Service shop/waypoint exists and is not this gateway's" in found.message
+        service = await w.api.get(kinds.SERVICE, "waypoint", "shop")
+        assert service["spec"]["selector"] == {"app": "mine"}
+        account = await w.api.get(kinds.SERVICE_ACCOUNT, "waypoint", "shop")
+        assert "ownerReferences" not in account["metadata"], "an account that is there is used as it is"
+        events, _ = await w.api.list(kinds.EVENT, "shop")
+        assert any(each["reason"] == "GatewayNotDeployed" for each in events)
+        await w.api.delete(kinds.SERVICE, "waypoint", "shop")
+        await w.api.patch(kinds.GATEWAY, "waypoint", {"metadata": {"labels": {"a": "b"}}}, "shop")
+        await w.made()
+        await w.until(lambda: (m := w.measured()) is not None and m.reason == "Pending", "mended")
+
+
+async def test_parameters_are_merged_followed_and_a_wrong_one_leaves_what_runs() -> None:
+    async with world() as w:
+        reference = {"group": "", "kind": "ConfigMap", "name": "params"}
+        given = g.waypoint(spec={"infrastructure": {"parametersRef": reference}})
+        await w.api.create(kinds.GATEWAY, written(given))
+        await w.until(lambda: (m := w.measured()) is not None and m.reason == "Invalid", "no parameters yet")
+        assert await w.absent(kinds.DEPLOYMENT)
+        params = {**d.document("v1", "ConfigMap", "params"), "data": {"deployment": "spec: {replicas: 2}"}}
+        await w.api.create(kinds.CONFIG_MAP, params, "shop")
+        await w.made()
+        assert (await w.api.get(kinds.DEPLOYMENT, "waypoint", "shop"))["spec"]["replicas"] == 2
+        for wrong in ("spec: {replicas: many}", "spec: {$patch: maybe}", "[", "{spec: , metadata: }"):
+            await w.api.patch(kinds.CONFIG_MAP, "params", {"data": {"deployment": wrong}}, "shop")
+            await w.until(lambda: (m := w.measured()) is not None and m.reason == "Invalid", f"{wrong} is told")
+            assert (await w.api.get(kinds.DEPLOYMENT, "waypoint", "shop"))["spec"]["replicas"] == 2
+            await w.api.patch(kinds.CONFIG_MAP, "params", {"data": {"deployment": "spec: {replicas: 2}"}}, "shop")
+            await w.until(lambda: (m := w.measured()) is not None and m.reason == "Pending", "mended")
+        scaler = {"horizontalPodAutoscaler": "spec: {maxReplicas: 3}"}
+        await w.api.patch(kinds.CONFIG_MAP, "params", {"data": scaler}, "shop")
+        await w.until(
+            lambda: (m := w.measured()) is not None and "has no HorizontalPodAutoscaler" in m.message, "no such kind"
+        )
+
+
+async def test_the_built_in_classes_are_there_and_come_back() -> None:
+    async with world() as w:
+        for name in ("istio", "istio-waypoint", "plait", "plait-waypoint"):
+            await w.until(lambda name=name: w.api.get(kinds.GATEWAY_CLASS, name), name)
+        await w.api.delete(kinds.GATEWAY_CLASS, "istio")
+        await w.until(lambda: w.api.get(kinds.GATEWAY_CLASS, "istio"), "istio again")
+
+
+async def test_a_deployment_of_a_class_that_went_stays() -> None:
+    async with world() as w:
+        mine = {**d.document("gateway.networking.k8s.io/v1", "GatewayClass", "mine", "")}
+        await w.api.create(kinds.GATEWAY_CLASS, {**mine, "spec": {"controllerName": "istio.io/gateway-controller"}})
+        await w.api.create(kinds.GATEWAY, written(g.gateway("edge", "mine", g.HTTP)))
+        await w.made("edge-mine")
+        await w.api.delete(kinds.GATEWAY_CLASS, "mine")
+        await w.quiet()
+        assert await w.there(kinds.DEPLOYMENT, "edge-mine")
