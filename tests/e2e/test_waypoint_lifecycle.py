@@ -1,0 +1,172 @@
+"""The life of a waypoint and of a gateway: a Gateway is all that is written; proxies come, scale, and go with it."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+
+from kit.mesh import Mesh, mesh, until
+from plait.resources import kinds
+from plait.resources.kinds import Kind
+from plait.store.api import ApiError
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.envoy,
+    pytest.mark.skipif(os.geteuid() != 0, reason="enters namespaces of the host: needs root"),
+]
+NAMESPACE = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient, istio.io/use-waypoint: waypoint}}
+"""
+WEB = """
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {app: web}
+  ports: [{name: http, port: 80, targetPort: 8000}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: c, image: python, command: [python3, -m, http.server, "8000", --directory, /etc/apt]}]
+"""
+CLIENT = """
+apiVersion: v1
+kind: Pod
+metadata: {name: client, namespace: shop, labels: {app: client}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: c, image: busybox, command: [sleep, "1000"]}]
+"""
+WAYPOINT = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: waypoint, namespace: shop}
+spec:
+  gatewayClassName: istio-waypoint
+  listeners: [{name: mesh, port: 15008, protocol: HBONE}]
+"""
+EDGE = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec:
+  gatewayClassName: istio
+  listeners: [{name: http, port: 80, protocol: HTTP}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: shop}
+spec:
+  parentRefs: [{name: edge}]
+  rules: [{backendRefs: [{name: web, port: 80}]}]
+"""
+ASK = """
+import sys, urllib.error, urllib.request
+try:
+    answer = urllib.request.urlopen(sys.argv[1], timeout=3)
+    print(answer.status, answer.headers.get("server"))
+except urllib.error.HTTPError as error:
+    print(error.code, error.headers.get("server"))
+except OSError as error:
+    print("closed")
+"""
+
+
+def pods(mine: Mesh, gateway: str) -> list[dict[str, Any]]:
+    labels = f"gateway.networking.k8s.io/gateway-name={gateway}"
+    found, _ = mine.ask(lambda api: api.list(kinds.POD, "shop", labels=labels))
+    return list(found)
+
+
+def ready(mine: Mesh, gateway: str) -> int:
+    return sum(
+        any(c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", ()))
+        and "deletionTimestamp" not in pod["metadata"]
+        for pod in pods(mine, gateway)
+    )
+
+
+def absent(mine: Mesh, kind: Kind, name: str) -> bool:
+    try:
+        mine.get(kind, name, "shop")
+    except ApiError as error:
+        return error.code == 404
+    return False
+
+
+def programmed(mine: Mesh, gateway: str) -> bool:
+    conditions = mine.get(kinds.GATEWAY, gateway, "shop").get("status", {}).get("conditions", ())
+    return any((each["type"], each["status"]) == ("Programmed", "True") for each in conditions)
+
+
+def outside(address: str) -> int:
+    """The status of a request from the host's own network namespace; 0 when nothing answers."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/", timeout=3) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def test_a_waypoint_comes_serves_scales_survives_a_killed_control_plane_and_goes() -> None:
+    with mesh(f"wpl{os.getpid()}") as mine:
+        mine.up("--nodes", "2")
+        for text in (NAMESPACE, WEB, CLIENT, WAYPOINT):
+            mine.apply(text)
+        mine.ready("shop", "web", "client")
+        mine.captured("shop", "web", "client")
+        until(lambda: programmed(mine, "waypoint"), "programmed")
+        assert ready(mine, "waypoint") == 1
+        mesh_address = mine.get(kinds.SERVICE, "waypoint", "shop")["spec"]["clusterIP"]
+        assert mine.get(kinds.GATEWAY, "waypoint", "shop")["status"]["addresses"] == [
+            {"type": "IPAddress", "value": mesh_address},
+            {"type": "Hostname", "value": "waypoint.shop.svc.cluster.local"},
+        ]
+        address = mine.get(kinds.SERVICE, "web", "shop")["spec"]["clusterIP"]
+
+        def answer() -> str:
+            return mine.inside("client", ASK, f"http://{address}/", namespace="shop").strip()
+
+        until(lambda: answer() == "200 istio-envoy", "a request passes the waypoint")
+        mine.ask(
+            lambda api: api.patch(kinds.DEPLOYMENT, "waypoint", {"spec": {"replicas": 2}}, "shop", subresource="scale")
+        )
+        mine.kill(mine.pid("control"))
+        until(lambda: ready(mine, "waypoint") == 2, "two replicas")
+        mine.apply(WAYPOINT.replace("name: waypoint", "name: waypoint, labels: {istio.io/waypoint-for: all}"))
+        until(
+            lambda: "istio.io/waypoint-for" in mine.get(kinds.DEPLOYMENT, "waypoint", "shop")["metadata"]["labels"],
+            "a new control plane follows",
+        )
+        assert mine.get(kinds.DEPLOYMENT, "waypoint", "shop")["spec"]["replicas"] == 2
+        mine.kill(mine.pid("control"))
+        mine.plait("delete", "gateways.gateway.networking.k8s.io", "waypoint", "-n", "shop")
+        for kind in (kinds.DEPLOYMENT, kinds.SERVICE, kinds.SERVICE_ACCOUNT):
+            until(lambda kind=kind: absent(mine, kind, "waypoint"), f"no {kind.kind}")
+        until(lambda: not pods(mine, "waypoint"), "no pod")
+        folder = mine.layout.proxies
+        until(lambda: not list(folder.iterdir()), "no folder of a proxy")
+
+
+def test_a_gateway_is_reached_from_the_host_at_the_address_of_its_load_balancer() -> None:
+    with mesh(f"gwl{os.getpid()}") as mine:
+        mine.up("--nodes", "2")
+        for text in (NAMESPACE.replace("istio.io/use-waypoint: waypoint", "a: b"), WEB, EDGE):
+            mine.apply(text)
+        mine.ready("shop", "web")
+        until(lambda: programmed(mine, "edge"), "programmed")
+        (address,) = mine.get(kinds.GATEWAY, "edge", "shop")["status"]["addresses"]
+        assert address["type"] == "IPAddress"
+        until(lambda: outside(address["value"]) == 200, "a request from the host")
