@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import pytest
 
-from kit.mesh import Mesh, mesh, until
+from kit.mesh import mesh, until
 from plait.resources import kinds
-from plait.resources.proxy_container import container, volume
 
 pytestmark = [
     pytest.mark.e2e,
@@ -27,17 +25,6 @@ metadata: {name: waypoint, namespace: shop, labels: {istio.io/waypoint-for: serv
 spec:
   gatewayClassName: istio-waypoint
   listeners: [{name: mesh, port: 15008, protocol: HBONE}]
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: waypoint, namespace: shop}
----
-apiVersion: v1
-kind: Service
-metadata: {name: waypoint, namespace: shop, labels: {gateway.networking.k8s.io/gateway-name: waypoint}}
-spec:
-  selector: {gateway.networking.k8s.io/gateway-name: waypoint}
-  ports: [{name: hbone, port: 15008}]
 ---
 apiVersion: v1
 kind: Service
@@ -90,27 +77,12 @@ except OSError as error:
 """
 
 
-def proxy_pod(mine: Mesh) -> str:
-    labels = {
-        "gateway.networking.k8s.io/gateway-name": "waypoint",
-        "gateway.istio.io/managed": "istio.io-mesh-controller",
-        "istio.io/dataplane-mode": "none",
-    }
-    spec = {
-        "serviceAccountName": "waypoint",
-        "containers": [container()],
-        "volumes": [volume(str(mine.home / mine.name / "proxies"))],
-    }
-    metadata = {"name": "waypoint-0", "namespace": "shop", "labels": labels}
-    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-
-
 def test_nobody_gets_around_a_policy_and_without_policy_nobody_has_to_come_through() -> None:
     with mesh(f"grd{os.getpid()}") as mine:
         mine.up("--nodes", "2")
         mine.apply(WORLD)
-        mine.apply(proxy_pod(mine))
-        mine.ready("shop", "web", "client", "outsider", "waypoint-0")
+        mine.ready("shop", "web", "client", "outsider")
+        mine.programmed("shop", "waypoint")
         mine.captured("shop", "web", "client")
         vip, alias = (mine.get(kinds.SERVICE, name, "shop")["spec"]["clusterIP"] for name in ("web", "alias"))
         direct = f"{mine.get(kinds.POD, 'web', 'shop')['status']['podIP']}:8000"
@@ -129,7 +101,7 @@ def test_nobody_gets_around_a_policy_and_without_policy_nobody_has_to_come_throu
         assert [answer(direct, "/keyrings/", who) for who in ("client", "outsider")] == ["closed", "closed"]
         assert answer(alias, "/keyrings/") == "503", "another service's name leads nowhere"
 
-        mine.plait("delete", "pod", "waypoint-0", "-n", "shop")
+        mine.scale("waypoint", 0, "shop")
         until(lambda: answer(vip) == "closed", "without a waypoint its policy is not skipped")
         assert answer(direct) == "closed"
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import pytest
 
 from kit.mesh import Mesh, mesh, until
 from plait.resources import kinds
-from plait.resources.proxy_container import container, volume
-from plait.store.api import ApiError
 
 pytestmark = [
     pytest.mark.e2e,
@@ -28,13 +25,6 @@ metadata: {name: waypoint, namespace: shop, labels: {istio.io/waypoint-for: serv
 spec:
   gatewayClassName: istio-waypoint
   listeners: [{name: mesh, port: 15008, protocol: HBONE}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: waypoint, namespace: shop, labels: {gateway.networking.k8s.io/gateway-name: waypoint}}
-spec:
-  selector: {gateway.networking.k8s.io/gateway-name: waypoint}
-  ports: [{name: hbone, port: 15008}]
 ---
 apiVersion: v1
 kind: Service
@@ -79,31 +69,16 @@ except OSError as error:
 """
 
 
-def proxy_pod(mine: Mesh) -> str:
-    labels = {
-        "gateway.networking.k8s.io/gateway-name": "waypoint",
-        "gateway.istio.io/managed": "istio.io-mesh-controller",
-        "istio.io/dataplane-mode": "none",
-    }
-    spec = {"containers": [container()], "volumes": [volume(str(mine.home / mine.name / "proxies"))]}
-    metadata = {"name": "waypoint-0", "namespace": "shop", "labels": labels}
-    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-
-
-def gone(mine: Mesh) -> bool:
-    try:
-        mine.get(kinds.POD, "waypoint-0", "shop")
-    except ApiError as error:
-        return error.code == 404
-    return False
+def folders(mine: Mesh) -> int:
+    return len(list(mine.layout.proxies.iterdir()))
 
 
 def test_requests_pass_the_waypoint_and_its_policy_and_stop_when_it_is_gone() -> None:
     with mesh(f"wayp{os.getpid()}") as mine:
         mine.up("--nodes", "2")
         mine.apply(WORLD)
-        mine.apply(proxy_pod(mine))
-        mine.ready("shop", "web", "client", "waypoint-0")
+        mine.ready("shop", "web", "client")
+        mine.programmed("shop", "waypoint")
         mine.captured("shop", "web", "client")
         address = mine.get(kinds.SERVICE, "web", "shop")["spec"]["clusterIP"]
 
@@ -115,11 +90,10 @@ def test_requests_pass_the_waypoint_and_its_policy_and_stop_when_it_is_gone() ->
         mine.apply(POLICY)
         until(lambda: answer("/keyrings/") == "403", "the waypoint refuses what the policy denies")
         assert answer("/") == "200"
-        mine.plait("delete", "pod", "waypoint-0", "-n", "shop")
+        mine.scale("waypoint", 0, "shop")
         until(lambda: answer("/") != "200", "no waypoint, no answer: its policy is never skipped")
-        until(lambda: gone(mine), "the old waypoint has ended")
-        mine.apply(proxy_pod(mine))
+        until(lambda: folders(mine) == 0, "the folder of the old proxy went with its pod")
+        mine.scale("waypoint", 1, "shop")
         until(lambda: answer("/") == "200", "a new waypoint takes over")
         assert answer("/keyrings/") == "403"
-        folders = list((mine.home / mine.name / "proxies").iterdir())
-        assert len(folders) == 1, "the folder of the old proxy went with its pod"
+        assert folders(mine) == 1

@@ -104,11 +104,6 @@ def absent(mine: Mesh, kind: Kind, name: str) -> bool:
     return False
 
 
-def programmed(mine: Mesh, gateway: str) -> bool:
-    conditions = mine.get(kinds.GATEWAY, gateway, "shop").get("status", {}).get("conditions", ())
-    return any((each["type"], each["status"]) == ("Programmed", "True") for each in conditions)
-
-
 def outside(address: str) -> int:
     """The status of a request from the host's own network namespace; 0 when nothing answers."""
     try:
@@ -127,7 +122,7 @@ def test_a_waypoint_comes_serves_scales_survives_a_killed_control_plane_and_goes
             mine.apply(text)
         mine.ready("shop", "web", "client")
         mine.captured("shop", "web", "client")
-        until(lambda: programmed(mine, "waypoint"), "programmed")
+        mine.programmed("shop", "waypoint")
         assert ready(mine, "waypoint") == 1
         mesh_address = mine.get(kinds.SERVICE, "waypoint", "shop")["spec"]["clusterIP"]
         assert mine.get(kinds.GATEWAY, "waypoint", "shop")["status"]["addresses"] == [
@@ -140,9 +135,7 @@ def test_a_waypoint_comes_serves_scales_survives_a_killed_control_plane_and_goes
             return mine.inside("client", ASK, f"http://{address}/", namespace="shop").strip()
 
         until(lambda: answer() == "200 istio-envoy", "a request passes the waypoint")
-        mine.ask(
-            lambda api: api.patch(kinds.DEPLOYMENT, "waypoint", {"spec": {"replicas": 2}}, "shop", subresource="scale")
-        )
+        mine.scale("waypoint", 2, "shop")
         mine.kill(mine.pid("control"))
         until(lambda: ready(mine, "waypoint") == 2, "two replicas")
         mine.apply(WAYPOINT.replace("name: waypoint", "name: waypoint, labels: {istio.io/waypoint-for: all}"))
@@ -166,7 +159,7 @@ def test_a_gateway_is_reached_from_the_host_at_the_address_of_its_load_balancer(
         for text in (NAMESPACE.replace("istio.io/use-waypoint: waypoint", "a: b"), WEB, EDGE):
             mine.apply(text)
         mine.ready("shop", "web")
-        until(lambda: programmed(mine, "edge"), "programmed")
+        mine.programmed("shop", "edge")
         (address,) = mine.get(kinds.GATEWAY, "edge", "shop")["status"]["addresses"]
         assert address["type"] == "IPAddress"
         until(lambda: outside(address["value"]) == 200, "a request from the host")

@@ -180,6 +180,20 @@ class Mesh:
 
         until(state, f"{pods} captured: {value}")
 
+    def programmed(self, namespace: str, gateway: str) -> None:
+        """Its proxies serve, and its status says so."""
+
+        def state() -> bool:
+            conditions = self.get(kinds.GATEWAY, gateway, namespace).get("status", {}).get("conditions", ())
+            return any((each["type"], each["status"]) == ("Programmed", "True") for each in conditions)
+
+        until(state, f"Gateway {namespace}/{gateway} Programmed")
+
+    def scale(self, deployment: str, replicas: int, namespace: str = "duo") -> None:
+        """As `kubectl scale` does."""
+        body = {"spec": {"replicas": replicas}}
+        self.ask(lambda api: api.patch(kinds.DEPLOYMENT, deployment, body, namespace, subresource="scale"))
+
     def address(self, pod: str, namespace: str = "duo") -> str:
         return str(self.get(kinds.POD, pod, namespace)["status"]["podIP"])
 
