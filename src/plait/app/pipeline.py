@@ -20,7 +20,7 @@ from plait.base.observe import logger
 from plait.model.compile import compile
 from plait.model.mesh import Mesh, Settings
 from plait.model.policies import Policy
-from plait.resources import kinds
+from plait.resources import closed, kinds
 from plait.resources.decode import decode
 from plait.resources.kinds import Kind
 from plait.resources.meta import Key
@@ -89,6 +89,8 @@ class Pipeline:
         self._settings = settings
         self._objects = Objects()
         self._unread: dict[Key, tuple[Problem, ...]] = {}
+        self._closed: set[Key] = set()
+        """Those of which no readable state was ever seen."""
         self._encoded: Encoded | None = None
         self._on_problems = on_problems
         self.on_mesh: Callable[[], None] = lambda: None
@@ -104,7 +106,8 @@ class Pipeline:
         self._waiting_since = 0.0
 
     def changed(self, kind: Kind, old: Document | None, new: Document | None) -> None:
-        """One object came, changed or went. The last good state of one that became unreadable is dropped, and said."""
+        """One object came, changed or went. One that became unreadable is dropped, and said; a security object is not:
+        see `resources.closed`."""
         document = new or old
         if document is None:
             return
@@ -112,14 +115,20 @@ class Pipeline:
         before, unread = self._objects, self._unread.pop(key, ())
         if new is None:
             self._objects = self._objects.without(key)
+            self._closed.discard(key)
         else:
             typed, problems = decode(new)
+            if typed is None or any(problem.severity == "error" for problem in problems):
+                last = None if key in self._closed else self._objects.get(kind, key.name, key.namespace)
+                typed, said = closed.in_effect(new, last)
+                problems = (*problems, *said)
+                if last is None:
+                    self._closed.add(key)
+            else:
+                self._closed.discard(key)
             if problems:
                 self._unread[key] = problems
-            if typed is None or any(problem.severity == "error" for problem in problems):
-                self._objects = self._objects.without(key)
-            else:
-                self._objects = self._objects.with_(essence(typed))
+            self._objects = self._objects.without(key) if typed is None else self._objects.with_(essence(typed))
         if self._objects is not before or unread != self._unread.get(key, ()):
             self._wake()
 
