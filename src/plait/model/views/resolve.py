@@ -99,7 +99,9 @@ class Resolver:
         if through:
             # The waypoint applies the service's policy; the way there has none.
             ends = tuple(self._to_waypoint(service, port))
-            return msgspec.structs.replace(upstream, policy=NO_POLICY, endpoints=ends, resolution="workloads")
+            return msgspec.structs.replace(
+                upstream, policy=NO_POLICY, endpoints=ends, resolution="workloads", source=""
+            )
         if service.alias:
             ends = (UpstreamEndpoint(service.alias, known.target or port),)
             return msgspec.structs.replace(upstream, endpoints=ends, resolution="dns", external=True)
