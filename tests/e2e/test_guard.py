@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -100,6 +101,15 @@ def test_nobody_gets_around_a_policy_and_without_policy_nobody_has_to_come_throu
         until(lambda: answer(direct) == "closed", "the pod's own address is closed to whoever is not the waypoint")
         assert [answer(direct, "/keyrings/", who) for who in ("client", "outsider")] == ["closed", "closed"]
         assert answer(alias, "/keyrings/") == "503", "another service's name leads nowhere"
+
+        for server, path, wanted in (
+            ("web", "/", (True, "")),
+            ("web", "/keyrings/", (False, "waypoint")),
+            ("web:8000", "/", (False, "server node proxy")),
+        ):
+            said = mine.plait("explain", "shop/client", f"shop/{server}", "--request", "GET", path, "-o", "json")
+            verdict = json.loads(said.stdout)[0]["verdict"]
+            assert (verdict["allowed"], verdict["point"]) == wanted, verdict
 
         mine.scale("waypoint", 0, "shop")
         until(lambda: answer(vip) == "closed", "without a waypoint its policy is not skipped")

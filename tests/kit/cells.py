@@ -48,6 +48,12 @@ def world(client: ClientMode, server: ServerMode, *more: d.Document) -> Mesh:
     return compile(l7.objects(*documents, *more))[0]
 
 
+def waypoint_service() -> d.Document:
+    """By which node proxies find the waypoint."""
+    labels = {"gateway.networking.k8s.io/gateway-name": "waypoint"}
+    return d.service("waypoint", "10.9.0.9", port=15008, target=15008, labels=labels, spec={"selector": labels})
+
+
 def _pod(name: str, app: str, mode: str) -> d.Document:
     labels = {"app": app}
     if mode == "sidecar":

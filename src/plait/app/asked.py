@@ -90,6 +90,13 @@ class Asked:
         self.objects = self.objects.with_(found)
         return found.ident
 
+    def addresses(self) -> None:
+        """Every waypoint has a Service from now on, by which node proxies find it."""
+        for each in self._gateways.values():
+            there = (s for s in self.objects.all(Service).values() if s.namespace == each.namespace)
+            if each.waypoint and not any(s.meta.labels.get(GATEWAY_NAME) == each.name for s in there):
+                self.objects = self.objects.with_(self._made.service(each))
+
     def _found(self, role: Role, namespace: str, name: str) -> Pod | None:
         pods = self.objects.all(Pod)
         if (pod := pods.get((namespace, name))) is not None:

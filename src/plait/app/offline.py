@@ -21,7 +21,7 @@ from plait.base.wellknown import REDIRECTION
 from plait.envoy.roles import node as role
 from plait.model.compile import compile
 from plait.model.compile.traffic.mesh_settings import CONFIG_MAP
-from plait.model.mesh import Settings
+from plait.model.mesh import Mesh, Settings
 from plait.model.modes import wanted_mode
 from plait.model.proxies import Role
 from plait.model.views.asking import proxy_of
@@ -88,6 +88,15 @@ class World:
         self.mesh, found = compile(self.objects, self.mesh)
         self.problems = ordered((*self._ordered(found, self._configured), *asked.problems))
         return self.node(name)
+
+    def described(self) -> Mesh:
+        """The mesh with a stand-in for whatever is not running (see `standins`)."""
+        asked = Asked(self.objects, self.deployments, self.mesh, _assumed_in(self.objects))
+        for gateway in self.mesh.l7.gateways.values():
+            if gateway.managed:
+                asked.pod("waypoint" if gateway.waypoint else "gateway", gateway.namespace, gateway.name)
+        asked.addresses()
+        return compile(asked.objects, self.mesh)[0]
 
     def node(self, name: str) -> Document:
         """What the Envoy of this node would be told, by Envoy's words."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from plait.base.wellknown import SIDECAR_STATUS
+from plait.base.wellknown import HBONE_PORT, SIDECAR_STATUS
 from plait.model.compile.traffic.instances import GATEWAY_NAME
 from plait.model.gateways import Gateway, names
 from plait.resources import codes, kinds
@@ -93,6 +93,16 @@ class Standins:
         text = f"pod {pod.name} with address {address} and service account {account}"
         self._say("Gateway", gateway.namespace, gateway.name, "spec", text)
         return pod
+
+    def service(self, gateway: Gateway) -> Service:
+        """The Service that the controller of the Gateway would give it."""
+        address, labels = self._services.one(), {GATEWAY_NAME: gateway.name}
+        metadata = {"name": gateway.name, "namespace": gateway.namespace, "labels": labels}
+        spec = {"clusterIP": address, "selector": labels, "ports": [{"name": "hbone", "port": HBONE_PORT}]}
+        service, wrong = decode({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+        assert isinstance(service, Service), wrong
+        self._say("Gateway", gateway.namespace, gateway.name, "spec", f"a Service with address {address}")
+        return service
 
     def addressed(self, pod: Pod) -> Pod:
         """The pod, with an address when it has none."""

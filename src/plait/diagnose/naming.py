@@ -1,0 +1,64 @@
+"""What people call pods and services on a command line -> workloads of the mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from plait.diagnose.binding import Called
+from plait.model.index import index_of
+from plait.model.mesh import Mesh, Workload
+
+
+class Unknown(Exception):
+    """Nothing of this name; the text says what there is."""
+
+
+def pod(mesh: Mesh, name: str) -> Workload:
+    """`NS/POD`, or the first pod of `NS/DEPLOYMENT`; without a namespace it is in default."""
+    namespace, bare = _split(name)
+    here = [each for _, each in sorted(mesh.workloads.items()) if each.namespace == namespace]
+    exact = next((each for each in here if each.name == bare), None)
+    found = exact or next((each for each in here if each.workload_name == bare), None)
+    if found is None:
+        there = ", ".join(sorted({each.name for each in here})) or "none"
+        raise Unknown(f"no pod {namespace}/{bare}; there is: {there}")
+    return found
+
+
+def called(mesh: Mesh, name: str) -> tuple[Called, ...]:
+    """`NS/SERVICE[:PORT]` with every pod behind it, else `NS/POD:PORT` by its own address."""
+    name, _, text = name.partition(":")
+    if text and not text.isdigit():
+        raise Unknown(f"{text!r} is no port number; write NAMESPACE/NAME:PORT")
+    port, (namespace, bare) = int(text or 0), _split(name)
+    service = next((s for s in mesh.l7.services.values() if (s.namespace, s.name) == (namespace, bare)), None)
+    if service is None:
+        if not port:
+            there = ", ".join(sorted(s.name for s in mesh.l7.services.values() if s.namespace == namespace)) or "none"
+            raise Unknown(f"no service {namespace}/{bare} (there is: {there}); of a pod say the port too: NS/POD:PORT")
+        return (Called(pod(mesh, name), None, port, port),)
+    numbers = [each.number for each in service.ports]
+    if not port and len(numbers) == 1:
+        port = numbers[0]
+    if port not in numbers:
+        asked = f"no port {port}" if port else "several ports"
+        raise Unknown(f"service {namespace}/{bare} has {asked}; say one of {', '.join(map(str, numbers))}")
+    found = tuple(
+        Called(each, service, port, target)
+        for each in sorted(index_of(mesh).workloads_of(service.key), key=lambda w: w.uid)
+        for target in _targets(each, service.key, port)
+    )
+    if not found:
+        raise Unknown(f"service {namespace}/{bare} has no pods at port {port}; nothing can be said about them")
+    return found
+
+
+def _split(name: str) -> tuple[str, str]:
+    namespace, _, bare = name.rpartition("/")
+    return namespace or "default", bare
+
+
+def _targets(workload: Workload, service: str, port: int) -> Iterator[int]:
+    for membership in workload.services:
+        if membership.service == service:
+            yield from (each.target or each.service for each in membership.ports if each.service == port)
