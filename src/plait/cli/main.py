@@ -24,6 +24,7 @@ COMMANDS: dict[str, Command] = {
     "trace-path": Command("plait.cli.trace_path", "walk one live connection through its capture, step by step"),
     "proxy": Command("plait.cli.proxy", "upgrade or restart node proxies without ending a connection"),
     "bench": Command("plait.cli.bench", "measure it, side by side with no mesh"),
+    "waypoint": Command("plait.cli.waypoint", "make, list, scale and delete waypoints"),
     "ca": Command("plait.cli.ca", "the mesh's authority: change its root, plug one in"),
     "apply": Command("plait.cli.apply", "create or change objects from files"),
     "get": Command("plait.cli.get", "show objects"),
