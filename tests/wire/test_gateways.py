@@ -219,7 +219,6 @@ async def test_an_object_of_somebody_else_is_left_alone_and_said() -> None:
         events, _ = await w.api.list(kinds.EVENT, "shop")
         assert any(each["reason"] == "GatewayNotDeployed" for each in events)
         await w.api.delete(kinds.SERVICE, "waypoint", "shop")
-        await w.api.patch(kinds.GATEWAY, "waypoint", {"metadata": {"labels": {"a": "b"}}}, "shop")
         await w.made()
         await w.until(lambda: (m := w.measured()) is not None and m.reason == "Pending", "mended")
 

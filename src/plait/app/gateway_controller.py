@@ -19,7 +19,7 @@ from plait.deploy import desired, drift, overlays
 from plait.deploy.measured import Measured, any_ready, measured
 from plait.deploy.overlays import Refused
 from plait.deploy.plans import Plan
-from plait.local.controllers.controller import itself, managed_by
+from plait.local.controllers.controller import Concerned, itself, managed_by
 from plait.local.controllers.events import event_document
 from plait.local.controllers.workqueue import WorkQueue
 from plait.local.controllers.writes import Emit
@@ -48,6 +48,7 @@ SERVICE_INDEX = "service"
 MANAGER = "plait-gateways"
 _WRITTEN = (kinds.SERVICE_ACCOUNT, kinds.SERVICE, kinds.DEPLOYMENT)
 _WORKERS = 4
+_AGAIN = 5.0  # seconds
 _log = logger("gateways")
 
 
@@ -71,24 +72,25 @@ class GatewayController:
 
     def __init__(self, api: Api, informers: Mapping[Kind, Informer], folder: str) -> None:
         self._api, self._folder = api, folder
-        self._own = {kind: Informer(api, kind, labels=MANAGED) for kind in (kinds.DEPLOYMENT, kinds.SERVICE_ACCOUNT)}
-        self._informers = {**{kind: informers[kind] for kind in READ}, **self._own}
+        self._informers = {kind: informers[kind] for kind in READ}
+        self._made = {kind: Informer(api, kind, labels=MANAGED, indexers={"owner": _owners}) for kind in _WRITTEN}
         self._queue: WorkQueue[Key] = WorkQueue()
         self._plans: dict[Key, Plan] = {}
         self._failed: dict[Key, str] = {}
         self._applied: dict[tuple[Kind, Key], _Applied] = {}
         self._built_in = built.built_in()
         self.writes = 0
-        for kind in self._informers:
-            if kind is not kinds.ENDPOINT_SLICE:
-                self._informers[kind].on_change(self._waking(kind))
+        for kind, concerned in self._wakes().items():
+            self._informers[kind].on_change(self._waking(concerned))
+        for informer in self._made.values():
+            informer.on_change(self._waking(managed_by(kinds.GATEWAY)))
 
     async def run(self) -> None:
         """Work until cancelled."""
-        following = [aio.spawn(each.run(), f"informer {kind} of gateways") for kind, each in self._own.items()]
+        following = [aio.spawn(each.run(), f"informer {kind} of gateways") for kind, each in self._made.items()]
         workers: list[asyncio.Task[None]] = []
         try:
-            for informer in self._informers.values():
+            for informer in (*self._informers.values(), *self._made.values()):
                 await informer.synced.wait()
             for name in self._built_in:
                 self._queue.add(("", name))
@@ -112,15 +114,16 @@ class GatewayController:
         }
 
     # ------------------------------------------------------------------------------------------------ what to look at
-    def _waking(self, kind: Kind) -> Callable[[Document | None, Document | None], None]:
-        concerned = {
+    def _wakes(self) -> dict[Kind, Concerned]:
+        return {
             kinds.GATEWAY: itself,
             kinds.GATEWAY_CLASS: self._of_class,
             kinds.LISTENER_SET: self._of_set,
             kinds.NAMESPACE: self._of_namespace,
             kinds.CONFIG_MAP: self._of_parameters,
-        }.get(kind, managed_by(kinds.GATEWAY))
+        }
 
+    def _waking(self, concerned: Concerned) -> Callable[[Document | None, Document | None], None]:
         def changed(old: Document | None, new: Document | None) -> None:
             for document in (old, new):
                 for key in concerned(document) if document is not None else ():
@@ -216,6 +219,8 @@ class GatewayController:
         refusals = [refusal for each in wanted if (refusal := await self._apply(each))]
         await self._tell(plan.name, document, "; ".join(refusals))
         await self._prune(document, wanted)
+        if refusals:
+            self._queue.add_after(plan.name, _AGAIN)  # what stands in the way is not followed
 
     def _known(self, class_name: str) -> bool:
         return class_name in classes.BUILT_IN or self._informers[kinds.GATEWAY_CLASS].get(class_name) is not None
@@ -266,7 +271,7 @@ class GatewayController:
 
         The server is asked about what may be somebody else's: our informers do not see those.
         """
-        informer, applied = self._informers.get(kind), self._applied.get((kind, key))
+        informer, applied = self._made.get(kind), self._applied.get((kind, key))
         if applied is not None and (informer is None or not _heard(informer, applied.made)):
             return applied.made
         found = informer.cache.get(key) if informer is not None else None
@@ -282,10 +287,10 @@ class GatewayController:
     async def _prune(self, gateway: Document, wanted: Iterable[Document]) -> None:
         """Delete what was made for this Gateway under another name, class or deployer."""
         kept = {(each["kind"], *key_of(each)) for each in wanted}
-        for kind in _WRITTEN:
-            for key, live in list(self._informers[kind].cache.items()):
-                ours = MANAGED in (live["metadata"].get("labels") or {}) and _owner(live) == gateway["metadata"]["uid"]
-                if not ours or (kind.kind, *key) in kept or "deletionTimestamp" in live["metadata"]:
+        for kind, informer in self._made.items():
+            for live in informer.indexed("owner", gateway["metadata"]["uid"]):
+                key = key_of(live)
+                if (kind.kind, *key) in kept or "deletionTimestamp" in live["metadata"]:
                     continue
                 self._applied.pop((kind, key), None)
                 self.writes += 1
@@ -325,12 +330,10 @@ def _heard(informer: Informer, made: Document) -> bool:
     return int(informer.version) >= int(version)
 
 
-def _owner(document: Document) -> str:
-    """UID of the Gateway that controls it."""
-    for reference in document["metadata"].get("ownerReferences") or ():
-        if reference.get("controller") and reference.get("kind") == kinds.GATEWAY.kind:
-            return str(reference["uid"])
-    return ""
+def _owners(document: Document) -> list[str]:
+    """The indexer: by the UID of the Gateway that controls it."""
+    references = document["metadata"].get("ownerReferences") or ()
+    return [each["uid"] for each in references if each.get("controller") and each.get("kind") == kinds.GATEWAY.kind]
 
 
 def _belongs(live: Document, wanted: Document) -> bool:
