@@ -6,9 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from plait.base.wellknown import WAYPOINT_FOR
-from plait.model.compile.traffic.gateway_api import classes
-from plait.resources.decode import decode
-from plait.resources.gateway_api.gateway import GatewayClass
 
 Document = dict[str, Any]
 
@@ -24,6 +21,10 @@ def condition(gateway: Document, kind: str = "Programmed") -> Document:
 
 def waypoints(gateways: Iterable[Document], described: Iterable[Document]) -> list[Document]:
     """Those whose class runs waypoints; `described` are the GatewayClasses."""
+    from plait.model.compile.traffic.gateway_api import classes  # half a second that `apply` need not wait
+    from plait.resources.decode import decode
+    from plait.resources.gateway_api.gateway import GatewayClass
+
     typed = (decode(each)[0] for each in described)
     known = {each.ident: each for each in typed if isinstance(each, GatewayClass)}
     found = [each for each in gateways if classes.runs(each["spec"]["gatewayClassName"], known) == "waypoint"]
