@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import ssl
 import urllib.error
 import urllib.request
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from kit.mesh import Mesh, mesh, until
+from kit.pki import Authority
 from plait.resources import kinds
 from plait.resources.kinds import Kind
 from plait.store.api import ApiError
@@ -61,7 +64,9 @@ kind: Gateway
 metadata: {name: edge, namespace: shop}
 spec:
   gatewayClassName: istio
-  listeners: [{name: http, port: 80, protocol: HTTP}]
+  listeners:
+  - {name: http, port: 80, protocol: HTTP}
+  - {name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: door}]}}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -104,10 +109,25 @@ def absent(mine: Mesh, kind: Kind, name: str) -> bool:
     return False
 
 
-def outside(address: str) -> int:
+def door(authority: Authority) -> str:
+    """The Secret of the HTTPS listener."""
+    leaf = authority.issue("spiffe://test/door")
+    data = {"tls.crt": leaf.certificate.decode(), "tls.key": leaf.key.decode()}
+    metadata = {"name": "door", "namespace": "shop"}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "kubernetes.io/tls"}
+    return json.dumps({**secret, "stringData": data})
+
+
+def trusting(authority: Authority) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=authority.root.decode())
+    context.check_hostname = False
+    return context
+
+
+def outside(url: str, context: ssl.SSLContext | None = None) -> int:
     """The status of a request from the host's own network namespace; 0 when nothing answers."""
     try:
-        with urllib.request.urlopen(f"http://{address}/", timeout=3) as answer:
+        with urllib.request.urlopen(url, timeout=3, context=context) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -154,12 +174,20 @@ def test_a_waypoint_comes_serves_scales_survives_a_killed_control_plane_and_goes
 
 
 def test_a_gateway_is_reached_from_the_host_at_the_address_of_its_load_balancer() -> None:
+    first, second = Authority("first"), Authority("second")
     with mesh(f"gwl{os.getpid()}") as mine:
         mine.up("--nodes", "2")
-        for text in (NAMESPACE.replace("istio.io/use-waypoint: waypoint", "a: b"), WEB, EDGE):
+        for text in (NAMESPACE.replace("istio.io/use-waypoint: waypoint", "a: b"), WEB, door(first), EDGE):
             mine.apply(text)
         mine.ready("shop", "web")
         mine.programmed("shop", "edge")
         (address,) = mine.get(kinds.GATEWAY, "edge", "shop")["status"]["addresses"]
         assert address["type"] == "IPAddress"
-        until(lambda: outside(address["value"]) == 200, "a request from the host")
+        plain, secure = f"http://{address['value']}/", f"https://{address['value']}/"
+        until(lambda: outside(plain) == 200, "a request from the host")
+        until(lambda: outside(secure, trusting(first)) == 200, "and one over TLS")
+        assert outside(secure, trusting(second)) == 0
+        mine.apply(door(second))
+        until(lambda: outside(secure, trusting(second)) == 200, "the new certificate")
+        mine.apply(EDGE.replace("port: 80, protocol: HTTP", "port: 8080, protocol: HTTP"))
+        until(lambda: outside(f"http://{address['value']}:8080/") == 200, "the same address, another port")
