@@ -3,11 +3,11 @@ PYTHON := .venv/bin/python
 PLAIT  := .venv/bin/plait
 RUN    := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup demo test lint types arch unit e2e bench format lock clean
+.PHONY: help setup demo test lint types arch unit e2e bench conformance format lock clean
 help:
 	@echo "make demo    set up, bring a mesh up, prove what it promises, clean up"
 	@echo "make test    set up, then lint, types, arch, unit and end-to-end tests"
-	@echo "make lint | types | arch | unit | e2e | bench | format | lock | clean"
+	@echo "make lint | types | arch | unit | e2e | bench | conformance | format | lock | clean"
 
 setup:
 	@tools/setup.sh
@@ -41,6 +41,10 @@ e2e: setup
 
 bench: setup
 	@$(RUN) $(PLAIT) bench l4
+
+# The Gateway API's own suite; needs Go and root, and is no part of `make test`. A report is written to docs/conformance.
+conformance: setup
+	@tools/conformance/run.sh mesh
 
 format: setup
 	@$(RUN) ruff check --fix-only -q .
