@@ -375,6 +375,46 @@ def test_waypoint_judges_the_tunnels_identity_and_knows_only_its_services(tmp_pa
         assert f"source_principal.{CLIENT}" in text
 
 
+def test_waypoint_routes_by_the_namespace_of_the_tunnels_identity(tmp_path: Path) -> None:
+    authority = Authority()
+    of_consumer = route("/", Respond(418), match=Match(source_namespace="consumer"))
+    with ExitStack() as held:
+        web = held.enter_context(backend("web"))
+        port = free_port()
+        hosts = (virtual("web", of_consumer, route("/", forward("web"))),)
+        service = ServedService(
+            f"shop/{l7.host('web')}",
+            l7.host("web"),
+            "shop",
+            "web",
+            (VIP,),
+            (ServedPort(80, "http", hosts),),
+            l7.ENFORCED,
+        )
+        view = WaypointView(
+            l7.proxy("waypoint", "waypoint"),
+            l7.SETTINGS,
+            (service,),
+            (),
+            (upstream("web", "127.0.0.1", target=web),),
+            l7.ENFORCED,
+            ("cluster.local",),
+            port=port,
+        )
+        document = l7.composed(waypoint.documents(view), run=True, admin=str(tmp_path / "admin"), authority=authority)
+        held.enter_context(envoy(document, port, tmp_path))
+
+        def ask(namespace: str) -> bytes:
+            made = tunnel.context(authority, authority.issue(f"spiffe://cluster.local/ns/{namespace}/sa/client"))
+            plain = socket.create_connection(("127.0.0.1", port), 5)
+            request = b"GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n"
+            return tunnel.connect(plain, made, f"{VIP}:80", send=request, wait_for_data=True).data
+
+        assert b"HTTP/1.1 418" in ask("consumer")
+        assert b"HTTP/1.1 200" in ask("consumers")
+        assert b"HTTP/1.1 200" in ask("shop")
+
+
 def test_a_request_goes_through_the_waypoints_tunnel_into_the_sidecar_that_was_meant(tmp_path: Path) -> None:
     """client -> waypoint (connect_terminate, main_internal, connect_originate) -> sidecar (15008) -> application."""
     authority = Authority()

@@ -7,7 +7,7 @@ from typing import Any
 from kit import documents as d
 from kit import worlds as l7
 from plait.model.mesh import Mesh
-from plait.model.routes import Forward, Redirect
+from plait.model.routes import Forward, Redirect, Respond
 from plait.model.status import Condition, GatewayStatus, RouteStatus
 
 SERVICES = (
@@ -215,6 +215,54 @@ def test_a_mesh_route_of_the_producer_binds_every_sidecar_and_a_consumers_only_i
         host = next(h for h in view.http[0].virtual_hosts if h.name.startswith("reviews"))
         seen[name] = host.routes[0].name
     assert seen == {"web": "shop.p.p", "spy": "other.c.c"}
+
+
+def test_a_waypoint_limits_a_consumers_routes_to_callers_of_its_namespace() -> None:
+    parent = {"group": "", "kind": "Service", "name": "reviews", "namespace": "shop"}
+    paths = {"matches": [{"path": {"value": "/a"}}]}
+    consumer = route(
+        "c", {"name": "c", **paths, "backendRefs": [backend("reviews", namespace="shop")]}, parent=parent, namespace="b"
+    )
+    producer = route("p", {"name": "p", "backendRefs": [backend("reviews")]}, parent=parent)
+    use = l7.namespace("shop", **{"istio.io/use-waypoint": "waypoint"})
+    pod = l7.gateway_pod("waypoint-1", "10.4.0.1", "waypoint")
+    mesh, problems = l7.world(*SERVICES, use, l7.waypoint(), pod, consumer, producer)
+    assert problems == (), "the consumer's backend is the Service that its callers asked for: no grant is needed"
+    served = next(each for each in l7.behind(mesh, "waypoint-1").services if each.name == "reviews")
+    found = served.ports[0].virtual_hosts[0].routes
+    assert [(each.name, [m.source_namespace for m in each.matches]) for each in found] == [
+        ("b.c.c", ["b"]),
+        ("default", ["b"]),
+        ("shop.p.p", [""]),
+    ]
+    assert found[1].action == Respond(404), "what the consumer's own routes do not take is not found for its callers"
+
+
+def test_a_waypoint_is_no_consumer_itself() -> None:
+    parent = {"group": "", "kind": "Service", "name": "reviews", "namespace": "shop"}
+    consumer = route("c", {"backendRefs": [backend("reviews", namespace="shop")]}, parent=parent, namespace="infra")
+    use = {"istio.io/use-waypoint": "waypoint", "istio.io/use-waypoint-namespace": "infra"}
+    allowed = {"namespaces": {"from": "All"}}
+    listener = {"name": "mesh", "port": 15008, "protocol": "HBONE", "allowedRoutes": allowed}
+    gateway = l7.api("Gateway", "waypoint", "infra", gatewayClassName="istio-waypoint", listeners=[listener])
+    pod = l7.gateway_pod("waypoint-1", "10.4.0.1", "waypoint", "infra")
+    mesh, _ = l7.world(*SERVICES, l7.namespace("shop", **use), gateway, pod, consumer)
+    served = next(each for each in l7.behind(mesh, "waypoint-1", "infra").services if each.name == "reviews")
+    found = served.ports[0].virtual_hosts[0].routes
+    assert [[m.source_namespace for m in each.matches] for each in found] == [["infra"], []]
+
+
+def test_a_route_with_a_gateway_among_its_parents_needs_the_grant_all_the_same() -> None:
+    service = {"group": "", "kind": "Service", "name": "reviews", "namespace": "shop"}
+    both = l7.api(
+        "HTTPRoute",
+        "c",
+        "b",
+        parentRefs=[service, {"name": "edge", "namespace": "shop"}],
+        rules=[{"backendRefs": [backend("reviews", namespace="shop")]}],
+    )
+    mesh, _ = l7.world(*SERVICES, EDGE, both)
+    assert of_route(mesh, "c", "b")["ResolvedRefs"] == ("False", "RefNotPermitted")
 
 
 def test_tls_and_tcp_routes_become_chains() -> None:

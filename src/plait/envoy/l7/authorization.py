@@ -154,8 +154,13 @@ def _part(test: Text) -> str:
     return {"exact": value, "prefix": f"{value}[^/]*", "suffix": f"[^/]*{value}"}.get(test.how, "[^/]+")
 
 
+def of_namespace(regex: str) -> Doc:
+    """A matcher of identities whose namespace matches."""
+    return {"safe_regex": {"regex": f"spiffe://[^/]+/ns/{regex}/sa/[^/]+"}}
+
+
 def _namespace(test: Text, where: Where) -> Doc:
-    return _identity({"safe_regex": {"regex": f"spiffe://[^/]+/ns/{_part(test)}/sa/[^/]+"}}, where)
+    return _identity(of_namespace(_part(test)), where)
 
 
 def _account(account: Account, where: Where) -> Doc:

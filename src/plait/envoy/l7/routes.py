@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from plait.envoy.l7 import actions, headers, matchers
+from plait.envoy.l7.authorization import FS_PRINCIPAL, of_namespace
 from plait.envoy.l7.context import Context, percent, seconds
 from plait.envoy.l7.matchers import claim, header, path, pseudo, query
 from plait.envoy.pieces import Doc, any_of, extension
@@ -52,7 +54,7 @@ def _routes(ctx: Context, route: Route, port: int) -> Iterable[Doc]:
     for number, match in enumerate(route.matches or (Match(),)):
         if match.port and match.port != port:
             continue
-        if ctx.proxy.role == "waypoint" and (match.source_labels or match.source_namespace):
+        if ctx.proxy.role == "waypoint" and match.source_labels:
             path = f"{route.name}.match[{number}].sourceLabels"
             ctx.refuse(route.source, path, "a waypoint cannot tell the labels of callers; requests do not match here")
             continue
@@ -62,6 +64,9 @@ def _routes(ctx: Context, route: Route, port: int) -> Iterable[Doc]:
         if isinstance(tested, str):
             ctx.refuse(route.source, f"{route.name}.match[{number}]", f"{tested}; requests do not match here")
             continue
+        if ctx.proxy.role == "waypoint" and match.source_namespace:
+            caller = of_namespace(re.escape(match.source_namespace))
+            tested["filter_state"] = [{"key": FS_PRINCIPAL, "string_match": caller}]
         document: Doc = {"match": tested, "decorator": {"operation": _operation(route, tested)}}
         if route.name or match.name:
             document["name"] = f"{route.name}.{match.name}" if route.name and match.name else route.name or match.name
@@ -90,7 +95,9 @@ def _operation(route: Route, tested: Doc) -> str:
 
 
 def _ours(ctx: Context, match: Match) -> bool:
-    """Whether this proxy is a source the match is about."""
+    """Whether this proxy is a source the match is about. A waypoint is none: it asks each caller's identity."""
+    if ctx.proxy.role == "waypoint":
+        return True
     if match.source_namespace and match.source_namespace != ctx.proxy.namespace:
         return False
     return carries(ctx.proxy.tags, match.source_labels)

@@ -9,7 +9,7 @@ import msgspec
 from plait.model.attachment import carries
 from plait.model.http_services import HttpService
 from plait.model.proxies import Proxy
-from plait.model.routes import Destination, Forward, Match, Respond, Route, VirtualHost
+from plait.model.routes import Destination, Forward, Match, Respond, Route, Routing, VirtualHost
 from plait.model.views.resolve import Resolver
 
 NOT_FOUND = Respond(404)
@@ -24,15 +24,32 @@ def service_host(service: HttpService, port: int, resolver: Resolver, domain: st
     if not resolver.through_waypoint(service):  # else routing is the waypoint's
         attached = scope.attached(service, port)
         if attached:
-            routes = tuple(bound(precedence(r for each in attached for r in each.http), resolver, port))
-            if any(each.http for each in attached) and not _takes_all(routes):
-                routes = (*routes, Route("default", (), NOT_FOUND))
+            routes = _attached(attached, resolver, port)
         elif (routing := scope.routing(host)) is not None and routing.http:
             routes = tuple(bound(for_gateway(routing.http, "mesh"), resolver, port))
     if not routes:
         there = resolver.destination(Destination(host, port, namespace=service.namespace), port)
         routes = (Route("default", (), Forward((there,))),)
+    if scope.proxy.role == "waypoint":
+        routes = (*_of_consumers(service, port, resolver), *routes)
     return VirtualHost(f"{host}:{port}", domains(service, port, resolver.scope.proxy, domain), routes)
+
+
+def _attached(routings: Sequence[Routing], resolver: Resolver, port: int) -> tuple[Route, ...]:
+    """Routes of the Gateway API; what none of them takes is not found."""
+    routes = tuple(bound(precedence(route for each in routings for route in each.http), resolver, port))
+    if any(each.http for each in routings) and not _takes_all(routes):
+        return (*routes, Route("default", (), NOT_FOUND))
+    return routes
+
+
+def _of_consumers(service: HttpService, port: int, resolver: Resolver) -> Iterator[Route]:
+    """What callers of some namespaces have for themselves, each limited to callers of its namespace."""
+    for namespace, routings in sorted(resolver.scope.consumers(service, port).items()):
+        for route in _attached(routings, resolver, port):
+            matches = route.matches or (Match(),)
+            own = tuple(msgspec.structs.replace(match, source_namespace=namespace) for match in matches)
+            yield msgspec.structs.replace(route, matches=own)
 
 
 def domains(service: HttpService, port: int, proxy: Proxy, cluster_domain: str) -> tuple[str, ...]:

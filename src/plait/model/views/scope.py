@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from plait.model.attachment import carries
 from plait.model.http_services import HttpService
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy
-from plait.model.routes import Routing
+from plait.model.routes import Parent, Routing
 from plait.model.sidecars import HostFilter, SidecarScope
 from plait.model.traffic import Traffic
 from plait.model.views.lookup import Lookup, lookup
@@ -70,18 +70,26 @@ class Scope:
         return None
 
     def attached(self, service: HttpService, port: int) -> list[Routing]:
-        """Gateway API routes of a service: the consumer's own before the producer's."""
-        consumer: list[Routing] = []
-        producer: list[Routing] = []
+        """Gateway API routes of a service: the consumer's own before the producer's.
+
+        A waypoint is no consumer: it has the routes of its callers' namespaces from `consumers`.
+        """
+        own = self.consumers(service, port).get(self.proxy.namespace) if self.proxy.role != "waypoint" else None
+        return own or [routing for routing, parent in self._parents(service, port) if parent.producer]
+
+    def consumers(self, service: HttpService, port: int) -> dict[str, list[Routing]]:
+        """Routes that other namespaces than the service's have for their own requests to it, by namespace."""
+        found: dict[str, list[Routing]] = {}
+        for routing, parent in self._parents(service, port):
+            if not parent.producer:
+                found.setdefault(routing.namespace, []).append(routing)
+        return found
+
+    def _parents(self, service: HttpService, port: int) -> Iterator[tuple[Routing, Parent]]:
         for routing in self.found.by_service.get(service.key, ()):
             parent = next((p for p in routing.parents if p.key == service.key and p.port in (0, port)), None)
-            if parent is None:
-                continue
-            if parent.producer:
-                producer.append(routing)
-            elif routing.namespace == self.proxy.namespace:
-                consumer.append(routing)
-        return consumer or producer
+            if parent is not None:
+                yield routing, parent
 
     def rule(self, service: HttpService) -> Traffic | None:
         """The DestinationRule for a service: the client namespace's, the service's, the root's."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from kit import l7
@@ -25,8 +27,8 @@ from plait.model.routes import (
 WEB = upstream("web", "10.64.2.2")
 
 
-def configured(*hosts: VirtualHost, port: int = 80) -> tuple[list[dict[str, object]], list[str]]:
-    ctx = Context(l7.proxy("gateway"), l7.SETTINGS, DEFAULT, {WEB.key: WEB})
+def configured(*hosts: VirtualHost, port: int = 80, role: str = "gateway") -> tuple[list[dict[str, object]], list[str]]:
+    ctx = Context(l7.proxy(role), l7.SETTINGS, DEFAULT, {WEB.key: WEB})
     document = routes.configuration(ctx, "http.80", hosts, port)
     return document["virtual_hosts"], [each.path for each in ctx.report.found]
 
@@ -58,6 +60,20 @@ def test_a_match_of_another_port_or_another_source_is_not_ours() -> None:
     other = (Match(port=81), Match(source_labels=(("app", "other"),)), Match(source_namespace="elsewhere"))
     hosts, refused = configured(virtual("h", Route("r", other, forward("web"))))
     assert (hosts[0]["routes"], refused) == ([], [])
+
+
+def test_a_waypoint_tells_callers_by_the_namespace_of_their_identity_but_not_by_labels() -> None:
+    caller = Match(source_namespace="other")
+    hosts, refused = configured(virtual("h", Route("r", (caller,), forward("web"))), role="waypoint")
+    (test,) = hosts[0]["routes"][0]["match"]["filter_state"]  # type: ignore[index]
+    assert test["key"] == "io.istio.peer_principal"
+    pattern = test["string_match"]["safe_regex"]["regex"]
+    assert re.fullmatch(pattern, "spiffe://cluster.local/ns/other/sa/default")
+    assert not re.fullmatch(pattern, "spiffe://cluster.local/ns/another/sa/default")
+    assert refused == []
+    labels = Route("r", (Match(source_labels=(("app", "a"),)),), forward("web"), source="VirtualService/shop/web")
+    hosts, refused = configured(virtual("h", labels), role="waypoint")
+    assert (hosts[0]["routes"], refused) == ([], ["r.match[0].sourceLabels"])
 
 
 def test_a_stray_percent_is_sent_as_text_and_pseudo_headers_are_refused() -> None:

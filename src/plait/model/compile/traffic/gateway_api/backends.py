@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -12,6 +12,7 @@ from plait.model.compile.traffic.gateway_api.grants import Grants
 from plait.model.http_services import HttpService
 from plait.model.mesh import Settings
 from plait.model.routes import Destination
+from plait.resources.gateway_api.shared import ParentReference as Written
 
 GROUP = "gateway.networking.k8s.io"
 
@@ -39,8 +40,24 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Backends:
-    def __init__(self, services: Mapping[str, HttpService], grants: Grants, settings: Settings) -> None:
-        self._services, self._grants, self._settings = services, grants, settings
+    def __init__(
+        self,
+        services: Mapping[str, HttpService],
+        grants: Grants,
+        settings: Settings,
+        parents: frozenset[tuple[str, str]] = frozenset(),
+    ) -> None:
+        self._services, self._grants, self._settings, self._parents = services, grants, settings, parents
+
+    def of_route(self, parents: Sequence[Written], namespace: str) -> Backends:
+        """As one route finds them. A route of Services alone needs no grant to send to one of them.
+
+        Its requests are addressed to that Service anyway: the route only says how its callers are served.
+        """
+        if not parents or any(each.kind != "Service" or each.group not in ("", "core") for each in parents):
+            return self
+        own = frozenset((each.namespace or namespace, each.name) for each in parents)
+        return Backends(self._services, self._grants, self._settings, own)
 
     def find(self, ref: Reference, kind: str, namespace: str, weight: int = 1) -> Found:
         """The destination of a reference written in a route of this kind and namespace."""
@@ -55,7 +72,10 @@ class Backends:
         else:
             text = f"{ref.kind} of group {ref.group!r} cannot be a backend; use a Service"
             return _broken(ref.name, port, weight, "InvalidKind", text)
-        if not self._grants.permits((GROUP, kind, namespace), ("", "Service", where), ref.name):
+        granted = (where, ref.name) in self._parents or self._grants.permits(
+            (GROUP, kind, namespace), ("", "Service", where), ref.name
+        )
+        if not granted:
             text = f"no ReferenceGrant of {where} allows {kind}s of {namespace} to name {ref.name}; create one"
             return _broken(host, port, weight, "RefNotPermitted", text)
         service = self._services.get(f"{where}/{host}") if where_of else self._by_name(host)

@@ -137,6 +137,7 @@ def _routing(
     hostnames = tuple(host.lower() for host in getattr(each.spec, "hostnames", ()))
     if each.spec.use_default_gateways is not None:
         report.unsupported("spec.useDefaultGateways", "name the gateways in parentRefs")
+    backends = backends.of_route(each.spec.parent_refs, each.namespace)
     answers: list[Attached] = []
     for number, ref in enumerate(each.spec.parent_refs):
         mesh = ref.kind in ("Service", "ServiceEntry")
