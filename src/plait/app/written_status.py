@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from plait.diagnose.messages import MESSAGES
 from plait.model.status import (
     BoundStatus,
     ClassStatus,
@@ -21,7 +22,7 @@ from plait.model.status import (
     RouteStatus,
     Status,
 )
-from plait.resources import codes, kinds
+from plait.resources import kinds
 from plait.resources.kinds import Kind
 from plait.resources.objects import Objects
 
@@ -97,7 +98,8 @@ def status_of(kind: Kind, namespace: str, status: Status, generation: int, objec
 
 def _message(each: Message) -> Document:
     """Istio's AnalysisMessageBase. Codes of our own have no page of Istio's."""
-    name = codes.MEANINGS.get(each.code, each.code).partition(":")[0]
+    known = MESSAGES.get(each.code)
+    name = known.name if known is not None else each.code
     found: Document = {"type": {"code": each.code, "name": name}, "level": each.level.upper()}
     if each.code.startswith("IST"):
         found["documentationUrl"] = f"{_PAGES}/{each.code.lower()}/"

@@ -31,6 +31,7 @@ COMMANDS: dict[str, Command] = {
     "delete": Command("plait.cli.delete", "delete objects"),
     "logs": Command("plait.cli.logs", "a container's output"),
     "exec": Command("plait.cli.execute", "run a command in a container"),
+    "analyze": Command("plait.cli.analyze", "find what is wrong with manifests, or with a running mesh"),
     "validate": Command("plait.cli.validate", "check manifests, offline"),
     "explain": Command("plait.cli.explain", "which proxies a request passes, and which one applies what"),
     "translate": Command("plait.cli.translate", "what a proxy would be told, offline"),

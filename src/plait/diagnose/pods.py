@@ -1,0 +1,50 @@
+"""Pods and pod templates: has the sidecar come, can it work, and is `image: auto` ever replaced?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from plait.base.wellknown import PROXY_CONTAINER, PROXY_UID
+from plait.diagnose.evidence import Document, Evidence, Workload, part
+from plait.diagnose.messages import say
+from plait.resources.problems import Problem
+
+
+def without_proxy(evidence: Evidence) -> Iterator[Problem]:
+    """Running pods that should have a sidecar and have none."""
+    for each in evidence.workloads:
+        if each.kind == "Pod" and each.running and evidence.injected(each) and not evidence.has_sidecar(each):
+            text = "started before injection was on, so it has no sidecar; restart it (kubectl rollout restart)"
+            yield say("IST0103", each, "spec.containers", text)
+
+
+def reserved_user(evidence: Evidence) -> Iterator[Problem]:
+    """Applications that run as the proxy's user: capture would let their packets pass."""
+    for each in evidence.workloads:
+        if not evidence.injected(each) and not evidence.has_sidecar(each):
+            continue
+        text = f"user {PROXY_UID} is the sidecar's, so this traffic would not be captured; choose another"
+        if _user(each.spec) == PROXY_UID:
+            yield say("IST0144", each, f"{each.path}.securityContext.runAsUser", text)
+        for number, container in enumerate(each.containers):
+            if container.get("name") != PROXY_CONTAINER and _user(container) == PROXY_UID:
+                yield say("IST0144", each, f"{each.path}.containers[{number}].securityContext.runAsUser", text)
+
+
+def image_auto(evidence: Evidence) -> Iterator[Problem]:
+    """`image: auto` is a request to the injector; without it nobody knows such an image."""
+    for each in evidence.workloads:
+        if evidence.injected(each):
+            continue
+        for number, container in enumerate(each.containers):
+            if container.get("image") == "auto":
+                text = "auto is filled in by injection, which is off here; label the namespace istio-injection=enabled"
+                yield say(_auto(each), each, f"{each.path}.containers[{number}].image", text)
+
+
+def _auto(each: Workload) -> str:
+    return "IST0147" if each.kind == "Pod" else "IST0146"
+
+
+def _user(holder: Document) -> object:
+    return part(holder, "securityContext").get("runAsUser")

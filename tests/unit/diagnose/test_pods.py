@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from kit import documents as d
+from kit.evidence import AMBIENT, INJECTED, codes, deployment, said
+from plait.diagnose.pods import image_auto, reserved_user, without_proxy
+
+SIDECAR = {"containers": [{"name": "app"}, {"name": "istio-proxy"}]}
+
+
+def test_a_running_pod_without_its_sidecar_is_told() -> None:
+    assert said(without_proxy, INJECTED, d.pod("web", "10.0.0.1")) == [("IST0103", "web", "spec.containers")]
+
+
+def test_who_has_one_or_shall_have_none_is_not() -> None:
+    assert codes(without_proxy, INJECTED, d.pod("web", "10.0.0.1", spec=SIDECAR)) == []
+    refused = d.pod("web", "10.0.0.1", labels={"sidecar.istio.io/inject": "false"})
+    assert codes(without_proxy, INJECTED, refused) == []
+    assert codes(without_proxy, INJECTED, d.pod("web", "10.0.0.1", spec={"hostNetwork": True})) == []
+    assert codes(without_proxy, INJECTED, d.pod("web", "10.0.0.1", phase="Pending")) == []
+    assert codes(without_proxy, AMBIENT, d.pod("web", "10.0.0.1")) == []
+
+
+def test_an_application_as_the_proxy_s_user_is_told() -> None:
+    user = {"runAsUser": 1337}
+    assert said(reserved_user, INJECTED, deployment("web", securityContext=user)) == [
+        ("IST0144", "web", "spec.template.spec.securityContext.runAsUser")
+    ]
+    own = {"containers": [{"name": "app", "securityContext": user}]}
+    assert said(reserved_user, INJECTED, d.pod("web", "10.0.0.1", spec=own)) == [
+        ("IST0144", "web", "spec.containers[0].securityContext.runAsUser")
+    ]
+
+
+def test_the_proxy_itself_other_users_and_other_namespaces_are_not() -> None:
+    user = {"runAsUser": 1337}
+    proxy = {"containers": [{"name": "istio-proxy", "securityContext": user}]}
+    assert codes(reserved_user, INJECTED, d.pod("web", "10.0.0.1", spec=proxy)) == []
+    assert codes(reserved_user, INJECTED, deployment("web", securityContext={"runAsUser": 1000})) == []
+    assert codes(reserved_user, AMBIENT, deployment("web", securityContext=user)) == []
+
+
+def test_image_auto_without_injection_is_told_by_who_made_the_pod() -> None:
+    auto = {"containers": [{"name": "app", "image": "auto"}]}
+    assert said(image_auto, deployment("edge", image="auto")) == [
+        ("IST0146", "edge", "spec.template.spec.containers[0].image")
+    ]
+    assert codes(image_auto, d.pod("edge", "10.0.0.1", spec=auto)) == ["IST0147"]
+    assert codes(image_auto, INJECTED, deployment("edge", image="auto")) == []
