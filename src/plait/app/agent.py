@@ -23,6 +23,7 @@ from plait.app.companions import Companions
 from plait.app.configuration import Configuration
 from plait.app.naming import Naming, captured
 from plait.app.node_api import AgentToken, Announcements, wanted
+from plait.app.proxy_reports import ProxyReports
 from plait.app.refusals import Complaints
 from plait.app.served import Served
 from plait.app.snapshot import Snapshot
@@ -261,7 +262,8 @@ class Agent:
     async def _serve_metrics(self) -> None:
         metrics = MetricsServer(self._numbers, self._registry, lambda: agent_status.document(self))
         await metrics.start(self.place.address, METRICS_PORT)
-        commands = AgentCommands(self.place.layout.command_socket(self.place.node), self.supervisor.renew)
+        reports = ProxyReports(self.place.node, self.config.cache, self.admin, self.companions)
+        commands = AgentCommands(self.place.layout.command_socket(self.place.node), self.supervisor.renew, reports)
         await commands.start()
         self._closers += [metrics.stop, commands.stop]
 

@@ -8,21 +8,30 @@ from pathlib import Path
 import orjson
 from aiohttp import web
 
+from plait.app.proxy_reports import ProxyReports, UnknownProxy
+from plait.proxy.admin import AdminError
 from plait.proxy.supervise import Handover, StartFailed
 
 RESTART = "/proxy/restart"
+PROXIES = "/proxies"
+DUMP = "/proxies/dump"
 
 
 class AgentCommands:
-    """POST /proxy/restart: another Envoy takes over; the answer says what was measured."""
+    """POST /proxy/restart: another Envoy takes over; the answer says what was measured.
 
-    def __init__(self, socket: Path, renew: Callable[[], Awaitable[Handover]]) -> None:
-        self._socket, self._renew = socket, renew
+    GET /proxies: every Envoy of the node and how it stands. GET /proxies/dump?proxy=NAME: its configuration, no keys.
+    """
+
+    def __init__(self, socket: Path, renew: Callable[[], Awaitable[Handover]], reports: ProxyReports) -> None:
+        self._socket, self._renew, self._reports = socket, renew, reports
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
         application = web.Application()
         application.router.add_post(RESTART, self._restart)
+        application.router.add_get(PROXIES, self._proxies)
+        application.router.add_get(DUMP, self._dump)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         self._socket.unlink(missing_ok=True)
@@ -39,3 +48,15 @@ class AgentCommands:
         except StartFailed as error:
             return web.Response(status=503, text=str(error))
         return web.Response(body=orjson.dumps(done), content_type="application/json")
+
+    async def _proxies(self, request: web.Request) -> web.Response:
+        return web.Response(body=orjson.dumps(await self._reports.listed()), content_type="application/json")
+
+    async def _dump(self, request: web.Request) -> web.Response:
+        try:
+            found = await self._reports.dump(request.query.get("proxy", ""))
+        except UnknownProxy as error:
+            return web.Response(status=404, text=str(error))
+        except AdminError as error:
+            return web.Response(status=503, text=str(error))
+        return web.Response(body=orjson.dumps(found), content_type="application/json")

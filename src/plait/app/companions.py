@@ -75,6 +75,11 @@ class Companions:
     def identities(self) -> set[str]:
         return {each.proxy.identity for each in self._by_uid.values()}
 
+    @property
+    def proxies(self) -> tuple[tuple[Proxy, Path, Cache], ...]:
+        """Every L7 proxy of the node: who it is, where its folder is, and what it is told."""
+        return tuple((each.proxy, each.folder, each.cache) for each in self._by_uid.values())
+
     async def attached(self, pod: Document, address: str) -> None:
         """Returns when the proxy can be started; OSError when its folder cannot be made."""
         uid, role = pod["metadata"]["uid"], role_of(pod)

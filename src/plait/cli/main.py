@@ -22,6 +22,8 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("plait.cli.doctor", "check this machine, and say how to mend what is missing"),
     "demo": Command("plait.cli.demo", "bring a mesh up, apply the samples, prove what it promises"),
     "trace-path": Command("plait.cli.trace_path", "walk one live connection through its capture, step by step"),
+    "proxy-status": Command("plait.cli.proxy_status", "does every proxy have what it is told?"),
+    "proxy-config": Command("plait.cli.proxy_config", "what exactly one proxy has: clusters, listeners, routes, …"),
     "proxy": Command("plait.cli.proxy", "upgrade or restart node proxies without ending a connection"),
     "bench": Command("plait.cli.bench", "measure it, side by side with no mesh"),
     "waypoint": Command("plait.cli.waypoint", "make, list, scale and delete waypoints"),

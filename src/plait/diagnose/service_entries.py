@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from plait.diagnose.evidence import Evidence
 from plait.diagnose.messages import say
+from plait.model import autoallocation
 from plait.model.compile.traffic.kubernetes_services import protocol
 from plait.resources.networking.service_entry import ServiceEntry
 from plait.resources.problems import Problem
@@ -14,9 +15,8 @@ from plait.resources.problems import Problem
 def without_address(evidence: Evidence) -> Iterator[Problem]:
     """TCP carries no host name: without an address, a port takes every connection to that number."""
     for each in evidence.all(ServiceEntry):
-        given = each.status.addresses if each.status is not None else ()
-        if each.spec.addresses or given:
-            continue
+        if each.spec.addresses or set(each.spec.hosts) <= set(autoallocation.hosts(each)):
+            continue  # it has addresses, or its hosts are given some
         for number, port in enumerate(each.spec.ports):
             if port.protocol.upper() in ("", "TCP") and protocol(port.name) in ("auto", "tcp"):
                 text = f"every TCP connection to port {port.number} is taken for this host; give it spec.addresses"

@@ -59,6 +59,14 @@ class Admin:
     async def config_dump(self, resource: str = "") -> dict[str, Any]:
         return await self._json("/config_dump", {"resource": resource} if resource else {})
 
+    async def everything(self) -> dict[str, Any]:
+        """The whole configuration in use, endpoints included. Keys are left out by Envoy itself."""
+        return await self._json("/config_dump", {"include_eds": "true"})
+
+    async def clusters(self) -> dict[str, Any]:
+        """What it balances over now: hosts of every cluster and how they are."""
+        return await self._json("/clusters", {"format": "json"})
+
     async def stop_listening(self) -> None:
         """Close every listening socket now; what is open stays open."""
         await self._ask("POST", "/drain_listeners")

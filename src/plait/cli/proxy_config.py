@@ -1,0 +1,78 @@
+"""`plait proxy-config`: what one Envoy has, part by part, in its own words. Exit code 1 no answer, 2 wrong usage."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import click
+import typer
+
+from plait.app.agent_commands import DUMP, PROXIES
+from plait.cli import agents, connect, output
+from plait.diagnose import proxy_config as config
+from plait.local.layout import Layout
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+_SHORT = {"ep": "endpoint", "bs": "bootstrap", "c": "cluster", "l": "listener", "r": "route", "s": "secret"}
+
+
+class NoAnswer(click.ClickException):
+    exit_code = 1
+
+
+@app.command(
+    epilog="PROXY is NAMESPACE/POD for a sidecar, waypoint or gateway, and node:NODE for a node's L4 proxy, which is "
+    "also the proxy of every ambient pod on it; plait proxy-status lists them. Examples: plait proxy-config cluster "
+    "shop/web-7c9 · plait proxy-config endpoint node:node-1 --match cart · plait proxy-config listener shop/waypoint-0 "
+    "-o json. Private keys are never shown."
+)
+def proxy_config(
+    part: Annotated[str, typer.Argument(help=f"all, or one of {', '.join(config.PARTS)}.")],
+    proxy: Annotated[str, typer.Argument(help="NAMESPACE/POD or node:NODE.")],
+    match: Annotated[str, typer.Option("--match", help="Only what has this text in a name, host or address.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the mesh.")] = "default",
+    form: Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")] = "table",
+) -> int:
+    """Show the clusters, listeners, routes, endpoints, secrets or bootstrap that an Envoy has now."""
+    wanted = _SHORT.get(part, part)
+    wanted = wanted if wanted in config.PARTS else wanted.removesuffix("s")
+    if wanted not in (*config.PARTS, "all"):
+        raise click.UsageError(f"no part {part!r}; use all, {', '.join(config.PARTS)}")
+    if form not in output.FORMATS:
+        raise click.UsageError(f"no output format {form!r}; use one of {', '.join(output.FORMATS)}")
+    layout = Layout.of(name)
+    dump = asyncio.run(_dumped(layout, list(connect.running(layout).nodes), proxy))
+    parts = config.PARTS if wanted == "all" else (wanted,)
+    found = {each: _matching(config.documents(each, **dump), match) for each in parts}
+    print(output.render(found if wanted == "all" else found[wanted], form) if form != "table" else _tables(found))
+    return 0
+
+
+async def _dumped(layout: Layout, nodes: list[str], proxy: str) -> dict[str, Any]:
+    listed, silent = await agents.each(layout, nodes, PROXIES)
+    there = {each["proxy"]: node for node, found in listed.items() for each in found}
+    if proxy not in there:
+        quiet = "".join(f"; node {node} was not asked, {why}" for node, why in silent.items())
+        known = ", ".join(there) or "none"
+        text = f"{proxy} has no Envoy of its own; there is {known}{quiet}. An ambient pod's is its node's"
+        raise click.UsageError(text) if not silent else NoAnswer(text)
+    try:
+        answer = await agents.get(layout, there[proxy], DUMP, {"proxy": proxy})
+    except (agents.Silent, agents.Refused) as error:
+        raise NoAnswer(f"{proxy}: {error}") from error
+    return {"dump": answer["config"], "clusters": answer["clusters"]}
+
+
+def _matching(found: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
+    """Resources that have the text anywhere: in a name, a domain, an address."""
+    return [each for each in found if not text or text in output.render(each, "json")]
+
+
+def _tables(found: dict[str, list[dict[str, Any]]]) -> str:
+    parts = []
+    for part, documents in found.items():
+        rows = config.rows(part, documents)
+        table = output.render(rows, "table") if rows else "  none"
+        parts.append(table if len(found) == 1 else f"{part}\n{table}")
+    return "\n\n".join(parts)

@@ -1,0 +1,133 @@
+"""What users ask a running mesh: does every proxy have its configuration, what exactly has one, what is wrong?"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from kit.mesh import Mesh, mesh, until
+from plait.resources import kinds
+from plait.resources.proxy_container import container, volume
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.envoy,
+    pytest.mark.skipif(os.geteuid() != 0, reason="enters namespaces of the host: needs root"),
+]
+WORLD = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient, istio.io/use-waypoint: waypoint}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: waypoint, namespace: shop, labels: {istio.io/waypoint-for: service}}
+spec:
+  gatewayClassName: istio-waypoint
+  listeners: [{name: mesh, port: 15008, protocol: HBONE}]
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: waypoint, namespace: shop}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: waypoint, namespace: shop, labels: {gateway.networking.k8s.io/gateway-name: waypoint}}
+spec:
+  selector: {gateway.networking.k8s.io/gateway-name: waypoint}
+  ports: [{name: tcp-hbone, port: 15008}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {app: web}
+  ports: [{name: http, port: 80, targetPort: 8000}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: c, image: python, command: [python3, -m, http.server, "8000", --directory, /etc/apt]}]
+"""
+BROKEN = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: shop}
+spec: {hosts: [web], http: [{route: [{destination: {host: nowhere}}]}]}
+"""
+
+
+def proxy_pod(mine: Mesh) -> str:
+    labels = {
+        "gateway.networking.k8s.io/gateway-name": "waypoint",
+        "gateway.istio.io/managed": "istio.io-mesh-controller",
+        "istio.io/dataplane-mode": "none",
+    }
+    spec = {
+        "serviceAccountName": "waypoint",
+        "containers": [container()],
+        "volumes": [volume(str(mine.home / mine.name / "proxies"))],
+    }
+    metadata = {"name": "waypoint-0", "namespace": "shop", "labels": labels}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+
+
+def asked(mine: Mesh, *arguments: str) -> tuple[int, Any]:
+    done = mine.plait(*arguments, "-o", "json")
+    assert "PRIVATE KEY" not in done.stdout
+    return done.returncode, json.loads(done.stdout) if done.stdout else None
+
+
+def test_proxies_say_what_they_have_and_analysis_what_is_wrong() -> None:
+    with mesh(f"diag{os.getpid()}") as mine:
+        mine.up("--nodes", "2")
+        mine.apply(WORLD)
+        mine.apply(proxy_pod(mine))
+        mine.ready("shop", "web", "waypoint-0")
+        mine.captured("shop", "web")
+
+        until(lambda: asked(mine, "proxy-status")[0] == 0, "every proxy has what it is told")
+        _, found = asked(mine, "proxy-status")
+        assert {each["proxy"]: each["role"] for each in found} == {
+            "node:node-1": "node",
+            "node:node-2": "node",
+            "shop/waypoint-0": "waypoint",
+        }
+        states = {each["proxy"]: each["types"] for each in found}
+        assert {states["shop/waypoint-0"][each]["state"] for each in ("CDS", "LDS", "EDS", "RDS", "SDS")} == {"SYNCED"}
+        assert mine.plait("proxy-status", "shop/none").returncode == 2
+
+        code, clusters = asked(mine, "proxy-config", "cluster", "shop/waypoint-0")
+        assert code == 0
+        assert "inbound-vip|80|http|web.shop.svc.cluster.local" in {each["name"] for each in clusters}
+        _, secrets = asked(mine, "proxy-config", "secret", "shop/waypoint-0")
+        keys = {each["name"]: each["secret"].get("tls_certificate", {}).get("private_key") for each in secrets}
+        assert keys == {"default": "[redacted]", "ROOTCA": None}
+        _, everything = asked(mine, "proxy-config", "all", "node:node-1")
+        assert {"cluster", "listener", "route", "endpoint", "secret", "bootstrap", "ecds"} == everything.keys()
+        table = mine.plait("proxy-config", "endpoint", "shop/waypoint-0", "--match", "web.shop").stdout
+        assert "HEALTHY" in table and ":8000" in table and "xds.sock" not in table
+        for wrong in (["cluster", "shop/web"], ["clutter", "shop/waypoint-0"]):
+            done = mine.plait("proxy-config", *wrong)
+            assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+
+        def bound() -> str:
+            status = mine.get(kinds.SERVICE, "web", "shop")["status"]
+            return str([each["status"] for each in status.get("conditions") or () if "Waypoint" in each["type"]])
+
+        until(lambda: bound() == "['True']", "the service says that it is bound to its waypoint")
+        assert asked(mine, "analyze", "-n", "shop", "--suppress", "IST0171=Gateway *") == (0, [])
+        mine.apply(BROKEN)
+        code, found = asked(mine, "analyze", "-n", "shop", "--suppress", "IST0171=Gateway *")
+        assert (code, [(each["code"], each["name"]) for each in found]) == (1, [("IST0101", "web")])
+
+        def reconciled() -> str:
+            status = mine.get(kinds.VIRTUAL_SERVICE, "web", "shop").get("status") or {}
+            return str([each["status"] for each in status.get("conditions") or ()])
+
+        until(lambda: reconciled() == "['False']", "the object itself says that it is not in effect")
