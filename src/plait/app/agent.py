@@ -36,11 +36,12 @@ from plait.envoy.options import Options
 from plait.local.addresses import AddressPlan
 from plait.local.layout import Layout
 from plait.model.mesh import Settings
+from plait.model.views.datagrams import CLOSED
 from plait.node import migration
 from plait.node.classic.form import Classic
 from plait.node.classic.plumbing import Plumbing
 from plait.node.driver import Driver
-from plait.node.forms import Target
+from plait.node.forms import InPod, Target
 from plait.node.hook import CaptureHook
 from plait.node.machine import Capture
 from plait.proxy.admin import Admin, AdminError
@@ -129,10 +130,11 @@ class Agent:
             self._naming,
             announcements,
             self._enrolled,
-            form=self._classic,
+            form=self._classic or InPod(address=place.address, unjudged=CLOSED),
             names=self._names_captured,
             changed=self._capture_changed,
         )
+        self.config.on_judged = self.driver.judged
         self._roots = b""
         self.companions = Companions(
             place.layout.proxies, place.node, place.settings.trust_domain, self._in_the_name_of

@@ -22,6 +22,8 @@ from plait.envoy.options import Options
 from plait.envoy.roles import node as role
 from plait.envoy.wire import resource
 from plait.model.mesh import Settings
+from plait.model.views import datagrams
+from plait.model.views.datagrams import Datagrams
 from plait.model.views.node import NodeState, NodeView, PodState, project
 from plait.node import netfilter
 from plait.node.forms import Target
@@ -82,6 +84,8 @@ class Configuration:
         """Further identities whose certificates are wanted (L7 proxies of this node)."""
         self.cache = Cache()
         self.problems = 0
+        self.on_judged: Callable[[str, Datagrams], None] = lambda uid, inbound: None
+        self._judged: dict[str, Datagrams] = {}
         self.enforcement = Enforcement(options.shared_netns)
         for url, known in snapshot.types.items():
             self._store.apply(url, known.values(), ())
@@ -114,8 +118,17 @@ class Configuration:
         }
         self.cache.set(Bundle(types), lookup=self._lookup)
         self.enforcement.changed(before, self._view)
+        self._judge()
         if self.certificates is not None and (not self._remembered or self._snapshot.types.keys() >= _WHOLE):
             self.filled.set()
+
+    def _judge(self) -> None:
+        """Tell who listens (the capture driver) what may enter each pod without being TCP, where that has changed."""
+        found = {pod.uid: datagrams.admitted(pod.policies, known=pod.known) for pod in self._view.local}
+        for uid, inbound in found.items():
+            if self._judged.get(uid) != inbound:
+                self.on_judged(uid, inbound)
+        self._judged = found
 
     def begin(self, certificates: Certificates) -> None:
         """Certificates can be had: begin with those of the pods that a former agent served."""

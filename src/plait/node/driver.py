@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from plait.base import aio
 from plait.base.observe import logger
 from plait.base.wellknown import REDIRECTION
+from plait.model.views.datagrams import Datagrams
 from plait.node import machine, netfilter
 from plait.node.forms import Form, InPod, Target
 from plait.node.machine import (
@@ -33,6 +34,7 @@ from plait.node.machine import (
 
 _log = logger("node")
 _OWN_NAMESPACE = Path("/proc/self/ns/net")
+_REDIRECTED = ("probing", "announcing", "in")
 
 
 class Listeners(Protocol):
@@ -133,6 +135,12 @@ class Driver:
         await self._form.gone(pod.target)
         await self._exempt_probes()
 
+    def judged(self, uid: str, inbound: Datagrams) -> None:
+        """What is not TCP may enter this pod as said; rules that stand already are changed now."""
+        self._form.judged(uid, inbound)
+        if (pod := self._pods.get(uid)) is not None:
+            pod.work.put_nowait(Instruction("admit", pod.state.value.turn))
+
     def states(self) -> dict[str, Capture]:
         """uid -> where its capture stands."""
         return {uid: pod.state.value for uid, pod in self._pods.items()}
@@ -217,6 +225,10 @@ class Driver:
                 case "redirect":
                     await self._exempt_probes()
                     await self._form.redirect(target)
+                case "admit":
+                    if pod.state.value.phase in _REDIRECTED:  # else the next redirect does it
+                        await self._form.admit(target)
+                    return
                 case "probe":
                     await self._form.probe(target)
                 case "announce":

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 from plait.base.wellknown import DNS_CAPTURE_PORT, HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT
+from plait.model.views.datagrams import OPEN, Datagrams
 from plait.node import netfilter, probe, routing, rules
+from plait.node.rules import Rules
 
 PORTS = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT})
 _OWN_NAMESPACE = Path("/proc/self/ns/net")
@@ -65,12 +67,52 @@ class Form(Protocol):
         """These pods are captured, no others: what the node itself needs for it."""
         ...
 
+    def judged(self, uid: str, inbound: Datagrams) -> None:
+        """What is not TCP may enter this pod as said, from its next `redirect` or `admit` on."""
+        ...
+
+    async def admit(self, target: Target) -> None:
+        """Bring the rules of a captured pod in line with what was judged."""
+        ...
+
+
+async def seal(space: Path) -> None:
+    """Capture knows IPv4 only: the pod's IPv6 must not be a way around it."""
+    if await asyncio.to_thread(netfilter.speaks_ipv6, space):
+        await netfilter.apply(space, rules.sealed(), 6)
+
+
+async def unseal(space: Path) -> None:
+    if await asyncio.to_thread(netfilter.speaks_ipv6, space):
+        await netfilter.remove(space, 6)
+
+
+async def sealed(space: Path) -> bool:
+    """Is there no way around by IPv6? Without an address that others could reach there is none to look for."""
+    return not await asyncio.to_thread(netfilter.reachable_ipv6, space) or await netfilter.verify(
+        space, rules.sealed(), 6
+    )
+
 
 class InPod:
-    """Rules and listeners inside each pod's namespace; on the node only the kubelet's probes are exempted."""
+    """Rules and listeners inside each pod's namespace; on the node only the kubelet's probes are exempted.
 
-    def __init__(self, node: Path = _OWN_NAMESPACE) -> None:
-        self._node = node
+    `address` is the node's own, which no verdict keeps out; `unjudged` holds for pods that nobody has judged.
+    """
+
+    def __init__(self, node: Path = _OWN_NAMESPACE, address: str = "", unjudged: Datagrams = OPEN) -> None:
+        self._node, self._address, self._unjudged = node, address, unjudged
+        self._judged: dict[str, Datagrams] = {}
+
+    def _wanted(self, target: Target) -> Rules:
+        inbound = self._judged.get(target.uid, self._unjudged)
+        return rules.capture(dns=target.dns, others=inbound, node=self._address)
+
+    def judged(self, uid: str, inbound: Datagrams) -> None:
+        self._judged[uid] = inbound
+
+    async def admit(self, target: Target) -> None:
+        await netfilter.apply(target.netns, self._wanted(target))
 
     async def left_behind(self, target: Target) -> bool:
         return rules.present(await netfilter.saved(target.netns))
@@ -78,22 +120,25 @@ class InPod:
     async def redirect(self, target: Target) -> None:
         # Answers first; then tracking, so that from here on every new connection is known from its first packet; then
         # the connections that were begun before, half-open ones too; only then the redirect: nothing is lost.
+        await seal(target.netns)
         await asyncio.to_thread(routing.apply, target.netns, rules.PolicyRule())
         if not rules.present(await netfilter.saved(target.netns)):
             await netfilter.forget(target.netns)
             await netfilter.apply(target.netns, rules.released(dns=target.dns))
             await netfilter.adopt(target.netns)
-        await netfilter.apply(target.netns, rules.capture(dns=target.dns))
+        await netfilter.apply(target.netns, self._wanted(target))
 
     async def release(self, target: Target) -> None:
         await netfilter.apply(target.netns, rules.released(dns=target.dns))
+        await unseal(target.netns)
 
     async def clean(self, target: Target) -> None:
         await netfilter.remove(target.netns)
+        await unseal(target.netns)
         await asyncio.to_thread(routing.remove, target.netns, rules.PolicyRule())
 
     async def gone(self, target: Target) -> None:
-        return  # its rules go with its namespace
+        self._judged.pop(target.uid, None)  # its rules go with its namespace
 
     async def probe(self, target: Target) -> None:
         await probe.outbound(target.netns)
@@ -105,8 +150,10 @@ class InPod:
         return await asyncio.to_thread(netfilter.listening, target.netns) >= wanted
 
     async def intact(self, target: Target) -> bool:
-        return await netfilter.verify(target.netns, rules.capture(dns=target.dns)) and await asyncio.to_thread(
-            routing.verify, target.netns, rules.PolicyRule()
+        return (
+            await netfilter.verify(target.netns, self._wanted(target))
+            and await asyncio.to_thread(routing.verify, target.netns, rules.PolicyRule())
+            and await sealed(target.netns)
         )
 
     async def captured(self, addresses: Iterable[str]) -> None:

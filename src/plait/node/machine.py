@@ -14,7 +14,7 @@ Phase = Literal[
     "out", "serving", "redirecting", "probing", "announcing", "in",
     "retracting", "grace", "releasing", "draining", "cleaning", "gone",
 ]  # fmt: skip
-Verb = Literal["serve", "redirect", "probe", "announce", "wait", "retract", "release", "clean", "withdraw"]
+Verb = Literal["serve", "redirect", "probe", "announce", "wait", "retract", "release", "clean", "withdraw", "admit"]
 
 GRACE: Final = 1.0  # seconds between taking the announcement back and letting new connections pass uncaptured
 DRAIN: Final = 5.0  # seconds that live redirected connections keep their listeners

@@ -136,6 +136,23 @@ def _end(text: str) -> _End | None:
     return socket.inet_ntop(socket.AF_INET, words[-1]), int(port, 16)
 
 
+def speaks_ipv6(path: Path) -> bool:
+    """Has this kernel IPv6 at all, in this namespace? Blocking."""
+    return netns.call(path, Path("/proc/thread-self/net/if_inet6").exists)
+
+
+def reachable_ipv6(path: Path) -> bool:
+    """Has the namespace an IPv6 address beyond the link? Blocking."""
+    return netns.call(path, _reachable_ipv6)
+
+
+def _reachable_ipv6() -> bool:
+    """The fourth word of a line is the scope: 10 is the host's own, 20 the link's."""
+    file = Path("/proc/thread-self/net/if_inet6")
+    rows = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+    return any(row[3] not in ("10", "20") for row in rows)
+
+
 def listening(path: Path) -> frozenset[int]:
     """TCP ports with a listener in this namespace: the kernel's word, not the proxy's. Blocking."""
     return netns.call(path, _listening)

@@ -21,6 +21,7 @@ from plait.base.wellknown import (
     PROBE_SNAT_IP,
     PROXY_MARK,
 )
+from plait.model.views.datagrams import OPEN, Datagrams
 
 Family = Literal[4, 6]
 RULE_PRIORITY: Final = 32764
@@ -61,11 +62,14 @@ class PolicyRule:
     priority: int = RULE_PRIORITY
 
 
-_IN_POD: Final = {"PREROUTING": "ISTIO_PRERT", "OUTPUT": "ISTIO_OUTPUT"}
+_IN_POD: Final = {"PREROUTING": "ISTIO_PRERT", "OUTPUT": "ISTIO_OUTPUT", "INPUT": "ISTIO_INPUT"}
 
 
-def capture(family: Family = 4, *, dns: bool = False) -> Rules:
-    """A captured pod: TCP in to 15006, TCP out to 15001 (with `dns`, port 53 to 15053), the proxy's own left alone."""
+def capture(family: Family = 4, *, dns: bool = False, others: Datagrams = OPEN, node: str = "") -> Rules:
+    """A captured pod: TCP in to 15006, TCP out to 15001 (with `dns`, port 53 to 15053), the proxy's own left alone.
+
+    What is not TCP enters as `others` says; the node itself (its address) always may, as with probes.
+    """
     lo, probes = _LOOPBACK[family], _PROBES[family]
     mangle: dict[str, tuple[str, ...]] = {
         "ISTIO_PRERT": (f"-m mark --mark {_OWN} -j CONNMARK --set-xmark {_ANSWERED}",),
@@ -99,7 +103,34 @@ def capture(family: Family = 4, *, dns: bool = False) -> Rules:
         }
     nat: dict[str, tuple[str, ...]] = {"ISTIO_PRERT": inbound, "ISTIO_OUTPUT": outbound}
     chains: dict[str, dict[str, tuple[str, ...]]] = {"raw": raw, "mangle": mangle, "nat": nat}
+    if judged := datagrams(others):
+        own = ("-i lo -j RETURN", *((f"-s {node}/{32 if family == 4 else 128} -j RETURN",) if node else ()))
+        chains["filter"] = {"ISTIO_INPUT": (*own, *judged)}
     return Rules(chains, {table: {b: c for b, c in _IN_POD.items() if c in own} for table, own in chains.items()})
+
+
+def datagrams(verdict: Datagrams, where: str = "") -> tuple[str, ...]:
+    """Rules of a filter chain for what is not TCP; `where` narrows them to one pod.
+
+    Answers to what the pod itself began may enter, a peer's flow that is older than the verdict may not: only its
+    direction tells them apart. ICMP carries the network's own errors and always passes.
+    """
+    if verdict == OPEN:
+        return ()
+    m = f"{where} " if where else ""
+    passing = (
+        f"{m}-p icmp -j RETURN",
+        f"{m}! -p tcp -m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j RETURN",
+    )
+    special = "RETURN" if verdict.refused else "DROP"
+    ports = tuple(f"{m}-p udp --dport {port} -j {special}" for port in verdict.ports)
+    return (*passing, *ports, *((f"{m}! -p tcp -j DROP",) if verdict.refused else ()))
+
+
+def sealed() -> Rules:
+    """IPv6 of a pod whose capture knows IPv4 only: nothing leaves, nothing enters, `::1` goes on working."""
+    chains = {"ISTIO_PRERT": ("! -i lo -j DROP",), "ISTIO_OUTPUT": ("! -o lo -j DROP",)}
+    return Rules({"raw": chains}, {"raw": {b: c for b, c in _IN_POD.items() if c in chains}})
 
 
 def released(family: Family = 4, *, dns: bool = False) -> Rules:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from plait.model.views.datagrams import CLOSED, OPEN, Datagrams
 from plait.node import rules
 
 GOLDEN = """*raw
@@ -86,3 +87,29 @@ def test_node_exempts_each_captured_pod_and_drops_forged_probe_sources() -> None
 def test_a_sidecars_chains_are_not_taken_for_ours() -> None:
     assert not rules.present("*nat\n:ISTIO_OUTPUT - [0:0]\n:ISTIO_INBOUND - [0:0]\nCOMMIT\n")
     assert rules.present(GOLDEN)
+
+
+def test_an_open_pod_has_no_filter_and_a_closed_one_lets_in_its_node_and_answers_only() -> None:
+    assert "filter" not in rules.capture(others=OPEN).chains
+    chain = rules.capture(others=CLOSED, node="10.64.255.11").chains["filter"]["ISTIO_INPUT"]
+    assert chain[:2] == ("-i lo -j RETURN", "-s 10.64.255.11/32 -j RETURN")
+    assert "--ctdir REPLY" in chain[-2] and chain[-1] == "! -p tcp -j DROP"
+    assert not any("-p tcp" in rule and not rule.startswith("! -p tcp") for rule in chain), (
+        "TCP is the proxy's business"
+    )
+
+
+def test_ports_are_the_exceptions_to_either_verdict() -> None:
+    closed = rules.datagrams(Datagrams(True, (53, 54)), "-d 10.64.1.2/32")
+    assert [rule for rule in closed if "--dport" in rule] == [
+        "-d 10.64.1.2/32 -p udp --dport 53 -j RETURN",
+        "-d 10.64.1.2/32 -p udp --dport 54 -j RETURN",
+    ]
+    assert all(rule.startswith("-d 10.64.1.2/32 ") for rule in closed)
+    opened = rules.datagrams(Datagrams(False, (53,)))
+    assert opened[-1] == "-p udp --dport 53 -j DROP" and "! -p tcp -j DROP" not in opened
+
+
+def test_a_released_pod_is_open_again_and_ipv6_has_no_way_but_its_own_loopback() -> None:
+    assert "filter" not in rules.released().chains
+    assert rules.sealed().chains == {"raw": {"ISTIO_PRERT": ("! -i lo -j DROP",), "ISTIO_OUTPUT": ("! -o lo -j DROP",)}}

@@ -6,11 +6,13 @@ in by `istioin`. Putting it there is `plumbing`'s business. Rules that Istio did
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from plait.base.wellknown import CLASSIC_LOCAL_MARK, HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT
-from plait.node.rules import Rules
+from plait.model.views.datagrams import CLOSED, Datagrams
+from plait.node.rules import Rules, datagrams
 
 SET: Final = "ztunnel-pods-ips"
 OUT, SKIP, CONN_SKIP, PROXY, RETURN = "0x100/0x100", "0x200/0x200", "0x220/0x220", "0x210/0x210", "0x40/0x40"
@@ -63,6 +65,8 @@ class Plan:
     node: str
     proxy: str
     pods: frozenset[str] = frozenset()
+    inbound: Mapping[str, Datagrams] = field(default_factory=dict)
+    """Address of a captured pod -> what of other protocols than TCP may enter it; closed where nothing is said."""
 
 
 def node_routes(plan: Plan) -> dict[int, tuple[str, ...]]:
@@ -133,6 +137,7 @@ def node_rules(plan: Plan) -> Rules:
     for pod in sorted(plan.pods):
         guard.append(f"-s {pod}/32 {fresh} 0x0/0x340 -j DROP")
         guard.append(f"-d {pod}/32 ! -o {IN.node} {fresh} 0x0/0x340 -j DROP")
+        guard += datagrams(plan.inbound.get(pod, CLOSED), f"-d {pod}/32")
     names = {word: f"ztunnel-{word}" for word in ("PREROUTING", "FORWARD", "INPUT", "OUTPUT", "POSTROUTING")}
     mangle = {"PREROUTING": prerouting, "FORWARD": saving, "INPUT": saving, "OUTPUT": output}
     return Rules(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from plait.model.views.datagrams import OPEN
 from plait.node import rules
 from plait.node.classic import plan
 from plait.node.classic.plan import Plan
@@ -55,3 +58,11 @@ def test_node_chains_come_first_and_leave_in_pod_and_other_chains_alone() -> Non
     steps = rules.repair(saved, plan.node_rules(PLAN), "ztunnel-")
     assert "-I PREROUTING 1 -j ztunnel-PREROUTING" in steps
     assert "ISTIO" not in steps
+
+
+def test_what_is_not_tcp_enters_a_pod_as_judged_and_an_unjudged_one_not_at_all() -> None:
+    judged = replace(PLAN, inbound={"10.99.1.5": OPEN})
+    guard = plan.node_rules(judged).chains["filter"]["ztunnel-FORWARD"]
+    assert [line for line in guard if "! -p tcp" in line and line.endswith("DROP")] == [
+        "-d 10.99.1.6/32 ! -p tcp -j DROP"
+    ]
