@@ -94,7 +94,7 @@ async def test_a_proxy_is_told_its_own_configuration_by_the_node_it_runs_on_and_
 
         tasks = [aio.spawn(client(here, own).run(), "own"), aio.spawn(client(elsewhere, foreign).run(), "foreign")]
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 await own.until(lambda: "no pod shop/web is known yet" in own.why)
                 pod = d.pod("web", "10.0.0.1", labels={"app": "web"})
                 pod["spec"] |= {"containers": [{"name": "c", "image": "x"}], "nodeName": "node-1"}

@@ -15,16 +15,14 @@ import msgspec
 import typer
 
 from plait.app.offline import World
-from plait.app.pipeline import READ
+from plait.app.reading import read
 from plait.cli import connect, manifests, output
 from plait.diagnose import naming
 from plait.diagnose.explain import Explanation, explain
 from plait.diagnose.requests import Request
-from plait.model.compile import compile
 from plait.model.mesh import Mesh, Settings
-from plait.resources import documents, kinds
-from plait.resources.objects import from_documents
-from plait.store.api import ApiError, Document
+from plait.resources import documents
+from plait.store.api import ApiError
 
 _HELP = """Explain what happens to requests of CLIENT (NS/POD, or NS/DEPLOYMENT: its first pod) to SERVER
 (NS/SERVICE[:PORT], or NS/POD:PORT for the pod's own address).
@@ -80,16 +78,10 @@ def _offline(files: list[str]) -> Mesh:
 
 async def _running(name: str, kubeconfig: Path | None) -> Mesh:
     async with connect.api(name, kubeconfig) as api:
-        found: list[Document] = []
-        for kind in READ:
-            if kind == kinds.SECRET:
-                continue  # nothing here depends on their contents
-            try:
-                found += (await api.list(kind))[0]
-            except ApiError as error:
-                if error.code != 404:  # an API server without the kind has none of it
-                    raise connect.NoMesh(f"{kind}: {error.message}") from error
-    return compile(from_documents(found, check=False)[0])[0]
+        try:
+            return await read(api)
+        except ApiError as error:
+            raise connect.NoMesh(error.message) from error
 
 
 def _host(called: Any) -> str:
