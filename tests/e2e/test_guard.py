@@ -103,11 +103,11 @@ def test_nobody_gets_around_a_policy_and_without_policy_nobody_has_to_come_throu
         assert answer(alias, "/keyrings/") == "503", "another service's name leads nowhere"
 
         for server, path, wanted in (
-            ("web", "/", (True, "")),
-            ("web", "/keyrings/", (False, "waypoint")),
-            ("web:8000", "/", (False, "server node proxy")),
+            ("shop/web", "/", (True, "")),
+            ("shop/web", "/keyrings/", (False, "waypoint")),
+            ("pod/shop/web:8000", "/", (False, "server node proxy")),
         ):
-            said = mine.plait("explain", "shop/client", f"shop/{server}", "--request", "GET", path, "-o", "json")
+            said = mine.plait("explain", "shop/client", server, "--request", "GET", path, "-o", "json")
             verdict = json.loads(said.stdout)[0]["verdict"]
             assert (verdict["allowed"], verdict["point"]) == wanted, verdict
 

@@ -25,7 +25,7 @@ from plait.resources import documents
 from plait.store.api import ApiError
 
 _HELP = """Explain what happens to requests of CLIENT (NS/POD, or NS/DEPLOYMENT: its first pod) to SERVER
-(NS/SERVICE[:PORT], or NS/POD:PORT for the pod's own address).
+(NS/SERVICE[:PORT], or NS/POD:PORT for the pod's own address, pod/NS/POD:PORT where a service is called the same).
 
 JSON: one object for each mode the server's pods are in, with client, client_mode, server, server_mode, pods; path
 (proxy, name, note: why it may not do its part); enforcement, in the order of a request (kind, namespace, name, detail;

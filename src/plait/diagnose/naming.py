@@ -26,12 +26,15 @@ def pod(mesh: Mesh, name: str) -> Workload:
 
 
 def called(mesh: Mesh, name: str) -> tuple[Called, ...]:
-    """`NS/SERVICE[:PORT]` with every pod behind it, else `NS/POD:PORT` by its own address."""
+    """`NS/SERVICE[:PORT]` with every pod behind it, else `[pod/]NS/POD:PORT` by its own address."""
     name, _, text = name.partition(":")
+    address = name.count("/") == 2 and name.startswith("pod/")
+    name = name.removeprefix("pod/") if address else name
     if text and not text.isdigit():
         raise Unknown(f"{text!r} is no port number; write NAMESPACE/NAME:PORT")
     port, (namespace, bare) = int(text or 0), _split(name)
     service = next((s for s in mesh.l7.services.values() if (s.namespace, s.name) == (namespace, bare)), None)
+    service = None if address else service
     if service is None:
         if not port:
             there = ", ".join(sorted(s.name for s in mesh.l7.services.values() if s.namespace == namespace)) or "none"
@@ -42,7 +45,8 @@ def called(mesh: Mesh, name: str) -> tuple[Called, ...]:
         port = numbers[0]
     if port not in numbers:
         asked = f"no port {port}" if port else "several ports"
-        raise Unknown(f"service {namespace}/{bare} has {asked}; say one of {', '.join(map(str, numbers))}")
+        there = ", ".join(map(str, numbers))
+        raise Unknown(f"service {namespace}/{bare} has {asked}; say one of {there} (of a pod: pod/{name}:PORT)")
     found = tuple(
         Called(each, service, port, target)
         for each in sorted(index_of(mesh).workloads_of(service.key), key=lambda w: w.uid)

@@ -94,6 +94,12 @@ def test_pods_of_several_modes_are_told_apart() -> None:
     assert {each.server_mode: each.pods for each in found} == {"ambient": ("shop/web-1",), "sidecar": ("shop/web-2",)}
 
 
+def test_a_pod_that_is_called_as_a_service_is_meant_by_saying_so() -> None:
+    mesh = cells.world("ambient", "ambient", d.service("web-1", "10.9.0.6", spec={"selector": {"app": "web"}}))
+    assert said(mesh, "shop/web-1:80").server == "Service shop/web-1:80"
+    assert said(mesh, "pod/shop/web-1:8080").server == "Pod shop/web-1:8080"
+
+
 @pytest.mark.parametrize(
     ("server", "text"),
     [
