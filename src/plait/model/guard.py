@@ -59,6 +59,7 @@ class Guard:
         for kind, target, key in _security(l7):
             found.setdefault(target, set()).add(f"{kind}/{key}")
         self._by_target = {target: frozenset(keys) for target, keys in found.items()}
+        self._of_waypoint: dict[str, Owed] = {"": _NOTHING}
         self._bound = {key for key, each in l7.services.items() if self._by_target and self.of_service(each)}
 
     @property
@@ -72,13 +73,23 @@ class Guard:
 
     def of_waypoint(self, waypoint: str) -> Owed:
         """What binds everything that passes this waypoint."""
-        return self._naming(*waypoint_targets(self._l7, waypoint)) if waypoint else _NOTHING
+        if waypoint not in self._of_waypoint:
+            self._of_waypoint[waypoint] = self._naming(*waypoint_targets(self._l7, waypoint))
+        return self._of_waypoint[waypoint]
+
+    def concerns(self, workload: Workload, instance: Instance) -> bool:
+        """Whether any port of it may owe something; cheap, for it is asked of every workload at every change."""
+        if instance.gateway or self.idle:
+            return False
+        if instance.waypoint and self.of_waypoint(instance.waypoint):
+            return True
+        return any(membership.service in self._bound for membership in workload.services)
 
     def ports(self, workload: Workload) -> Iterator[PortGuard]:
         """Ports that owe something, in order; `ALL_PORTS` last. A pod that is not captured yet counts as ambient, so
         that its guard is there before its capture."""
         instance = self._l7.instances.get(workload.uid)
-        if instance is None or instance.gateway or not self._concerns(workload, instance):
+        if instance is None or not self.concerns(workload, instance):
             return
         before = instance.waypoint
         direct = Way("", before, self._guarded(instance, before, self.of_waypoint(before)))
@@ -101,12 +112,6 @@ class Guard:
         """What this port owes beyond what is enforced on the way."""
         guards = {each.port: each.owed for each in self.ports(workload)}
         return guards.get(port, guards.get(ALL_PORTS, _NOTHING)) - enforced
-
-    def _concerns(self, workload: Workload, instance: Instance) -> bool:
-        """Cheap, because it is asked of every workload at every change."""
-        if self.idle:
-            return False
-        return any(m.service in self._bound for m in workload.services) or bool(self.of_waypoint(instance.waypoint))
 
     def _guarded(self, instance: Instance, waypoint: str, owed: Owed) -> Owed:
         """Nothing where the planner needs no guard: the proxy beside the instance enforces it, whatever the way."""

@@ -7,16 +7,18 @@ enforce refuses everybody, and a problem on its author says why and what to do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 import msgspec
 
 from plait.base.wellknown import GATEWAY_ACCOUNT
+from plait.model.compile.memory import Memory
 from plait.model.compile.traffic.report import GUARDED
 from plait.model.enforcement import decide
 from plait.model.guard import ALL_PORTS, PREFIX, Guard, Owed, PortGuard, Way, guard_of, mode_of
 from plait.model.http_services import HttpService
 from plait.model.l7 import L7
-from plait.model.mesh import Settings, Workload
+from plait.model.mesh import Membership, Settings, Workload
 from plait.model.policies import Group, Match, Policy, Rule, Text
 from plait.resources.problems import Problem
 
@@ -24,8 +26,8 @@ from plait.resources.problems import Problem
 class Guards:
     """`workloads` attaches them; afterwards `policies` and `problems` are complete."""
 
-    def __init__(self, l7: L7, settings: Settings) -> None:
-        self._l7, self._settings = l7, settings
+    def __init__(self, l7: L7, settings: Settings, memory: Memory) -> None:
+        self._l7, self._settings, self._memory = l7, settings, memory
         self._guard: Guard = guard_of(l7)
         self._policies: dict[str, Policy] = {}
         self._problems: dict[Problem, None] = {}
@@ -42,18 +44,30 @@ class Guards:
         if self._guard.idle:
             yield from found.values()
             return
-        identities = _identities(self._l7, found, self._settings)
-        used: set[str] = set()
-        for each in found.values():
-            guards = tuple(self._guard.ports(each))
-            for guard in guards:
-                self._problems.update(dict.fromkeys(self._wrong(each, guard)))
-                used.update(guard.waypoints)
-            made = [_policy(each.namespace, ways, ports, identities) for ways, ports in _grouped(guards)]
-            self._policies.update((policy.key, policy) for policy in made)
-            names = tuple(sorted({*each.policies, *(policy.key for policy in made)}))
-            yield each if not made else msgspec.structs.replace(each, policies=names)
+        identities, used = _identities(self._l7, found, self._settings), set[str]()
+        alike: dict[tuple[str, str, str, tuple[Membership, ...]], tuple[str, ...]] = {}
+        for uid, each in found.items():
+            instance = self._l7.instances.get(uid)
+            if instance is None or not self._guard.concerns(each, instance):
+                yield each
+                continue
+            kind = each.namespace, instance.mode, instance.waypoint, each.services
+            if kind not in alike:  # pods of one service owe the same
+                alike[kind] = tuple(self._made(each, identities, used))
+            own = alike[kind]
+            yield self._memory.made(("guarded", uid), each, partial(_attached, each, own), own) if own else each
         self._problems.update(dict.fromkeys(self._shared(used, identities, found)))
+
+    def _made(self, workload: Workload, identities: Mapping[str, tuple[str, ...]], used: set[str]) -> Iterator[str]:
+        """Makes the guards of workloads like this one, and tells what is wrong with them."""
+        guards = tuple(self._guard.ports(workload))
+        for guard in guards:
+            self._problems.update(dict.fromkeys(self._wrong(workload, guard)))
+            used.update(guard.waypoints)
+        for waypoints, ports in _grouped(guards):
+            policy = _policy(workload.namespace, waypoints, ports, identities)
+            self._policies[policy.key] = policy
+            yield policy.key
 
     # What is wrong ---
 
@@ -76,8 +90,11 @@ class Guards:
     ) -> Iterator[Problem]:
         """A waypoint is known by its account: others with the same one are taken for it."""
         accounts = {who: name for name in sorted(waypoints) for who in identities.get(name, ())}
+        names = {who.rpartition("/")[2] for who in accounts}
         others: dict[str, list[str]] = {}
         for uid, workload in found.items():
+            if workload.service_account not in names:
+                continue
             waypoint = accounts.get(str(workload.identity).removeprefix("spiffe://"), "")
             instance = self._l7.instances.get(uid)
             if waypoint and instance is not None and instance.gateway != waypoint:
@@ -98,6 +115,10 @@ class Guards:
         text = f"{service.kind} {service.namespace}/{service.name} has no waypoint, and pods without sidecar"
         text = f"{text}, so connections to these are refused: {decision.reason} (plait waypoint apply)"
         yield from _about(policies, text)
+
+
+def _attached(workload: Workload, guards: tuple[str, ...]) -> Workload:
+    return msgspec.structs.replace(workload, policies=tuple(sorted({*workload.policies, *guards})))
 
 
 def _about(policies: Owed, text: str) -> Iterator[Problem]:

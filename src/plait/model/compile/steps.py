@@ -52,7 +52,7 @@ def compile(
     old = previous or Mesh()
     by_uid = _kept({}, found_workloads, lambda w: w.uid)
     l7 = traffic.l7(objects, by_uid, settings, memory, old.l7, problems)
-    guarded = guards.Guards(l7, settings)
+    guarded = guards.Guards(l7, settings, memory)
     protected = list(guarded.workloads(by_uid))
     problems.extend(guarded.problems)
     waypoints = standing.Standing(l7, objects.of(kinds.GATEWAY), objects.of(kinds.SERVICE), found_services, settings)
