@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kit import documents as d
 from kit import worlds as l7
+from kit.envoys import validate
+from kit.l7 import composed
 from plait.envoy.roles import sidecar, waypoint
 from plait.model.compile.traffic.report import GUARDED
 from plait.model.decision import Flow, decide
@@ -15,6 +18,9 @@ from plait.model.index import index_of
 from plait.model.mesh import Mesh
 from plait.model.routes import Forward
 from plait.model.views import bindings
+from plait.wds import messages as wire
+from plait.wds.decode import Store
+from plait.wds.encode import encode
 
 USE = {"istio.io/use-waypoint": "waypoint"}
 CART = d.service("cart", "10.9.0.1", labels=USE)
@@ -253,3 +259,23 @@ def test_half_migrated_pods_of_a_service_without_waypoint_enforce_or_refuse() ->
     assert [p.name for p in l7.seen_by(mesh, "cart-2").enforced.policies] == ["get"]
     assert not enters(mesh, CLIENT)
     assert told(problems) == [("AuthorizationPolicy", "get")]
+
+
+# As it is said ---
+
+
+def test_any_ztunnel_is_told_the_guard_and_decides_alike() -> None:
+    mesh, _ = l7.world(*WORLD, bound("get", "cart"))
+    bundle, heard = encode(mesh).bundle, Store(mesh.settings)
+    for url in (wire.AUTHORIZATION_TYPE, wire.ADDRESS_TYPE):
+        assert heard.apply(url, bundle.of(url).values(), ()) == ()
+    assert [enters(heard.mesh, who) for who in (WAYPOINT, CLIENT, "")] == [True, False, False]
+
+
+@pytest.mark.envoy
+def test_envoy_accepts_a_sidecar_with_a_guard_and_a_waypoint_that_refuses(tmp_path: Path) -> None:
+    both = l7.waypoint("waypoint", "shop", labels={"istio.io/waypoint-for": "all"})
+    pod = d.pod("cart-1", "10.0.0.4", labels={"app": "cart", **USE})
+    mesh, _ = l7.world(both, RUNNING, CART, pod, SIDE, ALIAS, bound("get", "cart"))
+    validate(composed(waypoint.documents(l7.behind(mesh, "waypoint-1"))), tmp_path)
+    validate(composed(sidecar.documents(l7.seen_by(mesh, "cart-2"))), tmp_path)
