@@ -34,6 +34,7 @@ def demo(
     nodes: Annotated[int, typer.Option(help="Nodes, at least 2.")] = 2,
     samples: Annotated[Path | None, typer.Option(help="Folder of the sample manifests.")] = None,
     capture: Annotated[str, typer.Option(help="Form of capture: in-pod or node (the classic ten steps).")] = FORMS[0],
+    fusion: Annotated[bool, typer.Option("--fusion", help="The same requests in every pair of modes.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the mesh running afterwards.")] = False,
 ) -> int:
     """Bring up a mesh, apply samples/, enrol a namespace under load, and prove each claim on the wire."""
@@ -45,7 +46,7 @@ def demo(
             return code
         print()
         evidence = Evidence(_print)
-        code = asyncio.run(_tell(name, folder, evidence))
+        code = asyncio.run(_fusion(name, evidence) if fusion else _tell(name, folder, evidence))
         print(f"\n{len(evidence.checks) - len(evidence.failed)} of {len(evidence.checks)} claims held", end="")
         print(f" ({time.monotonic() - began:.0f} s in all)")
     finally:
@@ -64,6 +65,20 @@ async def _tell(name: str, folder: Path, evidence: Evidence) -> int:
     async with connected(Layout.of(name)) as scene:
         try:
             await story.tell(scene, folder, evidence)
+        except SceneError as error:
+            print(f"plait demo: {error}", file=sys.stderr)
+            return 1
+    return 1 if evidence.failed else 0
+
+
+async def _fusion(name: str, evidence: Evidence) -> int:
+    from plait.cli.connect import connected
+    from plait.trial.fusion import story
+    from plait.trial.scene import SceneError
+
+    async with connected(Layout.of(name)) as scene:
+        try:
+            await story.tell(scene, evidence, lambda text: print(f"\n{text}"))
         except SceneError as error:
             print(f"plait demo: {error}", file=sys.stderr)
             return 1
