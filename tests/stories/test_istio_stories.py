@@ -293,3 +293,10 @@ def test_near_endpoints_come_first_when_outliers_are_watched() -> None:
     mesh, _ = l7.world(*SHOP, far, watched, node("n1", "a"), node("n2", "b"))
     found = next(u for u in l7.seen_by(mesh, "web").upstreams if u.service == "reviews")
     assert {e.address: e.priority for e in found.endpoints} == {"10.0.0.2": 0, "10.0.0.3": 0, "10.0.0.7": 1}
+
+
+def test_a_service_at_a_port_of_the_proxy_itself_takes_no_listener_from_it() -> None:
+    waypoint = d.service("waypoint", "10.9.0.9", port=15008)
+    view = l7.seen_by(l7.world(*SHOP, waypoint)[0], "web")
+    assert 15008 not in {each.port for each in (*view.http, *view.tcp)}
+    assert 80 in {each.port for each in view.http}

@@ -16,6 +16,8 @@ ADMIN_PORT: Final = 15000
 METRICS_PORT: Final = 15020
 READY_PORT: Final = 15021
 XDS_TLS_PORT: Final = 15012
+PROXY_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT, READY_PORT, METRICS_PORT, 15090})
+"""On which a sidecar (or its agent) listens inside the pod."""
 RESERVED_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT, 15080, ADMIN_PORT})
 
 # Socket mark of the node proxy's own packets; connection mark of what it answers (Istio in-pod rules).

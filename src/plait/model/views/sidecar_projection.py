@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from plait.base.wellknown import PROXY_PORTS
 from plait.model.attachment import Target, carries
 from plait.model.enforcement import decide, server_mode
 from plait.model.guard import as_http
@@ -32,8 +33,8 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
     chains: list[TcpOutbound] = []
     for service in scope.services():
         for port in service.ports:
-            if port.protocol == "udp":
-                continue
+            if port.protocol == "udp" or port.number in PROXY_PORTS:
+                continue  # the proxy listens on its own ports itself: such a service is passed through by its address
             if port.http or port.protocol == "auto":
                 host = hosting.service_host(service, port.number, resolver, mesh.settings.cluster_domain)
                 hosts.setdefault(port.number, []).append(host)

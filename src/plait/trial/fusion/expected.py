@@ -21,7 +21,7 @@ class Expectation:
         if self.wanted == "applied":
             return case.holds(seen)
         if self.wanted == "refused":
-            return seen.status != 200 and seen.arrived == 0  # a client's own proxy may answer before: a fault, a redirect
+            return seen.status != 200 and seen.arrived == 0  # a client's own proxy may answer first: a fault
         return case.plain(seen)
 
 
