@@ -18,6 +18,7 @@ READY_PORT: Final = 15021
 XDS_TLS_PORT: Final = 15012
 PROXY_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT, READY_PORT, METRICS_PORT, 15090})
 """On which a sidecar (or its agent) listens inside the pod."""
+WEBHOOK_PORT: Final = 15017
 RESERVED_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT, 15080, ADMIN_PORT})
 
 # Socket mark of the node proxy's own packets; connection mark of what it answers (Istio in-pod rules).
@@ -47,6 +48,9 @@ GATEWAY_ACCOUNT: Final = "gateway.istio.io/service-account"
 MANAGED: Final = "gateway.istio.io/managed"  # by which controller
 INJECT: Final = "sidecar.istio.io/inject"
 INJECTION: Final = "istio-injection"  # "enabled" | "disabled", on a Namespace
+REVISION: Final = "istio.io/rev"  # which control plane injects, on a Namespace or Pod
+TEMPLATES: Final = "inject.istio.io/templates"  # "gateway": the container of image `auto` is a gateway's proxy
+TLS_MODE: Final = "security.istio.io/tlsMode"
 CANONICAL_NAME: Final = "service.istio.io/canonical-name"
 CANONICAL_REVISION: Final = "service.istio.io/canonical-revision"
 DRY_RUN: Final = "istio.io/dry-run"

@@ -1,14 +1,15 @@
-"""inject(pod): the same pod with a sidecar. Pure; what is there stays as it was.
+"""inject(pod): the same pod with a proxy. Pure; what is there stays as it was.
 
-The sidecar is a native one (an init container that keeps running): it is up before the application starts and ends
-after it, and a Job that is done is done. It runs one Envoy; its agent is the node's.
+A sidecar is a native one (an init container that keeps running): it is up before the application starts and ends
+after it, and a Job that is done is done. It runs one Envoy; its agent is the node's, which also captures the pod.
+A pod may bring a container `istio-proxy` of image `auto`: what that says wins over what would be added.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from plait.base.wellknown import (
@@ -18,83 +19,113 @@ from plait.base.wellknown import (
     PROXY_VOLUME,
     READY_PORT,
     SIDECAR_STATUS,
+    TEMPLATES,
+    TLS_MODE,
     TUNNEL_LABEL,
 )
+from plait.model.compile.workloads import canonical, controller
+from plait.resources.kubernetes import Pod
 from plait.resources.proxy_container import container, volume
 
 Document = dict[str, Any]
-TEMPLATES: Final = "inject.istio.io/templates"
-_NATIVE: Final = "sidecar.istio.io/nativeSidecar"
-_RESOURCES: Final = {
+NATIVE: Final = "sidecar.istio.io/nativeSidecar"
+AUTO: Final = "auto"  # image of a container that becomes the proxy
+RESOURCES: Final = {
     "sidecar.istio.io/proxyCPU": ("requests", "cpu"),
     "sidecar.istio.io/proxyMemory": ("requests", "memory"),
     "sidecar.istio.io/proxyCPULimit": ("limits", "cpu"),
     "sidecar.istio.io/proxyMemoryLimit": ("limits", "memory"),
 }
-_STARTUP: Final = {
-    "httpGet": {"path": "/healthz/ready", "port": READY_PORT},
-    "periodSeconds": 1,
-    "failureThreshold": 600,
-}
+_READY: Final = {"path": "/healthz/ready", "port": READY_PORT}
+_STARTUP: Final = {"httpGet": _READY, "periodSeconds": 1, "failureThreshold": 600}
+# The listener answers once Envoy has all its configuration; until then the connection waits or is refused.
+_WAIT: Final = (
+    f"until (exec 3<>/dev/tcp/127.0.0.1/{READY_PORT} && printf 'GET {_READY['path']} HTTP/1.0\\r\\n\\r\\n' >&3"
+    ' && read -r -t 5 _ code _ <&3 && [ "$code" = 200 ]) 2>/dev/null; do sleep 0.1; done'
+)
+_HOLD: Final = {"exec": {"command": ["/bin/bash", "-c", _WAIT]}}
+_LISTS: Final = {"env": "name", "ports": "containerPort", "volumeMounts": "mountPath"}
+"""Lists of a container that are merged, with what tells their items apart."""
 
 
-def inject(pod: Mapping[str, Any], folder: str) -> Document:
-    """`folder` is where a node keeps the folders of its proxies (`Layout.proxies`)."""
-    found: Document = copy.deepcopy(dict(pod))
+def inject(document: Mapping[str, Any], pod: Pod, folder: str, revision: str = "default") -> Document:
+    """`pod` is the same document, read; `folder` is where a node keeps the folders of its proxies."""
+    found: Document = copy.deepcopy(dict(document))
     meta, spec = found.setdefault("metadata", {}), found.setdefault("spec", {})
     notes = meta.get("annotations") or {}
-    if "gateway" in notes.get(TEMPLATES, ""):
-        names = _gateway(spec)
-    else:
-        names = _sidecar(spec, notes)
-    spec["volumes"] = [
-        *(each for each in spec.get("volumes") or () if each.get("name") != PROXY_VOLUME),
-        volume(folder),
-    ]
-    status = {"initContainers": names[0], "containers": names[1], "volumes": [PROXY_VOLUME], "revision": "default"}
-    meta["annotations"] = {**notes, SIDECAR_STATUS: json.dumps(status)}
-    meta["labels"] = {**_canonical(meta), **(meta.get("labels") or {}), TUNNEL_LABEL: "http"}
+    gateway = "gateway" in notes.get(TEMPLATES, "")
+    init, main = _gateway(spec) if gateway else _sidecar(spec, notes)
+    spec["volumes"] = [*_without(spec.get("volumes"), PROXY_VOLUME), volume(folder)]
+    status = {
+        "initContainers": init,
+        "containers": main,
+        "volumes": [PROXY_VOLUME],
+        "imagePullSecrets": None,
+        "revision": revision,
+    }
+    meta["annotations"] = {**notes, SIDECAR_STATUS: json.dumps(status, separators=(",", ":"))}
+    own = meta.get("labels") or {}
+    name, version = canonical(own, controller(pod)[0] or pod.meta.generate_name.rstrip("-"))
+    meta["labels"] = {**({CANONICAL_NAME: name} if name else {}), CANONICAL_REVISION: version, **own}
+    if not gateway:
+        meta["labels"] |= {TUNNEL_LABEL: "http", TLS_MODE: "istio"}
     return found
 
 
 def _sidecar(spec: Document, notes: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    proxy = container(resources=_resources(notes))
-    if notes.get(_NATIVE, "true").lower() == "false":
-        spec["containers"] = [proxy, *(spec.get("containers") or ())]
+    """Names of the proxy among init containers and among containers."""
+    brought = _brought(spec)
+    proxy = _merged(container(resources=_resources(notes)), brought)
+    for part in ("initContainers", "containers"):
+        if part in spec:
+            spec[part] = _without(spec[part], PROXY_CONTAINER)
+    if notes.get(NATIVE, "true").lower() == "false":
+        # First of all: the kubelet starts the next one only when this hook has ended.
+        spec["containers"] = [_held(proxy), *spec["containers"]]
         return [], [PROXY_CONTAINER]
-    spec["initContainers"] = [
-        {**proxy, "restartPolicy": "Always", "startupProbe": dict(_STARTUP)},
-        *(spec.get("initContainers") or ()),
-    ]
+    # The kubelet ends it when the application has ended: nobody is left to drain for.
+    proxy.pop("lifecycle", None)
+    native = {**proxy, "restartPolicy": "Always", "startupProbe": dict(_STARTUP)}
+    spec["initContainers"] = [native, *(spec.get("initContainers") or ())]
     return [PROXY_CONTAINER], []
 
 
+def _held(proxy: Document) -> Document:
+    return {**proxy, "lifecycle": {"postStart": copy.deepcopy(_HOLD), **(proxy.get("lifecycle") or {})}}
+
+
 def _gateway(spec: Document) -> tuple[list[str], list[str]]:
-    """The container with image `auto` becomes the proxy; what else it says stays."""
-    made = container(low_ports=True)
-    rest = []
-    for each in spec.get("containers") or ():
-        if each.get("name") == PROXY_CONTAINER:
-            env = [*made["env"], *(each.get("env") or ())]
-            ports = [*made["ports"], *(each.get("ports") or ())]
-            made = {**made, **each, "image": made["image"], "env": env, "ports": ports}
-            made["volumeMounts"] = [*container()["volumeMounts"], *(each.get("volumeMounts") or ())]
-        else:
-            rest.append(each)
-    spec["containers"] = [made, *rest]
+    """The container becomes the proxy where it stands."""
+    proxy = _merged(container(low_ports=True), _brought(spec))
+    spec["containers"] = [proxy if each.get("name") == PROXY_CONTAINER else each for each in spec["containers"]]
     return [], [PROXY_CONTAINER]
+
+
+def _brought(spec: Mapping[str, Any]) -> Document:
+    """The pod's own words about its proxy."""
+    listed = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+    return next((each for each in listed if each.get("name") == PROXY_CONTAINER), {})
+
+
+def _merged(made: Document, brought: Mapping[str, Any]) -> Document:
+    """`brought` wins; of lists what is not in it is kept, as are fields of mappings."""
+    found = {**made, **brought, "image": made["image"]}
+    for name, key in _LISTS.items():
+        own = brought.get(name) or []
+        taken = {each.get(key) for each in own}
+        if kept := [*(each for each in made.get(name, ()) if each[key] not in taken), *own]:
+            found[name] = kept
+    found["securityContext"] = {**made["securityContext"], **(brought.get("securityContext") or {})}
+    return found
 
 
 def _resources(notes: Mapping[str, str]) -> Document:
     found: Document = {}
-    for name, (part, what) in _RESOURCES.items():
+    for name, (part, what) in RESOURCES.items():
         if notes.get(name):
             found.setdefault(part, {})[what] = notes[name]
     return found
 
 
-def _canonical(meta: Mapping[str, Any]) -> dict[str, str]:
-    labels = meta.get("labels") or {}
-    name = labels.get("app.kubernetes.io/name") or labels.get("app") or ""
-    revision = labels.get("app.kubernetes.io/version") or labels.get("version") or "latest"
-    return {CANONICAL_NAME: name, CANONICAL_REVISION: revision} if name else {}
+def _without(listed: Iterable[Document] | None, name: str) -> list[Document]:
+    return [each for each in listed or () if each.get("name") != name]

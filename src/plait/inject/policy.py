@@ -1,4 +1,8 @@
-"""Does this pod get a sidecar? Labels of the namespace and the pod in, a verdict with its reason out."""
+"""Does this pod get a sidecar? Labels of the namespace and the pod in, a verdict with its reason out.
+
+The rules are Istio's: either label may forbid (`istio-injection=disabled`, `sidecar.istio.io/inject: "false"`), else
+either may ask. Where labels ask for a sidecar and for ambient mode, the pod gets the sidecar and somebody hears why.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,32 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from plait.base.wellknown import DATAPLANE_MODE, DEFAULT_ROOT_NAMESPACE, INJECT, INJECTION, SIDECAR_STATUS
+from plait.base.wellknown import (
+    DATAPLANE_MODE,
+    DEFAULT_ROOT_NAMESPACE,
+    INJECT,
+    INJECTION,
+    REVISION,
+    SIDECAR_STATUS,
+    TEMPLATES,
+)
 
-REVISION: Final = "istio.io/rev"
-_NEVER: Final = frozenset({"kube-system", "kube-public", "kube-node-lease", DEFAULT_ROOT_NAMESPACE})
+SYSTEM: Final = ("kube-node-lease", "kube-public", "kube-system")
+"""Namespaces whose pods never get a proxy."""
+_YES, _NO = ("true", "y", "yes", "on"), ("false", "n", "no", "off")
 
 
 class Verdict(Struct, frozen=True):
-    """`refused`: the pod asks for what cannot be, and must not start; `warning`: what a person should hear."""
+    """`refused`: the pod asks for what cannot be, and must not start; `warning`: what a person should hear.
+
+    `path` is the field that a refusal or a warning is about.
+    """
 
     inject: bool
     reason: str
     refused: bool = False
     warning: str = ""
+    path: str = ""
 
 
 def verdict(
@@ -27,39 +44,57 @@ def verdict(
     namespace: str,
     labels: Mapping[str, str],
     *,
-    revisions: frozenset[str] = frozenset({"default"}),
+    revision: str = "default",
+    root_namespace: str = DEFAULT_ROOT_NAMESPACE,
 ) -> Verdict:
-    """`labels` are the namespace's. The pod's own word wins over its namespace's; its label over its annotation."""
+    """`labels` are the namespace's, `revision` is ours. The pod's label wins over its annotation of the same name."""
     meta, spec = pod.get("metadata") or {}, pod.get("spec") or {}
     own, notes = meta.get("labels") or {}, meta.get("annotations") or {}
     asked = str(own.get(INJECT, notes.get(INJECT, ""))).lower()
+    where = f"metadata.{'labels' if INJECT in own else 'annotations'}[{INJECT}]"
     if SIDECAR_STATUS in notes:
-        return Verdict(False, "it has a sidecar already")
-    if namespace in _NEVER:
+        return Verdict(False, "it has a proxy already")
+    if asked and asked not in (*_YES, *_NO):
+        return Verdict(False, f'"{asked}" is neither "true" nor "false"; write one of them', True, path=where)
+    if asked in _NO:
+        return Verdict(False, f"{INJECT} says {asked}")
+    gateway = "gateway" in notes.get(TEMPLATES, "")
+    if namespace in SYSTEM or (namespace == root_namespace and not gateway):
         return Verdict(False, f"pods of namespace {namespace} never get a sidecar")
     if spec.get("hostNetwork"):
         return Verdict(False, "a pod with hostNetwork shares the node's network, which must not be captured")
-    if asked in ("false", "n", "no", "off"):
-        return Verdict(False, f"{INJECT} says {asked}")
-    wanted = asked in ("true", "y", "yes", "on")
-    if asked and not wanted:
-        return Verdict(False, f'{INJECT}: "{asked}" is neither true nor false', True)
     if labels.get(INJECTION) == "disabled":
         return Verdict(False, f"namespace {namespace} has {INJECTION}=disabled")
-    ambient = own.get(DATAPLANE_MODE) == "ambient"
-    if wanted and ambient:
-        text = f"the pod asks for both modes: remove label {INJECT} or label {DATAPLANE_MODE}"
-        return Verdict(False, text, True)
-    revision = own.get(REVISION, labels.get(REVISION, ""))
-    enabled = labels.get(INJECTION) == "enabled" or (revision in revisions and INJECTION not in labels)
-    if not (wanted or enabled):
+    wanted, whose = _wanted(asked in _YES, own, labels, namespace)
+    if not wanted:
         return Verdict(False, f"neither namespace {namespace} nor the pod asks for one")
-    if revision and revision not in revisions:
-        return Verdict(False, f"revision {revision} is not ours ({', '.join(sorted(revisions))})")
-    if ambient:
-        return Verdict(False, f"the pod's own {DATAPLANE_MODE}=ambient wins over its namespace")
-    both = labels.get(DATAPLANE_MODE) == "ambient" and not wanted
-    warning = (
-        f"namespace {namespace} asks for both modes, its pods get sidecars: remove one of the labels" if both else ""
-    )
-    return Verdict(True, "the pod asks for it" if wanted else f"namespace {namespace} asks for it", warning=warning)
+    named = _revision(own, labels)
+    if named not in ("", revision):
+        return Verdict(False, f"{REVISION}={named} is another control plane's; ours is {revision}")
+    return Verdict(True, whose, warning=_both(asked in _YES, own, labels, namespace), path=f"labels[{DATAPLANE_MODE}]")
+
+
+def _wanted(asked: bool, own: Mapping[str, str], labels: Mapping[str, str], namespace: str) -> tuple[bool, str]:
+    if asked:
+        return True, "the pod asks for it"
+    if labels.get(INJECTION) == "enabled" or (INJECTION not in labels and labels.get(REVISION)):
+        return True, f"namespace {namespace} asks for it"
+    return bool(own.get(REVISION)), "the pod names a revision"
+
+
+def _revision(own: Mapping[str, str], labels: Mapping[str, str]) -> str:
+    """Whose business the pod is: `istio-injection=enabled` means the default one, else the namespace names it."""
+    if labels.get(INJECTION) == "enabled":
+        return ""
+    return labels.get(REVISION, own.get(REVISION, ""))
+
+
+def _both(asked: bool, own: Mapping[str, str], labels: Mapping[str, str], namespace: str) -> str:
+    """A pod that asks for a sidecar in an ambient namespace is how the modes are mixed; the rest is at odds."""
+    if own.get(DATAPLANE_MODE) == "ambient":
+        text = f"the pod gets a sidecar, so its label {DATAPLANE_MODE}=ambient has no effect"
+        return f'{text}; remove it, or opt out of injection by label {INJECT}: "false"'
+    if labels.get(DATAPLANE_MODE) == "ambient" and not asked:
+        text = f"namespace {namespace} asks for both modes and its pods get sidecars"
+        return f"{text}; remove its injection label ({INJECTION} or {REVISION}) or its label {DATAPLANE_MODE}"
+    return ""

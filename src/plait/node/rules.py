@@ -140,7 +140,7 @@ def released(family: Family = 4, *, dns: bool = False) -> Rules:
     return Rules({table: kept.chains[table] for table in tables}, {table: kept.calls[table] for table in tables})
 
 
-def node(addresses: Iterable[str], family: Family = 4) -> Rules:
+def node(addresses: Iterable[str], family: Family = 4, *, prefix: str = PREFIX) -> Rules:
     """The node's own namespace: what its processes (the kubelet's probes) send to captured pods carries the probe
     address, which the pods' rules let pass also under STRICT. Nobody else may use that source."""
     probes = _PROBES[family]
@@ -152,8 +152,8 @@ def node(addresses: Iterable[str], family: Family = 4) -> Rules:
     # Packets of the node's own processes never pass PREROUTING: whatever comes in with this source is forged.
     guard = (f"-s {probes} -j DROP",)
     return Rules(
-        {"raw": {"ISTIO_GUARD": guard}, "nat": {"ISTIO_POSTRT": snat}},
-        {"raw": {"PREROUTING": "ISTIO_GUARD"}, "nat": {"POSTROUTING": "ISTIO_POSTRT"}},
+        {"raw": {f"{prefix}GUARD": guard}, "nat": {f"{prefix}POSTRT": snat}},
+        {"raw": {"PREROUTING": f"{prefix}GUARD"}, "nat": {"POSTROUTING": f"{prefix}POSTRT"}},
     )
 
 

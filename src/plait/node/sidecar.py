@@ -1,23 +1,31 @@
 """Capture of pods with a sidecar: rules before the first container starts, looked after while the pod lives.
 
-The namespace goes with the pod, so nothing is ever taken out.
+The pod's namespace goes with it, so nothing is ever taken out there. On the node the kubelet's probes of these pods get
+the probe address, as those of ambient pods do: what the application sees and answers stays as it was written, for every
+kind of probe, which rewriting HTTP probes could not say.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from plait.base.observe import logger
-from plait.base.wellknown import SIDECAR_STATUS
-from plait.node import netfilter, sidecar_rules
-from plait.node.rules import Rules
+from plait.base.wellknown import SIDECAR_STATUS, TEMPLATES
+from plait.node import netfilter, rules, sidecar_rules
+from plait.resources.redirection import redirection
 
 _log = logger("sidecar")
 _EVERY = 3.0  # seconds between two looks
+_OWN_NAMESPACE = Path("/proc/self/ns/net")
+_PREFIX: Final = "SIDECAR_"  # of chains in the node's namespace: those of ambient capture are ISTIO_…
+
+
+class Uncapturable(Exception):
+    """This node cannot capture a pod for its sidecar; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,46 +33,62 @@ class _Captured:
     name: str
     netns: Path
     address: str
-    rules: Rules
+    rules: rules.Rules
 
 
 def wanted(pod: Mapping[str, Any]) -> bool:
     """Was a sidecar injected that shares the pod with an application? (An injected gateway captures nobody.)"""
     annotations = pod["metadata"].get("annotations") or {}
-    return SIDECAR_STATUS in annotations and "gateway" not in annotations.get("inject.istio.io/templates", "")
+    return SIDECAR_STATUS in annotations and "gateway" not in annotations.get(TEMPLATES, "")
 
 
 class Sidecars:
-    """`attached` when a pod's namespace is up, `detaching` before it goes. `changed` hears of other `addresses`."""
+    """`attached` when a pod's namespace is up, `detaching` before it goes, `run` for ever.
 
-    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+    `obstacle`: why no pod of this node can be captured; "" when they can.
+    """
+
+    def __init__(self, node_namespace: Path = _OWN_NAMESPACE, *, obstacle: str = "", every: float = _EVERY) -> None:
+        self._node, self._obstacle, self._every = node_namespace, obstacle, every
         self._pods: dict[str, _Captured] = {}
-        self._changed = changed
-
-    @property
-    def addresses(self) -> frozenset[str]:
-        return frozenset(each.address for each in self._pods.values())
+        self._lock = asyncio.Lock()
 
     async def attached(self, pod: Mapping[str, Any], netns: Path, address: str) -> None:
-        """Returns when the pod is captured; ValueError for a bad annotation, NetfilterError when rules are refused."""
+        """Returns when the pod is captured. Uncapturable, BadAnnotation, NetfilterError: it must not start."""
         meta = pod["metadata"]
-        rules = sidecar_rules.capture(sidecar_rules.redirection(meta.get("annotations") or {}))
-        await netfilter.apply(netns, rules)
-        self._pods[meta["uid"]] = _Captured(f"{meta['namespace']}/{meta['name']}", netns, address, rules)
-        self._changed()
+        name = f"{meta['namespace']}/{meta['name']}"
+        if self._obstacle:
+            raise Uncapturable(f"pod {name} has a sidecar: {self._obstacle}")
+        wanted = sidecar_rules.capture(redirection(meta.get("annotations") or {}))
+        await netfilter.apply(netns, wanted)
+        if not await netfilter.verify(netns, wanted):
+            text = "its capture rules are not in force after they were written"
+            raise Uncapturable(f"pod {name}: {text}; see which other program changes iptables in pods")
+        self._pods[meta["uid"]] = _Captured(name, netns, address, wanted)
+        await self._exempt_probes()
 
-    def detaching(self, uid: str) -> None:
+    async def detaching(self, uid: str) -> None:
         if self._pods.pop(uid, None) is not None:
-            self._changed()
+            await self._exempt_probes()
 
     async def run(self) -> None:
-        """Put back what somebody took away, for ever."""
+        """Put back what somebody took away."""
         while True:
-            await asyncio.sleep(_EVERY)
+            await asyncio.sleep(self._every)
             for uid, each in list(self._pods.items()):
                 try:
-                    if await netfilter.apply(each.netns, each.rules):
+                    if await netfilter.apply(each.netns, each.rules) and uid in self._pods:
                         _log.warning("CaptureRepaired", pod=each.name, detail="rules were changed by someone else")
                 except (OSError, netfilter.NetfilterError) as error:
                     if uid in self._pods:
                         _log.warning("could not check the capture", pod=each.name, error=error)
+            try:
+                await self._exempt_probes()
+            except (OSError, netfilter.NetfilterError) as error:
+                _log.warning("could not check the node's rules", error=error)
+
+    async def _exempt_probes(self) -> None:
+        async with self._lock:
+            addresses = frozenset(each.address for each in self._pods.values())
+            exempted = rules.node(addresses, prefix=_PREFIX) if addresses else rules.NONE
+            await netfilter.apply(self._node, exempted, prefix=_PREFIX)

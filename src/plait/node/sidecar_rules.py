@@ -6,11 +6,8 @@ so a pod needs no privileged init container and no moment of its life is uncaptu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from ipaddress import ip_network
+from collections.abc import Iterator
 from typing import Final
-
-from msgspec import Struct
 
 from plait.base.wellknown import (
     HBONE_PORT,
@@ -22,47 +19,11 @@ from plait.base.wellknown import (
     READY_PORT,
 )
 from plait.node.rules import Rules
+from plait.resources.redirection import Redirection
 
-_PREFIX: Final = "traffic.sidecar.istio.io/"
 _OWN_PORTS: Final = (15090, READY_PORT, METRICS_PORT)
 _INBOUND_SOURCE: Final = "127.0.0.6/32"  # from here the proxy connects to its application (Istio's convention)
 _LOOPBACK: Final = "127.0.0.1/32"
-
-
-class Redirection(Struct, frozen=True):
-    """Which traffic is the proxy's. Empty `include_…`: all of it."""
-
-    include_outbound: tuple[str, ...] = ()
-    """CIDRs."""
-    exclude_outbound: tuple[str, ...] = ()
-    include_outbound_ports: tuple[int, ...] = ()
-    """Captured whatever the CIDRs say."""
-    exclude_outbound_ports: tuple[int, ...] = ()
-    include_inbound_ports: tuple[int, ...] = ()
-    exclude_inbound_ports: tuple[int, ...] = ()
-    no_inbound: bool = False
-    """`includeInboundPorts: ""`: nothing that comes in is captured."""
-    no_outbound: bool = False
-
-
-class BadAnnotation(ValueError):
-    """An annotation cannot be read; the message names it and says what is wanted."""
-
-
-def redirection(annotations: Mapping[str, str]) -> Redirection:
-    """What the pod's annotations (`traffic.sidecar.istio.io/…`) ask for."""
-    inbound = annotations.get(f"{_PREFIX}includeInboundPorts", "*")
-    outbound = annotations.get(f"{_PREFIX}includeOutboundIPRanges", "*")
-    return Redirection(
-        include_outbound=_blocks(annotations, "includeOutboundIPRanges"),
-        exclude_outbound=_blocks(annotations, "excludeOutboundIPRanges"),
-        include_outbound_ports=_ports(annotations, "includeOutboundPorts"),
-        exclude_outbound_ports=_ports(annotations, "excludeOutboundPorts"),
-        include_inbound_ports=_ports(annotations, "includeInboundPorts"),
-        exclude_inbound_ports=_ports(annotations, "excludeInboundPorts"),
-        no_inbound=not inbound.strip(),
-        no_outbound=not outbound.strip(),
-    )
 
 
 def capture(wanted: Redirection) -> Rules:
@@ -71,7 +32,7 @@ def capture(wanted: Redirection) -> Rules:
     return Rules({"nat": nat}, {"nat": {"PREROUTING": "ISTIO_INBOUND", "OUTPUT": "ISTIO_OUTPUT"}})
 
 
-def _inbound(wanted: Redirection) -> Iterable[str]:
+def _inbound(wanted: Redirection) -> Iterator[str]:
     yield f"-p tcp --dport {HBONE_PORT} -j RETURN"  # the proxy listens there itself
     # The kubelet's probes, which its node sends from an address that nobody else may use: they pass also under STRICT.
     yield f"-s {PROBE_SNAT_IP}/32 -p tcp -j RETURN"
@@ -86,7 +47,7 @@ def _inbound(wanted: Redirection) -> Iterable[str]:
         yield f"-p tcp {to}"
 
 
-def _outbound(wanted: Redirection) -> Iterable[str]:
+def _outbound(wanted: Redirection) -> Iterator[str]:
     to = f"-j REDIRECT --to-ports {OUTBOUND_PORT}"
     for port in sorted(wanted.exclude_outbound_ports):
         yield f"-p tcp --dport {port} -j RETURN"
@@ -110,28 +71,3 @@ def _outbound(wanted: Redirection) -> Iterable[str]:
         yield f"-d {block} -p tcp {to}"
     if not wanted.include_outbound:
         yield f"-p tcp {to}"
-
-
-def _words(annotations: Mapping[str, str], name: str) -> list[str]:
-    words = [word.strip() for word in annotations.get(f"{_PREFIX}{name}", "").split(",")]
-    return [word for word in words if word and word != "*"]
-
-
-def _ports(annotations: Mapping[str, str], name: str) -> tuple[int, ...]:
-    words = _words(annotations, name)
-    for word in words:
-        if not word.isdecimal() or not 0 < int(word) < 65536:
-            raise BadAnnotation(f'{_PREFIX}{name}: "{word}" is no port; want numbers from 1 to 65535, or *')
-    return tuple(sorted({int(word) for word in words}))
-
-
-def _blocks(annotations: Mapping[str, str], name: str) -> tuple[str, ...]:
-    found = []
-    for word in _words(annotations, name):
-        try:
-            block = ip_network(word, strict=False)
-        except ValueError:
-            raise BadAnnotation(f'{_PREFIX}{name}: "{word}" is no CIDR; want such as 10.0.0.0/8, or *') from None
-        if block.version == 4:  # pods have no other addresses yet
-            found.append(str(block))
-    return tuple(found)

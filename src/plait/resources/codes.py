@@ -15,6 +15,7 @@ DUPLICATE_OBJECT = "PLT0010"
 NOT_TRANSLATED = "PLT0011"
 ASSUMED = "PLT0012"
 UNREADABLE = "PLT0013"
+BOTH_MODES = "PLT0020"
 SCHEMA = "IST0106"
 DEPRECATED = "IST0002"
 NO_MATCHING_SELECTOR = "IST0127"
@@ -35,6 +36,7 @@ MEANINGS = {
     NOT_TRANSLATED: "the proxy is not told this: Envoy, or we, cannot say it",
     ASSUMED: "something that only a running mesh has was made up, so that there is an answer offline",
     UNREADABLE: "a security object cannot be read; its last readable state, or a refusal, is in effect",
+    BOTH_MODES: "labels ask for a sidecar and for ambient mode; the sidecar wins",
     SCHEMA: "SchemaValidationError: the object breaks a rule of its kind",
     DEPRECATED: "Deprecated: the field or value still works but should be replaced",
     NO_MATCHING_SELECTOR: "NoMatchingWorkloadsFound",

@@ -63,7 +63,7 @@ def canonical(labels: Mapping[str, str], fallback: str) -> tuple[str, str]:
 def _workload(
     pod: Pod, members: tuple[Membership, ...], policies: tuple[str, ...], locality: Locality | None, settings: Settings
 ) -> Workload:
-    name, kind = _controller(pod)
+    name, kind = controller(pod)
     labels = pod.meta.labels
     service, revision = canonical(labels, name)
     native = labels.get(TUNNEL_LABEL) == "http"
@@ -101,7 +101,8 @@ def _addresses(pod: Pod) -> Iterator[str]:
             continue
 
 
-def _controller(pod: Pod) -> tuple[str, WorkloadType]:
+def controller(pod: Pod) -> tuple[str, WorkloadType]:
+    """Name and kind of the workload that a pod belongs to, as telemetry calls them."""
     owner = next((o for o in pod.meta.owner_references if o.controller), None)
     if owner is None:
         return pod.name, "pod"

@@ -1,0 +1,63 @@
+"""What a pod says about its proxy that cannot be: told when the pod is written, with the field and the way out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from plait.base.wellknown import PROXY_CONTAINER, PROXY_UID, TEMPLATES
+from plait.inject.pod import AUTO, NATIVE, RESOURCES
+from plait.resources.redirection import BadAnnotation, redirection
+
+_QUANTITY: Final = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")
+_KNOWN: Final = ("sidecar", "gateway")
+Finding = tuple[str, str]
+"""Path and message."""
+
+
+def wrong(pod: Mapping[str, Any]) -> Iterator[Finding]:
+    """Everything for which the pod must not be created."""
+    notes = (pod.get("metadata") or {}).get("annotations") or {}
+    yield from _annotations(notes)
+    yield from _containers(pod.get("spec") or {}, "gateway" in notes.get(TEMPLATES, ""))
+
+
+def _annotations(notes: Mapping[str, str]) -> Iterator[Finding]:
+    try:
+        redirection(notes)
+    except BadAnnotation as bad:
+        yield _path(bad.name), bad.message
+    for name in RESOURCES:
+        if (text := notes.get(name)) and not _QUANTITY.fullmatch(text):
+            yield _path(name), f'"{text}" is no quantity; want such as 100m or 128Mi'
+    if (text := notes.get(NATIVE, "true").lower()) not in ("true", "false"):
+        yield _path(NATIVE), f'"{text}" is neither "true" nor "false"; write one of them'
+    for name in filter(None, (word.strip() for word in notes.get(TEMPLATES, "").split(","))):
+        if name not in _KNOWN:
+            yield _path(TEMPLATES), f'no template "{name}"; use {" or ".join(_KNOWN)}'
+
+
+def _containers(spec: Mapping[str, Any], gateway: bool) -> Iterator[Finding]:
+    proxied = False
+    shared = (spec.get("securityContext") or {}).get("runAsUser")
+    for part in ("initContainers", "containers"):
+        for number, each in enumerate(spec.get(part) or ()):
+            path = f"spec.{part}[{number}]"
+            if each.get("name") == PROXY_CONTAINER:
+                proxied = True
+                if each.get("image") != AUTO:
+                    text = (
+                        f'the name {PROXY_CONTAINER} is the proxy\'s; rename the container, or give it image "{AUTO}"'
+                    )
+                    yield f"{path}.image", f"{text} to say what differs from the default"
+            elif not gateway and (each.get("securityContext") or {}).get("runAsUser", shared) == PROXY_UID:
+                # Its packets could not be told from the proxy's: they would pass by it.
+                yield f"{path}.securityContext.runAsUser", f"{PROXY_UID} is the proxy's user; use another one"
+    if gateway and not proxied:
+        text = f'the gateway template needs a container "{PROXY_CONTAINER}" with image "{AUTO}"; add it'
+        yield "spec.containers", text
+
+
+def _path(annotation: str) -> str:
+    return f"metadata.annotations[{annotation}]"

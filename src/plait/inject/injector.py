@@ -1,0 +1,63 @@
+"""One pod on its way into a namespace: left alone, injected, or refused with what is wrong. What all callers share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE
+from plait.inject import checks, policy
+from plait.inject import pod as pods
+from plait.resources import codes
+from plait.resources.decode import decode, problem
+from plait.resources.kubernetes import Pod
+from plait.resources.problems import Problem
+
+Document = dict[str, Any]
+
+
+class Config(Struct, frozen=True):
+    """`folder`: where each node keeps the folders of its proxies. `revision`: ours, as `istio.io/rev` names it."""
+
+    folder: str
+    revision: str = "default"
+    root_namespace: str = DEFAULT_ROOT_NAMESPACE
+
+
+class Outcome(Struct, frozen=True):
+    """`document` is the pod as it should be written; with a problem of severity error it must not be written."""
+
+    document: Document
+    injected: bool
+    reason: str
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def refused(self) -> bool:
+        return any(each.severity == "error" for each in self.problems)
+
+
+def inject(document: Document, namespace: str, labels: Mapping[str, str], config: Config) -> Outcome:
+    """`labels` are the namespace's. The document is not changed; injected twice is injected once."""
+    typed = {"apiVersion": "v1", "kind": "Pod", **document}
+    read, problems = decode(typed)
+    if not isinstance(read, Pod):
+        return Outcome(document, False, "it cannot be read as a pod", problems)
+    verdict = policy.verdict(
+        document, namespace, labels, revision=config.revision, root_namespace=config.root_namespace
+    )
+    if verdict.refused:
+        return Outcome(
+            document, False, verdict.reason, (problem(typed, codes.BAD_VALUE, verdict.path, verdict.reason),)
+        )
+    if not verdict.inject:
+        return Outcome(document, False, verdict.reason)
+    found = tuple(problem(typed, codes.BAD_VALUE, path, text) for path, text in checks.wrong(document))
+    if verdict.warning:
+        found = (*found, problem(typed, codes.BOTH_MODES, verdict.path, verdict.warning, "warning"))
+    outcome = Outcome(document, False, verdict.reason, found)
+    if outcome.refused:
+        return outcome
+    return Outcome(pods.inject(document, read, config.folder, config.revision), True, verdict.reason, found)

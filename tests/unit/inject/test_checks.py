@@ -1,0 +1,51 @@
+# ruff: noqa: E501 (rows of a table of cases)
+"""What a pod may not say about its proxy: each with its field and a way out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from plait.inject.checks import wrong
+
+APP = {"name": "app", "image": "x"}
+
+
+def pod(annotations: dict[str, str] | None = None, *containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"annotations": annotations or {}}, "spec": {"containers": list(containers) or [APP], **spec}}
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "words"),
+    [
+        (pod({"traffic.sidecar.istio.io/excludeOutboundPorts": "80,http"}), "metadata.annotations[traffic.sidecar.istio.io/excludeOutboundPorts]", '"http" is no port'),
+        (pod({"traffic.sidecar.istio.io/includeOutboundIPRanges": "10/8"}), "metadata.annotations[traffic.sidecar.istio.io/includeOutboundIPRanges]", "10.0.0.0/8"),
+        (pod({"sidecar.istio.io/interceptionMode": "TPROXY"}), "metadata.annotations[sidecar.istio.io/interceptionMode]", "use REDIRECT"),
+        (pod({"sidecar.istio.io/proxyCPU": "lots"}), "metadata.annotations[sidecar.istio.io/proxyCPU]", "such as 100m"),
+        (pod({"sidecar.istio.io/nativeSidecar": "1"}), "metadata.annotations[sidecar.istio.io/nativeSidecar]", "neither"),
+        (pod({"inject.istio.io/templates": "gatway"}), "metadata.annotations[inject.istio.io/templates]", "sidecar or gateway"),
+        (pod({"inject.istio.io/templates": "gateway"}), "spec.containers", "image \"auto\""),
+        (pod(None, {"name": "istio-proxy", "image": "nginx"}), "spec.containers[0].image", "rename"),
+        (pod(None, {**APP, "securityContext": {"runAsUser": 1337}}), "spec.containers[0].securityContext.runAsUser", "another"),
+        (pod(securityContext={"runAsUser": 1337}), "spec.containers[0].securityContext.runAsUser", "another"),
+        (pod(initContainers=[{**APP, "securityContext": {"runAsUser": 1337}}]), "spec.initContainers[0].securityContext.runAsUser", "another"),
+    ],
+)  # fmt: skip
+def test_wrong(document: dict[str, Any], path: str, words: str) -> None:
+    ((where, message),) = wrong(document)
+    assert where == path and words in message
+
+
+def test_right() -> None:
+    notes = {
+        "traffic.sidecar.istio.io/excludeOutboundPorts": "80, 443",
+        "traffic.sidecar.istio.io/includeOutboundIPRanges": "*",
+        "traffic.sidecar.istio.io/includeInboundPorts": "",
+        "sidecar.istio.io/interceptionMode": "REDIRECT",
+        "sidecar.istio.io/proxyMemory": "1.5Gi",
+        "inject.istio.io/templates": "sidecar",
+    }
+    own = {**APP, "securityContext": {"runAsUser": 1000}}
+    proxy = {"name": "istio-proxy", "image": "auto", "securityContext": {"runAsUser": 1337}}
+    assert list(wrong(pod(notes, own, proxy, securityContext={"runAsUser": 1337}))) == []

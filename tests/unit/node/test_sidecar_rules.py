@@ -1,0 +1,94 @@
+"""The rules of a sidecar's pod as text, and that the kernel's own spelling of them is known again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from plait.base import netns
+from plait.node import netfilter, rules, sidecar_rules
+from plait.resources.redirection import Redirection
+
+EVERYTHING = Redirection(
+    include_outbound=("10.0.0.0/8",),
+    exclude_outbound=("10.1.2.3/32",),
+    include_outbound_ports=(443,),
+    exclude_outbound_ports=(25,),
+    include_inbound_ports=(8080,),
+    exclude_inbound_ports=(9090,),
+)
+
+
+def chain(name: str, wanted: Redirection) -> list[str]:
+    return list(sidecar_rules.capture(wanted).chains["nat"][name])
+
+
+def test_inbound() -> None:
+    assert chain("ISTIO_INBOUND", Redirection()) == [
+        "-p tcp --dport 15008 -j RETURN",
+        "-s 169.254.7.127/32 -p tcp -j RETURN",
+        "-p tcp --dport 15020 -j RETURN",
+        "-p tcp --dport 15021 -j RETURN",
+        "-p tcp --dport 15090 -j RETURN",
+        "-p tcp -j REDIRECT --to-ports 15006",
+    ]
+
+
+def test_outbound() -> None:
+    assert chain("ISTIO_OUTPUT", Redirection()) == [
+        "-s 127.0.0.6/32 -o lo -j RETURN",
+        "! -d 127.0.0.1/32 -o lo -p tcp ! --dport 15008 -m owner --uid-owner 1337 -j REDIRECT --to-ports 15006",
+        "-o lo -m owner ! --uid-owner 1337 -j RETURN",
+        "-m owner --uid-owner 1337 -j RETURN",
+        "-d 169.254.7.127/32 -p tcp -j RETURN",
+        "-d 127.0.0.1/32 -j RETURN",
+        "-p tcp -j REDIRECT --to-ports 15001",
+    ]
+
+
+def test_what_annotations_exclude_is_decided_before_what_is_captured() -> None:
+    inbound, outbound = chain("ISTIO_INBOUND", EVERYTHING), chain("ISTIO_OUTPUT", EVERYTHING)
+    assert "-p tcp --dport 9090 -j RETURN" in inbound
+    assert inbound[-1] == "-p tcp --dport 8080 -j REDIRECT --to-ports 15006"
+    assert outbound[0] == "-p tcp --dport 25 -j RETURN"
+    assert outbound[-3:] == [
+        "-d 10.1.2.3/32 -j RETURN",
+        "-p tcp --dport 443 -j REDIRECT --to-ports 15001",
+        "-d 10.0.0.0/8 -p tcp -j REDIRECT --to-ports 15001",
+    ]
+
+
+def test_nothing_captured() -> None:
+    nothing = Redirection(no_inbound=True, no_outbound=True)
+    assert not [r for name in ("ISTIO_INBOUND", "ISTIO_OUTPUT") for r in chain(name, nothing) if r.endswith("15001")]
+    assert all(r.endswith("RETURN") for r in chain("ISTIO_INBOUND", nothing))
+
+
+@pytest.fixture
+def space() -> Iterator[Path]:
+    path = Path(f"/run/netns/plt-sidecar-{os.getpid()}")
+    netns.create(path)
+    yield path
+    netns.remove(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a network namespace: needs root")
+@pytest.mark.parametrize("wanted", [Redirection(), EVERYTHING, Redirection(no_inbound=True, no_outbound=True)])
+async def test_the_kernels_spelling_is_the_same_rules_and_what_was_taken_away_comes_back(
+    space: Path, wanted: Redirection
+) -> None:
+    mine = sidecar_rules.capture(wanted)
+    assert await netfilter.apply(space, mine) is True
+    assert await netfilter.verify(space, mine)
+    assert await netfilter.apply(space, mine) is False
+    await netfilter.command(space, "iptables", "-t", "nat", "-F", "ISTIO_OUTPUT")
+    assert not await netfilter.verify(space, mine)
+    assert await netfilter.apply(space, mine) is True
+    assert await netfilter.verify(space, mine)
+
+
+def test_nobody_takes_them_for_ambient_capture() -> None:
+    assert not rules.present(rules.repair("", sidecar_rules.capture(Redirection())))

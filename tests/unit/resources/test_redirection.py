@@ -1,0 +1,53 @@
+"""Annotations of capture, read."""
+
+from __future__ import annotations
+
+import pytest
+
+from plait.resources.redirection import PREFIX, BadAnnotation, Redirection, redirection
+
+
+def test_nothing_said_is_everything_captured() -> None:
+    assert redirection({}) == Redirection()
+    assert redirection({f"{PREFIX}includeOutboundIPRanges": "*", f"{PREFIX}includeInboundPorts": "*"}) == Redirection()
+    assert redirection({f"{PREFIX}includeOutboundIPRanges": "0.0.0.0/0"}) == Redirection()
+
+
+def test_what_is_said() -> None:
+    found = redirection(
+        {
+            f"{PREFIX}includeOutboundIPRanges": "10.0.0.0/8, 192.168.1.7/24,fd00::/8",
+            f"{PREFIX}excludeOutboundIPRanges": "10.1.2.3",
+            f"{PREFIX}includeOutboundPorts": "443,80,80",
+            f"{PREFIX}excludeOutboundPorts": "25",
+            f"{PREFIX}includeInboundPorts": "8080",
+            f"{PREFIX}excludeInboundPorts": "9090",
+        }
+    )
+    assert found == Redirection(
+        include_outbound=("10.0.0.0/8", "192.168.1.0/24"),
+        exclude_outbound=("10.1.2.3/32",),
+        include_outbound_ports=(80, 443),
+        exclude_outbound_ports=(25,),
+        include_inbound_ports=(8080,),
+        exclude_inbound_ports=(9090,),
+    )
+
+
+def test_an_empty_list_captures_nothing() -> None:
+    found = redirection({f"{PREFIX}includeInboundPorts": "", f"{PREFIX}includeOutboundIPRanges": " "})
+    assert (found.no_inbound, found.no_outbound) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (f"{PREFIX}excludeInboundPorts", "70000"),
+        (f"{PREFIX}excludeOutboundIPRanges", "example.com"),
+        ("sidecar.istio.io/interceptionMode", "TPROXY"),
+    ],
+)
+def test_what_cannot_be_read_is_named(name: str, value: str) -> None:
+    with pytest.raises(BadAnnotation, match=value) as caught:
+        redirection({name: value})
+    assert caught.value.name == name
