@@ -50,7 +50,9 @@ async def test_a_written_pod_is_heard_by_the_node_agent_and_nobody_else(tmp_path
         root = trust.create("cluster.local", aio.now(), 1)
         control = Control(cluster.http, root, Settings())
         agent, other = await token(cluster, "istio-system", "ztunnel"), await token(cluster, "shop", "default")
-        port, status = await control.start("127.0.0.1", (ip_address("127.0.0.1"),), port=0, status_port=0)
+        port, status = await control.start(
+            "127.0.0.1", (ip_address("127.0.0.1"),), port=0, status_port=0, webhook_port=0
+        )
         store, changed, refused = Store(Settings()), asyncio.Event(), asyncio.Event()
 
         def on_delta(url: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> None:

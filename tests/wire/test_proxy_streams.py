@@ -73,7 +73,7 @@ async def test_a_proxy_is_told_its_own_configuration_by_the_node_it_runs_on_and_
         root = trust.create("cluster.local", aio.now(), 1)
         control = Control(cluster.http, root, Settings())
         here, elsewhere = await node_token(cluster, "node-1"), await node_token(cluster, "node-2")
-        port, _ = await control.start("127.0.0.1", (ip_address("127.0.0.1"),), port=0, status_port=0)
+        port, _ = await control.start("127.0.0.1", (ip_address("127.0.0.1"),), port=0, status_port=0, webhook_port=0)
         own, foreign = Told(), Told()
 
         def client(secret: str, told: Told) -> Client:

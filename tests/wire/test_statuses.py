@@ -27,7 +27,7 @@ async def running() -> AsyncIterator[tuple[apiserver.Cluster, Control]]:
         await cluster.http.create(kinds.NAMESPACE, {"metadata": {"name": "shop"}})
         control = Control(cluster.http, trust.create("cluster.local", aio.now(), 1), Settings())
         try:
-            await control.start("127.0.0.1", (ip_address("127.0.0.1"),), port=0, status_port=0)
+            await control.start("127.0.0.1", (ip_address("127.0.0.1"),), port=0, status_port=0, webhook_port=0)
             yield cluster, control
         finally:
             await control.close()

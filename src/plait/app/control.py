@@ -7,14 +7,11 @@ when every kind has been read once.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import grpc
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import random_serial_number
 
 from plait.app import certificates, gateway_controller, revocation, trusting
@@ -23,17 +20,20 @@ from plait.app.gateway_controller import GatewayController
 from plait.app.pipeline import READ, Pipeline
 from plait.app.proxy_caches import ROLES, ProxyCaches, UnknownProxy, named
 from plait.app.rotation import Rotation
+from plait.app.serving import ServingCertificate
 from plait.app.status import StatusServer
 from plait.app.status_writer import StatusWriter
+from plait.app.webhooks import Webhooks
 from plait.base import aio
 from plait.base.observe import logger
-from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE, NODE_AGENT_ACCOUNT, XDS_TLS_PORT
-from plait.identity import authority, external
+from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE, NODE_AGENT_ACCOUNT, WEBHOOK_PORT, XDS_TLS_PORT
+from plait.identity import external
 from plait.identity.custody import Custody
 from plait.identity.external import Issuer
 from plait.identity.service import CertificateService
 from plait.identity.tokens import NotAuthenticated, Tokens
 from plait.identity.trust import Trust
+from plait.inject.injector import Config
 from plait.local.addresses import AddressPlan
 from plait.local.layout import Layout
 from plait.model.mesh import Settings
@@ -47,7 +47,6 @@ from plait.xds.messages import Request
 from plait.xds.server import Denied, Peer, Server
 
 _log = logger("control")
-_LIFETIME = 30 * 24 * 3600.0
 _REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
 STATUS_PORT = 15014
 
@@ -98,6 +97,7 @@ class Control:
         self.gateways = GatewayController(api, self._informers, proxies)
         self.statuses = StatusWriter(api, self.pipeline, self._informers, measured=self.gateways.measured)
         self.pipeline.on_compiled = self.statuses.compiled
+        self.webhooks = Webhooks(api, self._trust, Config(proxies, root_namespace=settings.root_namespace))
         self._allocation = AllocationController(api, self._informers[kinds.SERVICE_ENTRY])
         self._revoked: frozenset[str] = frozenset()
         self._lists = Informer(api, kinds.CONFIG_MAP, fields=f"metadata.name={revocation.CONFIG_MAP}")
@@ -126,6 +126,7 @@ class Control:
         *,
         port: int = XDS_TLS_PORT,
         status_port: int = STATUS_PORT,
+        webhook_port: int = WEBHOOK_PORT,
     ) -> tuple[int, int]:
         """Returns the ports really bound (for port 0)."""
         self._tasks = [aio.spawn(i.run(), f"informer {kind}") for kind, i in self._informers.items()]
@@ -139,6 +140,8 @@ class Control:
         self._tasks.append(aio.spawn(self._allocation.run(), "addresses of service entries"))
         if self._rotation is not None:
             self._tasks.append(aio.spawn(self._rotation.run(), "rotation of the root"))
+        await self.webhooks.start(host, addresses, webhook_port)
+        self._tasks.append(aio.spawn(self.webhooks.run(), "webhooks"))
         self._status.ready = True
         _log.info("serving", port=bound, status=bound_status, workloads=len(self.pipeline.mesh.workloads))
         return bound, bound_status
@@ -159,6 +162,7 @@ class Control:
 
     async def close(self) -> None:
         await self._server.stop(0)
+        await self.webhooks.close()
         await self._status.close()
         await aio.cancel(*self._tasks)
 
@@ -201,34 +205,19 @@ class Control:
 
 
 class _Credentials:
-    """The TLS certificate of 15012, signed by the mesh's own authority and renewed at half its life."""
+    """The TLS certificate of 15012 as gRPC wants it."""
 
     def __init__(self, trust: Callable[[], Trust], addresses: Sequence[IPv4Address | IPv6Address]) -> None:
-        self._trust, self._addresses, self._issued = trust, addresses, 0.0
-        self._signer = trust().signer
+        self._certificate = ServingCertificate(trust, addresses)
 
     def server(self) -> grpc.ServerCredentials:
         return grpc.dynamic_ssl_server_credentials(self._issue(), self._renewed)
 
     def _renewed(self) -> grpc.ServerCertificateConfiguration | None:
-        old = aio.now() - self._issued > _LIFETIME / 2 or self._trust().signer is not self._signer
-        return self._issue() if old else None
+        return self._issue() if self._certificate.outdated else None
 
     def _issue(self) -> grpc.ServerCertificateConfiguration:
-        key = ec.generate_private_key(ec.SECP256R1())
-        hosts = ["istiod.istio-system.svc", "istiod.istio-system.svc.cluster.local", "localhost"]
-        signer, serial = self._trust().signer, secrets.randbits(128)
-        self._signer = signer
-        now = aio.now()
-        leaf = authority.server_certificate(key.public_key(), hosts, self._addresses, signer, now, _LIFETIME, serial)
-        if isinstance(leaf, authority.Refused):
-            raise RuntimeError(f"the mesh authority does not sign the control plane's certificate: {leaf.reason}")
-        self._issued = now
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        chain = "".join((leaf, *signer.chain)).encode()
-        return grpc.ssl_server_certificate_configuration([(pem, chain)])
+        return grpc.ssl_server_certificate_configuration([self._certificate.issue()])
 
 
 class _Placed:
