@@ -34,6 +34,7 @@ from plait.base.wellknown import DEFAULT_TRUST_DOMAIN, METRICS_PORT, XDS_TLS_POR
 from plait.envoy import bootstrap
 from plait.envoy.options import Options
 from plait.local.addresses import AddressPlan
+from plait.local.kubelet import single_user
 from plait.local.layout import Layout
 from plait.model.mesh import Settings
 from plait.model.views.datagrams import CLOSED
@@ -44,6 +45,7 @@ from plait.node.driver import Driver
 from plait.node.forms import InPod, Target
 from plait.node.hook import CaptureHook
 from plait.node.machine import Capture
+from plait.node.sidecar import Sidecars
 from plait.proxy.admin import Admin, AdminError
 from plait.proxy.ca_client import CaClient
 from plait.proxy.certs import LIFETIME, Certificates
@@ -141,7 +143,8 @@ class Agent:
         )
         self.companions.changed = self.config.want_others
         self.config.others = lambda: self.companions.identities
-        self.hook = CaptureHook(self.driver, proxies=self.companions)
+        self.sidecars = Sidecars(obstacle=sidecar_obstacle())
+        self.hook = CaptureHook(self.driver, proxies=self.companions, sidecars=self.sidecars)
         self._token = AgentToken(api, place.node)
         self._complaints = Complaints(self.config, announcements, self.targets)
         self.connection = agent_status.Connection(False, aio.now(), "not tried yet")
@@ -173,6 +176,7 @@ class Agent:
         self.config.forget_others({pod["metadata"]["uid"] for pod in self._pods.cache.values()})
         self._follow_pods()
         self._run(self.driver.run(), "capture reconciler")
+        self._run(self.sidecars.run(), "capture of pods with a sidecar")
         self._run(self._complaints.run(), "refusals")
         async with asyncio.timeout(_READY_SECONDS):
             await self.supervisor.ready.wait()
@@ -404,6 +408,16 @@ def _envoy(place: Place) -> EnvoySettings:
         place.node,
         tuple(bootstrap.arguments(wanted, str(file), base_id=place.plan.index)),
         prefix=("/usr/bin/nsenter", f"--net={where}") if where else (),
+    )
+
+
+def sidecar_obstacle() -> str:
+    """Why pods of this node cannot have a sidecar."""
+    if not single_user():
+        return ""
+    return (
+        "without root every process has the same user, so the proxy's packets cannot be told from its application's; "
+        "start the mesh as root, or use ambient mode (label istio.io/dataplane-mode=ambient, no injection)"
     )
 
 

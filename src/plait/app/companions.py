@@ -20,7 +20,7 @@ from plait.app.snapshot import Snapshot
 from plait.base import aio
 from plait.base.bundle import Bundle, Resource
 from plait.base.observe import logger
-from plait.base.wellknown import GATEWAY_NAME, MANAGED, PROXY_DIRECTORY, PROXY_UID, SIDECAR_STATUS
+from plait.base.wellknown import GATEWAY_NAME, MANAGED, PROXY_DIRECTORY, PROXY_UID, SIDECAR_STATUS, TEMPLATES
 from plait.envoy import names
 from plait.envoy.l7 import bootstrap
 from plait.envoy.l7.bundle import URLS
@@ -47,7 +47,9 @@ def role_of(pod: Document) -> Role | None:
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
     if GATEWAY_NAME in labels:
         return "waypoint" if labels.get(MANAGED) == _MESH_CONTROLLER else "gateway"
-    return "sidecar" if SIDECAR_STATUS in annotations else None
+    if SIDECAR_STATUS not in annotations:
+        return None
+    return "gateway" if "gateway" in annotations.get(TEMPLATES, "") else "sidecar"
 
 
 @dataclass(slots=True)
@@ -111,7 +113,8 @@ class Companions:
         admin = Admin(found.folder / "admin.sock")
         try:
             await admin.fail_health()
-            await admin.drain()
+            # The application goes on calling others while it ends.
+            await admin.drain(inbound_only=found.proxy.role == "sidecar")
         except AdminError as error:  # it ended by itself, or never began
             _log.debug("not drained", proxy=f"{found.proxy.namespace}/{found.proxy.name}", reason=error)
         finally:

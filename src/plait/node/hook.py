@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from plait.node import sidecar
 from plait.node.driver import Driver
+from plait.node.sidecar import Sidecars
 
 HOLD = 30.0  # seconds; then the kubelet reports the reason and tries again
 
@@ -25,15 +27,24 @@ class Proxies(Protocol):
 class CaptureHook:
     """Fits the local kubelet's PodNetworkHook."""
 
-    def __init__(self, driver: Driver, hold: float = HOLD, proxies: Proxies | None = None) -> None:
-        self._driver, self._hold, self._proxies = driver, hold, proxies
+    def __init__(
+        self, driver: Driver, hold: float = HOLD, proxies: Proxies | None = None, sidecars: Sidecars | None = None
+    ) -> None:
+        self._driver, self._hold, self._proxies, self._sidecars = driver, hold, proxies, sidecars
 
     async def attached(self, pod: dict[str, Any], netns: Path, address: str) -> None:
+        """A pod with a sidecar is captured for that; every other one as its labels say."""
         if self._proxies is not None:
             await self._proxies.attached(pod, address)
-        await self._driver.attach(pod, netns, address, self._hold)
+        if self._sidecars is not None and sidecar.wanted(pod):
+            await self._sidecars.attached(pod, netns, address)
+        else:
+            await self._driver.attach(pod, netns, address, self._hold)
 
     async def detaching(self, pod: dict[str, Any], netns: Path) -> None:
-        await self._driver.detach(pod["metadata"]["uid"])
+        uid = pod["metadata"]["uid"]
+        await self._driver.detach(uid)
+        if self._sidecars is not None:
+            await self._sidecars.detaching(uid)
         if self._proxies is not None:
-            await self._proxies.detaching(pod["metadata"]["uid"])
+            await self._proxies.detaching(uid)

@@ -75,9 +75,9 @@ class Admin:
         """Ask HTTP clients to use another connection from their next request on. No connection is closed for it."""
         await self._ask("POST", "/drain_listeners?graceful&skip_exit")
 
-    async def drain(self) -> None:
+    async def drain(self, *, inbound_only: bool = False) -> None:
         """Close listeners gracefully: no new connections, existing ones are asked to end."""
-        await self._ask("POST", "/drain_listeners?graceful")
+        await self._ask("POST", "/drain_listeners?graceful" + ("&inboundonly" if inbound_only else ""))
 
     async def fail_health(self) -> None:
         """Answer probes with no from now on."""

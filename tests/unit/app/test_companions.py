@@ -67,6 +67,7 @@ async def heard(socket: Path) -> dict[str, bytes]:
     [
         ({}, {}, None),
         ({}, {"sidecar.istio.io/status": "{}"}, "sidecar"),
+        ({}, {"sidecar.istio.io/status": "{}", "inject.istio.io/templates": "gateway"}, "gateway"),
         ({GATEWAY: "edge"}, {}, "gateway"),
         ({GATEWAY: "w", "gateway.istio.io/managed": "istio.io-mesh-controller"}, {}, "waypoint"),
     ],
