@@ -102,7 +102,7 @@ async def test_a_proxy_is_told_its_own_configuration_by_the_node_it_runs_on_and_
                 written = await cluster.http.create(kinds.POD, pod, "shop")
                 await cluster.http.replace(kinds.POD, {**written, "status": pod["status"]}, subresource="status")
                 await own.until(lambda: "virtualOutbound" in own.names[xds.LISTENER])
-                assert "pod shop/web does not run on node node-2" in foreign.why
+                await foreign.until(lambda: "pod shop/web does not run on node node-2" in foreign.why)
                 assert foreign.names[xds.LISTENER] == set()
                 service = d.document("v1", "Service", "cart", "shop")
                 service["spec"] = {"selector": {"app": "cart"}, "ports": [{"name": "http", "port": 80}]}
