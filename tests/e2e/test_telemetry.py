@@ -39,13 +39,17 @@ def plane(shared: DataPlane) -> DataPlane:
     return shared
 
 
+SERVERS: dict[tuple[int, str], MetricsServer] = {}
+
+
 def page(plane: DataPlane, node: str) -> str:
     """The node agent's merged /metrics."""
 
     async def asked() -> str:
         return await asyncio.to_thread(plane.envoys[node].admin, "/stats/prometheus")
 
-    return asyncio.run(MetricsServer(asked, CollectorRegistry()).page())
+    server = SERVERS.setdefault((id(plane), node), MetricsServer(asked, CollectorRegistry()))
+    return asyncio.run(server.page())
 
 
 def series(plane: DataPlane, node: str, metric: str, **labels: str) -> dict[str, float]:
@@ -171,3 +175,58 @@ def test_a_service_that_comes_or_goes_does_not_cut_the_connections_of_its_pods(p
         with plane.lab.connect("plain", b1, 8080) as another:
             assert said(another)
         until(partial(counted, plane, "nb", labels, 1), "new connections are for the newcomer")
+
+
+@pytest.mark.parametrize(
+    "client,node,labels",
+    [
+        (
+            "a2",
+            "na",
+            {"reporter": "source", "source_workload": "a2-deployment", "connection_security_policy": "mutual_tls"},
+        ),
+        ("a2", "nb", {"reporter": "destination", "source_workload": "a2-deployment"}),
+        ("plain", "nb", {"reporter": "destination", "connection_security_policy": "none"}),
+    ],
+)
+def test_bytes_are_seen_while_a_connection_lives_and_counted_once(
+    plane: DataPlane, client: str, node: str, labels: dict[str, str]
+) -> None:
+    before = {m: sum(series(plane, node, m, **labels).values()) for m in METRICS}
+
+    def added(metric: str) -> float:
+        return sum(series(plane, node, metric, **labels).values()) - before[metric]
+
+    shown = [0.0]
+
+    def received(least: float) -> bool:
+        shown.append(added("received_bytes_total"))
+        assert shown[-1] >= shown[-2], "a counter fell"
+        return shown[-1] >= least
+
+    with plane.lab.connect(client, plane.lab.address("b1"), 8080) as connection:
+        greeting = said(connection)
+        for number in range(1, 4):
+            connection.sendall(b"x" * 1000)
+            assert len(said(connection)) == 1000
+            until(partial(received, 1000 * number), "bytes of a connection that lives", 5)
+        assert added("connections_closed_total") == 0
+        assert "istio_live" not in page(plane, node)
+        connection.sendall(b"y" * 500)  # not seen yet when the connection ends
+        assert len(said(connection)) == 500
+    until(lambda: received(0) and added("connections_closed_total") == 1, "its end", 5)
+    time.sleep(1.2)
+    assert received(0)
+    assert shown[-1] == 3500 and added("sent_bytes_total") == 3500 + len(greeting)
+
+
+def test_a_short_connection_leaves_no_gauges(plane: DataPlane) -> None:
+    def gauges() -> int:
+        return plane.envoys["na"].admin("/stats/prometheus").count('istio_live{stream="')
+
+    before = gauges()
+    for _ in range(20):
+        with plane.lab.connect("a1", plane.lab.address("b1"), 8080) as connection:
+            assert said(connection)
+    time.sleep(1.5)
+    assert gauges() == before

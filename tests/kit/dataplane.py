@@ -54,7 +54,9 @@ class DataPlane:
         self._secrets = {name: secrets(self.authority, [identity(p) for p in pods]) for name, pods in NODE_OF.items()}
         self.answers: dict[str, dict[str, Any]] = {}
         """Clusters that are answered instead of the translated ones, by on-demand name."""
-        self.options = {name: Options(access_log=str(directory / f"{name}.access.log"), eager=0) for name in NODE_OF}
+        self.options = {
+            name: Options(access_log=str(directory / f"{name}.access.log"), eager=0, live=1.0) for name in NODE_OF
+        }
         self.reset()
 
     def _mesh(self) -> Mesh:

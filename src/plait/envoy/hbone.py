@@ -10,7 +10,7 @@ import re
 
 from plait.base.wellknown import CLASSIC_LOCAL_MARK, CLASSIC_TUNNEL_MARK, HBONE_PORT, RESERVED_PORTS, TUNNEL_MARK
 from plait.envoy import baggage, names, telemetry, tls
-from plait.envoy.listeners import BUFFER, ORIGINAL_DST, netns_state, original_src, set_state, tcp_proxy
+from plait.envoy.listeners import BUFFER, ORIGINAL_DST, netns_state, original_src, periodic, set_state, tcp_proxy
 from plait.envoy.options import Options
 from plait.envoy.pieces import ADS, Doc, any_of, extension, socket_address, state
 from plait.model.views.node import LocalPod, NodeView
@@ -112,7 +112,9 @@ def _hcm(pod: LocalPod, options: Options) -> Doc:
         own,
         service,
         "mutual_tls",
+        live=options.live,
         opened="DownstreamTunnelSuccessfullyEstablished",
+        periodic="DownstreamPeriodic",
         ended="DownstreamEnd",
     )
     return any_of(
@@ -134,7 +136,7 @@ def _hcm(pod: LocalPod, options: Options) -> Doc:
         request_timeout="0s",
         stream_idle_timeout="0s",
         access_log=[telemetry.log_line(options.access_log, fields, only=telemetry.HTTP_ENDED), *metrics],
-        access_log_options={"flush_log_on_tunnel_successfully_established": True},
+        access_log_options={"flush_log_on_tunnel_successfully_established": True, **periodic(options.live)},
         local_reply_config={"mappers": [_reply(have, want) for have, want in _REPLIES.items()]},
         rds={"route_config_name": names.inbound_route(pod.uid), "config_source": ADS},
         http_filters=[

@@ -53,7 +53,12 @@ def service_state(view: NodeView, pod: LocalPod) -> Doc:
     return any_of(_SET_STATE, on_new_connection=states)
 
 
-def tcp_proxy(stat_prefix: str, cluster: str, access_log: list[Doc], **more: object) -> Doc:
+def periodic(every: float) -> Doc:
+    """Access loggers hear of a living connection every so many seconds; 0 for never."""
+    return {"access_log_flush_interval": f"{every:g}s"} if every else {}
+
+
+def tcp_proxy(stat_prefix: str, cluster: str, access_log: list[Doc], *, every: float = 0.0, **more: object) -> Doc:
     return {
         "name": "envoy.filters.network.tcp_proxy",
         "typed_config": any_of(
@@ -63,7 +68,7 @@ def tcp_proxy(stat_prefix: str, cluster: str, access_log: list[Doc], **more: obj
             # Applications decide how long a silent connection lives; dead peers are found by keepalive.
             idle_timeout="0s",
             access_log=access_log,
-            access_log_options={"flush_access_log_on_connected": True},
+            access_log_options={"flush_access_log_on_connected": True, **periodic(every)},
             **more,
         ),
     }
@@ -125,7 +130,8 @@ def _outbound_proxy(pod: LocalPod, options: Options) -> Doc:
     return tcp_proxy(
         "outbound",
         names.BLACKHOLE,
-        [_outbound_log(pod, options), *telemetry.metrics("source", own, there, service, security)],
+        [_outbound_log(pod, options), *telemetry.metrics("source", own, there, service, security, live=options.live)],
+        every=options.live,
         on_demand={"odcds_config": ADS, "timeout": "5s"},
     )
 
@@ -137,8 +143,8 @@ def _passing(pod: LocalPod, options: Options) -> Doc:
         "service_name": names.PASSTHROUGH,
         "service_namespace": telemetry.UNKNOWN,
     }
-    metrics = telemetry.metrics("source", own, there, service, "none")
-    return tcp_proxy("passthrough", names.PASSTHROUGH, [_outbound_log(pod, options), *metrics])
+    metrics = telemetry.metrics("source", own, there, service, "none", live=options.live)
+    return tcp_proxy("passthrough", names.PASSTHROUGH, [_outbound_log(pod, options), *metrics], every=options.live)
 
 
 def _outbound_log(pod: LocalPod, options: Options) -> Doc:
@@ -155,7 +161,7 @@ def inbound_plaintext(pod: LocalPod, options: Options) -> Doc:
     service = telemetry.from_state()
     fields = telemetry.log_fields("inbound", source, own, service["service"], {"mtls": "false"})
     line = telemetry.log_line(options.access_log, fields, only=telemetry.ENDED)
-    metrics = telemetry.metrics("destination", source, own, service, "none")
+    metrics = telemetry.metrics("destination", source, own, service, "none", live=options.live)
     # By name, because a filter chain that changes ends its connections, and services come and go.
     said = {
         "name": names.service_filter(pod.uid),
@@ -178,12 +184,12 @@ def inbound_plaintext(pod: LocalPod, options: Options) -> Doc:
                 "filters": [
                     said,
                     set_state(netns_state(pod)),
-                    tcp_proxy("inbound", _application(pod), [line, *metrics]),
+                    tcp_proxy("inbound", _application(pod), [line, *metrics], every=options.live),
                 ],
             },
             {
                 "name": plaintext.REFUSED,
-                "filters": [said, tcp_proxy("refused", names.BLACKHOLE, [line, *metrics])],
+                "filters": [said, tcp_proxy("refused", names.BLACKHOLE, [line, *metrics[:2]])],
             },
         ],
         "filter_chain_matcher": plaintext.chain_matcher(entry),

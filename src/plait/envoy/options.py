@@ -11,5 +11,7 @@ class Options:
 
     access_log: str = "/dev/stdout"
     eager: int = 500
+    live: float = 15.0
+    """Seconds after which, and in which, the bytes of a living connection are counted; 0: at its end only."""
     shared_netns: str = ""
     """Node-level capture: the namespace whose three listeners serve every pod; "" when each pod has its own."""

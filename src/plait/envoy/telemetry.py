@@ -18,6 +18,10 @@ from plait.model.views.node import LocalPod, NodeView
 UNKNOWN: Final = "unknown"
 Reporter = Literal["source", "destination"]
 Security = Literal["mutual_tls", "none"]
+# Gauges of living connections: `proxy.living` reads them and leaves them out of the page.
+LIVE: Final = "istio_live"
+LIVE_SENT: Final = "istio_live_sent_bytes"
+LIVE_RECEIVED: Final = "istio_live_received_bytes"
 _HOST: Final = re.compile(r"[A-Za-z0-9.*_-]+")
 _SIDE: Final = ("workload", "workload_namespace", "principal", "app", "version", "canonical_service")
 _SIDE_ALL: Final = (*_SIDE, "canonical_revision", "cluster")
@@ -161,10 +165,18 @@ def metrics(
     service: dict[str, str],
     security: str,
     *,
+    live: float = 0.0,
     opened: str = "TcpUpstreamConnected",
+    periodic: str = "TcpPeriodic",
     ended: str = "TcpConnectionEnd",
 ) -> list[Doc]:
-    """Two stats loggers: connections opened, and connections closed with their bytes."""
+    """Stats loggers: connections opened, connections closed with their bytes, and the bytes of those that live.
+
+    A counter takes no differences. So what a living connection has moved so far is in gauges of its own, set anew every
+    `live` seconds (0: never) until its end, when the counters take it over; the agent's page adds the gauges to the
+    counters (`proxy.living`). Labels are dear (a formatter each), so only one gauge carries them, the others the
+    stream's name. A living connection has no flags, so bytes are always counted without.
+    """
     labels = {
         "reporter": reporter,
         **{f"source_{key}": source[key] for key in _SIDE_ALL},
@@ -177,14 +189,35 @@ def metrics(
     tags = [{"name": name, "value_format": value} for name, value in labels.items()]
     # As Istio defines them: sent in the response, received in the request.
     sent, received = "%BYTES_SENT%", "%BYTES_RECEIVED%"
+    moved: dict[str, int | str] = {"sent_bytes_total": sent, "received_bytes_total": received}
+    unflagged = [{**tag, "value_format": "-"} if tag["name"] == "response_flags" else tag for tag in tags]
     never = {"and_filter": {"filters": [_log_type(ended), {"response_flag_filter": {"flags": _NEVER_CONNECTED}}]}}
+    connected = {"or_filter": {"filters": [_log_type(opened), never]}}
+    loggers = [
+        _logger(connected, _counters(tags, {"connections_opened_total": 1})),
+        _logger(_log_type(ended), _counters(tags, {"connections_closed_total": 1}) + _counters(unflagged, moved)),
+    ]
+    if live:
+        # After the counters, so that nothing is seen twice: a page is made of counters first.
+        seen = {"and_filter": {"filters": [_log_type(ended), _at_least(live)]}}
+        gauges = _living(unflagged, sent, received, periodic, ended)
+        loggers.append(_logger({"or_filter": {"filters": [_log_type(periodic), seen]}}, [], gauges))
+    return loggers
+
+
+def _living(tags: list[Doc], sent: str, received: str, periodic: str, ended: str) -> list[Doc]:
+    """Does the stream live (first: without it the others do not count), and what has it moved?"""
+    # The streams of a tunnel have no identifiers of their own.
+    stream = {"name": "stream", "value_format": "%CONNECTION_ID%-%START_TIME(%s.%9f)%"}
+
+    def gauge(name: str, held: list[Doc], value: str, kind: str) -> Doc:
+        return {"stat": {"name": name, "tags": held}, "value_format": value, "set": {"log_type": kind}}
+
     return [
-        _logger({"or_filter": {"filters": [_log_type(opened), never]}}, tags, {"connections_opened_total": 1}),
-        _logger(
-            _log_type(ended),
-            tags,
-            {"connections_closed_total": 1, "sent_bytes_total": sent, "received_bytes_total": received},
-        ),
+        gauge(LIVE, [stream], "%CEL(1)%", periodic),
+        gauge(LIVE, [stream], "%CEL(0)%", ended),
+        gauge(LIVE_RECEIVED, [stream], received, periodic),
+        gauge(LIVE_SENT, [*tags, stream], sent, periodic),
     ]
 
 
@@ -192,18 +225,29 @@ def _log_type(kind: str) -> Doc:
     return {"log_type_filter": {"types": [kind]}}
 
 
-def _logger(chosen: Doc, tags: list[Doc], counters: dict[str, int | str]) -> Doc:
+def _at_least(seconds: float) -> Doc:
+    value = {"default_value": round(seconds * 1000), "runtime_key": "plait.live"}
+    return {"duration_filter": {"comparison": {"op": "GE", "value": value}}}
+
+
+def _counters(tags: list[Doc], values: dict[str, int | str]) -> list[Doc]:
+    return [
+        {
+            "stat": {"name": f"istio_tcp_{name}", "tags": tags},
+            **({"value_fixed": value} if isinstance(value, int) else {"value_format": value}),
+        }
+        for name, value in values.items()
+    ]
+
+
+def _logger(chosen: Doc, counters: list[Doc], gauges: list[Doc] | None = None) -> Doc:
+    scope = {"prefix": "", "sharing_name": "istio", "enable_eviction": True}
     logger = extension(
         "envoy.access_loggers.stats",
         "envoy.extensions.access_loggers.stats.v3.Config",
-        stats_scope={"prefix": "", "sharing_name": "istio", "enable_eviction": True, "max_counters": 20000},
-        counters=[
-            {
-                "stat": {"name": f"istio_tcp_{name}", "tags": tags},
-                **({"value_fixed": value} if isinstance(value, int) else {"value_format": value}),
-            }
-            for name, value in counters.items()
-        ],
+        stats_scope={**scope, "max_counters": 20000, "max_gauges": 10000},
+        counters=counters,
+        gauges=gauges or [],
     )
     return {**logger, "filter": chosen}
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from plait.proxy import living
+
 _SAMPLE = re.compile(r"^(\S+?(?:\{.*\})?) (\S+)$")
 _SUFFIX = re.compile(r"_(?:bucket|sum|count)$")
 Page = dict[str, tuple[str, dict[str, float]]]
@@ -66,7 +68,8 @@ class Ended:
         self._kept: Page = {}
 
     def add(self, page: str) -> None:
-        self._kept = total([self._kept, counted(read(page))])
+        """What its connections had moved when they were last seen counts too: nobody else will count it."""
+        self._kept = total([self._kept, counted(read(living.folded(page)[0]))])
 
     def merged(self, current: str, older: Iterable[str]) -> str:
         """The page of the one in charge with those of `older`, still living ones, and of the ended ones."""

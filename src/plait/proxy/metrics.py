@@ -1,10 +1,12 @@
 """One page of metrics for a node: Envoy's with the mesh's names as people know them, and the agent's own.
 
-Envoy puts `envoy_` before every metric, also before the mesh's `istio_*`; that prefix is taken off here.
+Envoy puts `envoy_` before every metric, also before the mesh's `istio_*`; that prefix is taken off here. Bytes of
+living connections are added to the counters (`living`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,6 +14,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
+
+from plait.proxy.living import Living
 
 _PREFIX = re.compile(r"^((?:# (?:TYPE|HELP) )?)envoy_(istio_)", re.MULTILINE)
 
@@ -34,6 +38,7 @@ class MetricsServer:
         status: Callable[[], Awaitable[Any]] | None = None,
     ) -> None:
         self._envoy, self._registry, self._status = envoy, registry, status
+        self._living, self._one = Living(), asyncio.Lock()
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> None:
@@ -53,7 +58,8 @@ class MetricsServer:
     async def page(self) -> str:
         own = generate_latest(self._registry).decode()
         try:
-            return renamed(await self._envoy()) + own
+            async with self._one:  # in a thread: thousands of living connections make a page of megabytes
+                return await asyncio.to_thread(self._living.page, renamed(await self._envoy())) + own
         except Exception as error:  # a scrape while Envoy restarts is not a failure of the page
             return f"# envoy does not answer: {type(error).__name__}\n{own}"
 
