@@ -15,6 +15,7 @@ from plait.app import standins
 from plait.app.standins import Name, Standins
 from plait.base.bundle import Bundle
 from plait.envoy.l7.bundle import Documents, encode
+from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.report import Refusal
 from plait.envoy.roles import gateway, sidecar, waypoint
 from plait.model.attachment import carries
@@ -140,7 +141,7 @@ class Asked:
 def translated(mesh: Mesh, proxy: Proxy) -> tuple[dict[str, list[Document]], list[Problem]]:
     """Documents by part, and what could not be said."""
     _, made = _built(mesh, proxy, None)
-    return made.dictionary(), [_problem(each, proxy) for each in encode(made)[1]]
+    return made.dictionary(), [_problem(each, proxy) for each in encode(made).refusals]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,29 +153,31 @@ class Said:
     secrets: frozenset[str]
 
 
-def said(mesh: Mesh, proxy: Proxy, before: View | None = None) -> tuple[View, Said | None]:
-    """The view of this proxy, and what follows from it; None when the view is `before`."""
-    view, made = _built(mesh, proxy, before)
+def said(mesh: Mesh, proxy: Proxy, before: View | None = None, parts: Parts | None = None) -> tuple[View, Said | None]:
+    """The view of this proxy, and what follows from it; None when the view is `before`. `parts` is what this proxy's
+    translations before left."""
+    view, made = _built(mesh, proxy, before, parts)
     if made is None:
         return view, None
-    bundle, refused = encode(made)
-    wanted = frozenset(each["name"] for each in made.dictionary()["secrets"])
-    return view, Said(bundle, tuple(_problem(each, proxy) for each in refused), wanted)
+    found = encode(made)
+    return view, Said(found.bundle, tuple(_problem(each, proxy) for each in found.refusals), found.secrets)
 
 
 @overload
-def _built(mesh: Mesh, proxy: Proxy, before: None) -> tuple[View, Documents]: ...
+def _built(mesh: Mesh, proxy: Proxy, before: None, parts: Parts | None = None) -> tuple[View, Documents]: ...
 @overload
-def _built(mesh: Mesh, proxy: Proxy, before: View | None) -> tuple[View, Documents | None]: ...
-def _built(mesh: Mesh, proxy: Proxy, before: View | None) -> tuple[View, Documents | None]:
+def _built(
+    mesh: Mesh, proxy: Proxy, before: View | None, parts: Parts | None = None
+) -> tuple[View, Documents | None]: ...
+def _built(mesh: Mesh, proxy: Proxy, before: View | None, parts: Parts | None = None) -> tuple[View, Documents | None]:
     if proxy.role == "waypoint":
         behind = waypoint_projection.project(mesh, proxy, before if isinstance(before, WaypointView) else None)
-        return behind, None if behind is before else waypoint.build(behind)
+        return behind, None if behind is before else waypoint.build(behind, parts=parts)
     if proxy.role == "gateway":
         served = gateway_projection.project(mesh, proxy, before if isinstance(before, GatewayView) else None)
-        return served, None if served is before else gateway.build(served)
+        return served, None if served is before else gateway.build(served, parts=parts)
     seen = sidecar_projection.project(mesh, proxy, before if isinstance(before, SidecarView) else None)
-    return seen, None if seen is before else sidecar.build(seen)
+    return seen, None if seen is before else sidecar.build(seen, parts=parts)
 
 
 def _problem(refusal: Refusal, proxy: Proxy) -> Problem:

@@ -16,6 +16,7 @@ from plait.app.asked import View, said
 from plait.base.bundle import Bundle, Resource
 from plait.base.observe import logger
 from plait.envoy import names
+from plait.envoy.l7.parts import Parts
 from plait.envoy.wire import resource
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy, Role
@@ -34,6 +35,7 @@ class _Told:
     proxy: Proxy
     cache: Cache = field(default_factory=Cache)
     view: View | None = None
+    parts: Parts = field(default_factory=Parts)
     problems: tuple[Problem, ...] = ()
     secrets: frozenset[str] = frozenset()
 
@@ -107,7 +109,7 @@ class ProxyCaches:
 
     def _tell(self, told: _Told, proxy: Proxy) -> None:
         try:
-            view, made = said(self._mesh(), proxy, told.view)
+            view, made = said(self._mesh(), proxy, told.view, told.parts)
         except Exception as error:  # a defect of ours costs this proxy its update, never its configuration
             name = f"{proxy.namespace}/{proxy.name}"
             _log.error("not translated; the last configuration stays", proxy=name, exc_info=error)
@@ -132,6 +134,10 @@ def _shared(cache: Cache, new: Bundle) -> Bundle:
     types = dict(new.types)
     for url, resources in new.types.items():
         old = cache.of(url)
-        if old.keys() == resources.keys() and all(old[n].version == r.version for n, r in resources.items()):
+        if old.keys() == resources.keys() and all(_equal(old[n], r) for n, r in resources.items()):
             types[url] = old
     return Bundle(types)
+
+
+def _equal(old: Resource, new: Resource) -> bool:
+    return old is new or old.version == new.version

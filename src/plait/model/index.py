@@ -65,6 +65,13 @@ def index_of(mesh: Mesh, previous: Index | None = None) -> Index:
     return index
 
 
+def carried(old: Mesh, new: Mesh) -> None:
+    """If the old Mesh was looked up in, the new one will be: make its index of the old one, which is cheap now."""
+    kept = old.__dict__.get("index")
+    if isinstance(kept, Index):
+        index_of(new, kept)
+
+
 def _patched(
     owners: Owners[T], old: Mapping[str, T], new: Mapping[str, T], keys_of: Callable[[T], Iterable[str]]
 ) -> Owners[T]:

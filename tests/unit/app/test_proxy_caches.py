@@ -7,10 +7,22 @@ import pytest
 
 from kit import documents as d
 from kit.pki import Authority
-from kit.worlds import gateway, gateway_pod, objects, sidecar_pod, world
+from kit.worlds import (
+    api,
+    gateway,
+    gateway_pod,
+    namespace,
+    objects,
+    routes,
+    rules,
+    sidecar_pod,
+    waypoint,
+    world,
+)
 from plait.app import certificates
 from plait.app.proxy_caches import ProxyCaches, UnknownProxy, named
 from plait.envoy import names
+from plait.model.compile import compile
 from plait.model.mesh import Mesh
 
 
@@ -109,3 +121,72 @@ async def test_a_pod_that_is_being_started_is_waited_for_and_no_longer_than_said
     worlds.append(world(sidecar_pod("web", "10.0.0.1"))[0])
     caches.changed()
     assert "virtualOutbound" in (await waiting).of(names.LISTENER)
+
+
+def behind(name: str, last: int) -> tuple[d.Document, d.Document]:
+    return d.service(name, f"10.96.0.{last}"), d.pod(f"{name}-0", f"10.0.1.{last}", labels={"app": name})
+
+
+def test_what_a_waypoint_is_told_after_each_change_is_what_a_new_stream_would_be_told_and_little_of_it_is_new() -> None:
+    """Projection and translation are incremental; nothing may differ for that."""
+    shop = namespace("shop", **{"istio.io/use-waypoint": "waypoint"})
+    klass = {"gateway.istio.io/managed": "istio.io-mesh-controller"}
+    own = gateway_pod("waypoint-0", "10.0.0.9", "waypoint")
+    own["metadata"]["labels"] |= klass
+    now = {
+        each["kind"] + each["metadata"]["name"]: each
+        for each in (shop, waypoint(), own, *behind("cart", 1), *behind("user", 2), *behind("pay", 3))
+    }
+
+    def route(to: str, path: str) -> d.Document:
+        forward = [{"name": to, "port": 80}]
+        matches = [{"path": {"type": "PathPrefix", "value": path}}]
+        parent = {"group": "", "kind": "Service", "name": "cart"}
+        return api("HTTPRoute", "cart", parentRefs=[parent], rules=[{"matches": matches, "backendRefs": forward}])
+
+    def policy(target: str) -> d.Document:
+        reference = {"kind": "Service", "name": target}
+        rule = {"to": [{"operation": {"methods": ["GET"]}}]}
+        version = "security.istio.io/v1"
+        spec = {"targetRefs": [reference], "action": "ALLOW", "rules": [rule]}
+        return d.document(version, "AuthorizationPolicy", "only-get", spec=spec)
+
+    steps: list[tuple[str, d.Document | None, int]] = [
+        ("route", route("cart", "/a"), 1),
+        ("route", route("user", "/a"), 1),
+        ("route", route("missing", "/a"), 1),
+        ("Podpay-0", d.pod("pay-0", "10.0.1.33", labels={"app": "pay"}), 1),
+        ("Podpay-1", d.pod("pay-1", "10.0.1.34", labels={"app": "pay"}), 1),
+        ("rule", rules("pay", trafficPolicy={"loadBalancer": {"simple": "RANDOM"}}), 1),
+        ("missing", d.service("missing", "10.96.0.7"), 5),
+        ("host", routes("user", [{"route": [{"destination": {"host": "pay"}}]}]), 1),
+        ("route", None, 1),
+        ("policy", policy("user"), 99),
+        ("Podpay-1", None, 99),
+        ("missing", None, 99),
+        ("Serviceuser", None, 99),
+    ]
+    worlds: list[Mesh] = [compile(objects(*now.values()))[0]]
+    caches = ProxyCaches(lambda: worlds[-1], lambda name: None)
+    told = caches.cache("waypoint", "shop", "waypoint-0")
+    told.attach(Listening(), lambda: None)
+    before = told.bundle
+    known = objects(*now.values())
+    for name, document, most in steps:
+        now.pop(name, None)
+        if document is not None:
+            now[name] = document
+        known = objects(*now.values()).sharing(known)
+        worlds.append(compile(known, worlds[-1])[0])
+        caches.changed()
+        whole = compile(known)[0]
+        fresh = ProxyCaches(lambda world=whole: world, lambda name: None).cache("waypoint", "shop", "waypoint-0")
+        assert told.bundle == fresh.bundle, name
+        new = [
+            each.name
+            for url, found in told.bundle.types.items()
+            for each in found.values()
+            if before.of(url).get(each.name) is not each
+        ]
+        assert 0 < len(new) <= most, (name, document, new)
+        before = told.bundle

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from plait.base.bundle import TYPE_PREFIX, Bundle
 from plait.envoy import names
 from plait.envoy.l7 import tunnel, upstreams
 from plait.envoy.l7.context import Context
+from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.report import Refusal
 from plait.envoy.pieces import Doc
-from plait.envoy.wire import WireError, resource
+from plait.envoy.wire import WireError
 from plait.model.views.upstreams import Upstream
 
 ENDPOINTS = TYPE_PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -35,14 +37,15 @@ class Documents:
     routes: list[Doc] = field(default_factory=list)
     extensions: list[Doc] = field(default_factory=list)
     refusals: tuple[Refusal, ...] = ()
+    parts: Parts = field(default_factory=Parts)
 
     def add_upstreams(self, ctx: Context, found: Iterable[Upstream]) -> None:
         """Clusters and endpoints of all upstreams, what was asked for besides, and the tunnel if needed."""
         tunnelled = False
         for upstream in sorted(found, key=lambda each: each.key):
-            self.clusters += upstreams.clusters(ctx, upstream)
-            if (document := upstreams.discovered(ctx, upstream)) is not None:
-                self.endpoints.append(document)
+            clusters, endpoints = ctx.part(("upstream", upstream.key), upstream, partial(_upstream, upstream=upstream))
+            self.clusters += clusters
+            self.endpoints += endpoints
             tunnelled = tunnelled or any(end.way == "tunnel" for end in upstream.endpoints)
         self.clusters += [upstreams.passthrough(), upstreams.blackhole()]
         self.clusters += [ctx.extra[name] for name in sorted(ctx.extra)]
@@ -55,18 +58,33 @@ class Documents:
         return {**found, "secrets": [{"name": name} for name in sorted(secrets(found))]}
 
 
-def encode(found: Documents) -> tuple[Bundle, tuple[Refusal, ...]]:
-    """The bundle. A document that is not Envoy's API (a patch did that) is left out and reported."""
-    refusals = list(found.refusals)
+def _upstream(ctx: Context, upstream: Upstream) -> tuple[tuple[Doc, ...], tuple[Doc, ...]]:
+    found = upstreams.discovered(ctx, upstream)
+    return tuple(upstreams.clusters(ctx, upstream)), () if found is None else (found,)
+
+
+class Encoded(NamedTuple):
+    bundle: Bundle
+    refusals: tuple[Refusal, ...]
+    secrets: frozenset[str]
+    """Names of those it will ask for."""
+
+
+def encode(found: Documents) -> Encoded:
+    """A document that is not Envoy's API (a patch did that) is left out and reported."""
+    refusals, wanted = list(found.refusals), set[str]()
     types: dict[str, dict[str, Any]] = {}
     for kind, url in URLS.items():
         for document in getattr(found, kind):
             name = str(document.get("cluster_name" if kind == "endpoints" else "name", ""))
             try:
-                types.setdefault(url, {})[name] = resource(url, name, document)
+                made, named = found.parts.resource(url, name, document, secrets)
             except WireError as error:
                 refusals.append(Refusal(f"{kind}/{name}", "", f"not Envoy's API, so it is left out: {error}"))
-    return Bundle(types), tuple(refusals)
+                continue
+            types.setdefault(url, {})[name] = made
+            wanted |= named
+    return Encoded(Bundle(types), tuple(refusals), frozenset(wanted))
 
 
 def secrets(document: Any) -> set[str]:

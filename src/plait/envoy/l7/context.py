@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from plait.envoy.l7.options import Options
+from plait.envoy.l7.parts import Part, Parts, Seen
 from plait.envoy.l7.report import Report
 from plait.envoy.pieces import Doc
 from plait.model.l7 import L7Settings
 from plait.model.proxies import Proxy
 from plait.model.routes import Destination
 from plait.model.views.upstreams import Upstream
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -25,12 +29,31 @@ class Context:
     settings: L7Settings
     options: Options
     upstreams: Mapping[tuple[str, int, str], Upstream]
-    served: frozenset[str] = frozenset()
+    served: Mapping[str, object] = field(default_factory=dict)
     local: Mapping[str, str] = field(default_factory=dict)
     """Hostnames that are this pod itself, with the cluster of the application: where routes on the way in end."""
     report: Report = field(default_factory=Report)
     extra: dict[str, Doc] = field(default_factory=dict)
     """Clusters nobody declared but that something needs: key servers, collectors."""
+    parts: Parts = field(default_factory=Parts)
+    """What the translation before made."""
+
+    def part(self, key: Hashable, source: object, make: Callable[[Context], T]) -> T:
+        """`make(context)`, or what it gave last time if it would give that again. It may look up any upstream in the
+        context it gets; everything else it depends on is in `source`."""
+        found = self.parts.found(key, source, self.upstreams, self.served)
+        if found is None:
+            upstreams, served = Seen(self.upstreams), Seen(self.served)
+            inner = replace(self, upstreams=upstreams, served=served, report=Report(), extra={})
+            value = make(inner)
+            seen = (upstreams.noted, served.noted)
+            found = self.parts.keep(key, Part(source, seen, value, (inner.extra, inner.report.found)))
+        extra, refusals = found.beside
+        self.extra.update(extra)
+        for each in refusals:
+            self.report.refuse(each.source, each.path, each.message)
+        result: T = found.value
+        return result
 
     def refuse(self, source: str, path: str, message: str) -> None:
         self.report.refuse(source or f"{self.proxy.role}/{self.proxy.namespace}/{self.proxy.name}", path, message)

@@ -13,6 +13,7 @@ from plait.envoy.l7 import manager, patches, routes, telemetry, tls
 from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.options import DEFAULT, Options
+from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.report import Refusal
 from plait.envoy.pieces import Doc, cidr, extension, socket_address
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort, TcpChain
@@ -25,7 +26,7 @@ _CERTIFICATE = {"subject": True, "cert": True, "dns": True, "uri": True}
 
 def translate(view: GatewayView, options: Options = DEFAULT) -> Bundle:
     """Everything pushed to this gateway but secrets."""
-    return encode(build(view, options))[0]
+    return encode(build(view, options)).bundle
 
 
 def documents(view: GatewayView, options: Options = DEFAULT) -> dict[str, list[Doc]]:
@@ -34,12 +35,14 @@ def documents(view: GatewayView, options: Options = DEFAULT) -> dict[str, list[D
 
 def refusals(view: GatewayView, options: Options = DEFAULT) -> tuple[Refusal, ...]:
     """What of the view is not said to Envoy, and why."""
-    return encode(build(view, options))[1]
+    return encode(build(view, options)).refusals
 
 
-def build(view: GatewayView, options: Options = DEFAULT) -> Documents:
-    ctx = Context(view.proxy, view.settings, options, {each.key: each for each in view.upstreams})
-    found = Documents()
+def build(view: GatewayView, options: Options = DEFAULT, parts: Parts | None = None) -> Documents:
+    parts = parts or Parts()
+    parts.begin(view.proxy, view.settings, options)
+    ctx = Context(view.proxy, view.settings, options, {each.key: each for each in view.upstreams}, parts=parts)
+    found = Documents(parts=parts)
     for port in view.ports:
         made = _listener(ctx, view, port, found)
         if made is not None:

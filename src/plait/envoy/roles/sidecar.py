@@ -14,6 +14,7 @@ from plait.envoy.l7 import chains, inbound, manager, patches, routes, telemetry,
 from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.options import DEFAULT, Options
+from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.report import Refusal
 from plait.envoy.pieces import Doc, cidr, socket_address
 from plait.model.views.sidecar import HttpOutbound, SidecarView, TcpOutbound
@@ -21,7 +22,7 @@ from plait.model.views.sidecar import HttpOutbound, SidecarView, TcpOutbound
 
 def translate(view: SidecarView, options: Options = DEFAULT) -> Bundle:
     """Everything pushed to this sidecar but secrets."""
-    return encode(build(view, options))[0]
+    return encode(build(view, options)).bundle
 
 
 def documents(view: SidecarView, options: Options = DEFAULT) -> dict[str, list[Doc]]:
@@ -30,12 +31,14 @@ def documents(view: SidecarView, options: Options = DEFAULT) -> dict[str, list[D
 
 def refusals(view: SidecarView, options: Options = DEFAULT) -> tuple[Refusal, ...]:
     """What of the view is not said to Envoy, and why."""
-    return encode(build(view, options))[1]
+    return encode(build(view, options)).refusals
 
 
-def build(view: SidecarView, options: Options = DEFAULT) -> Documents:
-    ctx = Context(view.proxy, view.settings, options, {each.key: each for each in view.upstreams})
-    found = Documents()
+def build(view: SidecarView, options: Options = DEFAULT, parts: Parts | None = None) -> Documents:
+    parts = parts or Parts()
+    parts.begin(view.proxy, view.settings, options)
+    ctx = Context(view.proxy, view.settings, options, {each.key: each for each in view.upstreams}, parts=parts)
+    found = Documents(parts=parts)
     found.listeners += [_virtual_outbound(ctx, view), *_outbound(ctx, view), *_inbound(ctx, view)]
     found.routes += [_routes(ctx, view, each) for each in view.http]
     found.routes += [inbound.route_configuration(ctx, port) for port in view.inbound]

@@ -6,7 +6,9 @@ destination this waypoint does not know has no chain, so the connection is close
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from plait.base.bundle import Bundle
 from plait.envoy import names
@@ -15,9 +17,10 @@ from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.chains import chain, tree
 from plait.envoy.l7.context import Context, may_be_http, seconds
 from plait.envoy.l7.options import DEFAULT, Options
+from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.report import Refusal
 from plait.envoy.l7.telemetry import Point
-from plait.envoy.pieces import UNLIMITED, Doc, extension, state
+from plait.envoy.pieces import UNLIMITED, Constant, Doc, extension, state
 from plait.model.views.waypoint import ServedPort, ServedService, ServedWorkload, WaypointView
 
 _FS_LOCAL = "envoy.filters.listener.original_dst.local_ip"
@@ -33,7 +36,7 @@ _BLACKHOLE = extension(
 
 def translate(view: WaypointView, options: Options = DEFAULT) -> Bundle:
     """Everything pushed to this waypoint but secrets."""
-    return encode(build(view, options))[0]
+    return encode(build(view, options)).bundle
 
 
 def documents(view: WaypointView, options: Options = DEFAULT) -> dict[str, list[Doc]]:
@@ -42,21 +45,28 @@ def documents(view: WaypointView, options: Options = DEFAULT) -> dict[str, list[
 
 def refusals(view: WaypointView, options: Options = DEFAULT) -> tuple[Refusal, ...]:
     """What of the view is not said to Envoy, and why."""
-    return encode(build(view, options))[1]
+    return encode(build(view, options)).refusals
 
 
-def build(view: WaypointView, options: Options = DEFAULT) -> Documents:
-    served = frozenset(service.hostname for service in view.services)
-    ctx = Context(view.proxy, view.settings, options, {each.key: each for each in view.upstreams}, served)
-    found = Documents()
-    made: list[Doc] = []
-    for service in view.services:
-        for port in service.ports:
-            made += _service_chains(ctx, service, port, found)
-    for workload in view.workloads:
-        made += _workload_chains(ctx, workload, found)
-        found.clusters.append(_direct(ctx, workload))
-    found.listeners += [terminate.listener(ctx, view.port, view.l4, view.trust_domains), _internal(ctx, view, made)]
+def build(view: WaypointView, options: Options = DEFAULT, parts: Parts | None = None) -> Documents:
+    parts = parts or Parts()
+    parts.begin(view.proxy, view.settings, options)
+    served = {service.hostname: True for service in view.services}
+    known = {each.key: each for each in view.upstreams}
+    ctx = Context(view.proxy, view.settings, options, known, served, parts=parts)
+    found = Documents(parts=parts)
+    behind = [
+        *(ctx.part(("service", each.key), each, partial(_of_service, service=each)) for each in view.services),
+        *(ctx.part(("workload", each.uid), each, partial(_of_workload, workload=each)) for each in view.workloads),
+    ]
+    for each in behind:
+        found.routes += each.routes
+        found.clusters += each.clusters
+    deciding = (bool(view.workloads), *(item for each in behind for item in (each.place, *each.chains)))
+    found.listeners += [
+        terminate.listener(ctx, view.port, view.l4, view.trust_domains),
+        parts.made("internal", deciding, lambda: _internal(ctx, behind, bool(view.workloads))),
+    ]
     found.clusters.append(terminate.cluster())
     found.routes.append(terminate.route())
     found.add_upstreams(ctx, view.upstreams)
@@ -65,13 +75,57 @@ def build(view: WaypointView, options: Options = DEFAULT) -> Documents:
     return found
 
 
-def _internal(ctx: Context, view: WaypointView, made: list[Doc]) -> Doc:
+class _Place(NamedTuple):
+    """How a connection gets to what stands behind: by name in the authority, or by address; and what is looked at."""
+
+    names: tuple[tuple[str, Doc], ...]
+    addresses: tuple[str, ...]
+    ports: Doc
+    looked: tuple[tuple[int, bool], ...] = ()
+    """Ports, and whether the first bytes decide there."""
+    refuses: bool = False
+
+
+class _Behind(NamedTuple):
+    """One service or workload behind this waypoint, as documents."""
+
+    place: _Place | None
+    chains: tuple[Doc, ...]
+    routes: tuple[Doc, ...]
+    clusters: tuple[Doc, ...] = ()
+
+
+def _of_service(ctx: Context, service: ServedService) -> _Behind:
+    routed: list[Doc] = []
+    made = tuple(Constant(each) for port in service.ports for each in _service_chains(ctx, service, port, routed))
+    leaves = {port.port: _leaf(service, port) for port in service.ports}
+    if not leaves:
+        return _Behind(None, made, tuple(routed))
+    place = _Place(
+        tuple((f"{service.hostname}:{port}", leaf) for port, leaf in leaves.items()),
+        service.addresses,
+        tree(chains.by_port(leaves)),
+        tuple((port.port, port.protocol == "auto" or bool(port.server_names)) for port in service.ports),
+    )
+    return _Behind(place, made, tuple(routed))
+
+
+def _of_workload(ctx: Context, workload: ServedWorkload) -> _Behind:
+    routed: list[Doc] = []
+    made = tuple(_workload_chains(ctx, workload, routed))
+    place = _Place((), workload.addresses, tree(_ports(workload)), refuses=bool(workload.refused))
+    return _Behind(place, made, tuple(routed), (_direct(ctx, workload),))
+
+
+def _internal(ctx: Context, behind: Sequence[_Behind], workloads: bool) -> Doc:
     """The listener that decides. Bytes are looked at only where the protocol is not said."""
+    places = [each.place for each in behind if each.place is not None]
     ports: dict[int, set[bool]] = {}
-    for service in view.services:
-        for port in service.ports:
-            ports.setdefault(port.port, set()).add(port.protocol == "auto" or bool(port.server_names))
-    quiet = [] if view.workloads else sorted(port for port, looked in ports.items() if looked == {False})
+    for place in places:
+        for port, looked in place.looked:
+            ports.setdefault(port, set()).add(looked)
+    quiet = [] if workloads else sorted(port for port, found in ports.items() if found == {False})
+    made = [chain for each in behind for chain in each.chains]
     rest: Doc = {
         "name": terminate.INTERNAL,
         "internal_listener": {},
@@ -85,10 +139,10 @@ def _internal(ctx: Context, view: WaypointView, made: list[Doc]) -> Doc:
         "continue_on_listener_filters_timeout": True,
         "filter_chains": made,
     }
-    if any(workload.refused for workload in view.workloads):
-        made = [*made, _refusing()]
+    if any(place.refuses for place in places):
+        rest["filter_chains"] = [*made, _refusing()]
     if made:
-        rest["filter_chain_matcher"] = _matcher(view)
+        rest["filter_chain_matcher"] = _matcher(places)
     else:  # nobody is served yet: an internal listener must have a chain all the same
         rest["filter_chains"] = [{"name": "none", "filters": [_BLACKHOLE]}]
     return rest
@@ -102,23 +156,17 @@ def _unless(listener_filter: Doc, ports: list[int]) -> Doc:
     return {**listener_filter, "filter_disabled": disabled}
 
 
-def _matcher(view: WaypointView) -> Doc:
+def _matcher(places: Iterable[_Place]) -> Doc:
+    """An address or name that two claim is the first one's."""
     by_name: dict[str, Doc] = {}
     by_address: list[tuple[tuple[str, ...], Doc]] = []
     taken: set[str] = set()
-    for service in view.services:
-        leaves = {port.port: _leaf(service, port) for port in service.ports}
-        if not leaves:
-            continue
-        for port, leaf in leaves.items():
-            by_name.setdefault(f"{service.hostname}:{port}", leaf)
-        own = tuple(address for address in service.addresses if address not in taken)
+    for place in places:
+        for name, leaf in place.names:
+            by_name.setdefault(name, leaf)
+        own = tuple(address for address in place.addresses if address not in taken)
         taken.update(own)
-        by_address.append((own, tree(chains.by_port(leaves))))
-    for workload in view.workloads:
-        own = tuple(address for address in workload.addresses if address not in taken)
-        taken.update(own)
-        by_address.append((own, tree(_of_workload(workload))))
+        by_address.append((own, place.ports))
     if not any(blocks for blocks, _ in by_address):
         return chains.by_authority(terminate.FS_AUTHORITY, by_name, None)
     return chains.by_authority(terminate.FS_AUTHORITY, by_name, tree(chains.by_address(by_address)))
@@ -147,7 +195,7 @@ def _leaf(service: ServedService, port: ServedPort) -> Doc:
     return tree(chains.by_server_name(named, found))
 
 
-def _of_workload(workload: ServedWorkload) -> Doc:
+def _ports(workload: ServedWorkload) -> Doc:
     http, tcp = f"direct-http|{workload.uid}", chain(f"direct-tcp|{workload.uid}")
     known = {port: chain(http) if may_be_http(kind) else tcp for port, kind in workload.ports if kind != "auto"}
     known |= dict.fromkeys(workload.refused, chain(REFUSED))
@@ -168,11 +216,11 @@ def _point(ctx: Context, service: dict[str, str]) -> Point:
     return Point(found.reporter, found.side, terminate.source_labels(), found.destination, service, "mutual_tls")
 
 
-def _service_chains(ctx: Context, service: ServedService, port: ServedPort, found: Documents) -> Iterator[Doc]:
+def _service_chains(ctx: Context, service: ServedService, port: ServedPort, routed: list[Doc]) -> Iterator[Doc]:
     point = _point(ctx, telemetry.service(service.hostname, service.name, service.namespace))
     if may_be_http(port.protocol) and (port.virtual_hosts or port.protocol != "auto"):
         name = _chain_name(service, port, "http")
-        found.routes.append(routes.configuration(ctx, name, port.virtual_hosts, port.port))
+        routed.append(routes.configuration(ctx, name, port.virtual_hosts, port.port))
         http = manager.http(ctx, name, name, port.virtual_hosts, point, service.enforced, "state", port.port)
         yield {"name": name, "filters": [http]}
     if port.protocol == "auto" or not may_be_http(port.protocol):
@@ -183,13 +231,13 @@ def _service_chains(ctx: Context, service: ServedService, port: ServedPort, foun
         yield {"name": name, "filters": manager.tcp(ctx, name, destinations, point, service.enforced, "state")}
 
 
-def _workload_chains(ctx: Context, workload: ServedWorkload, found: Documents) -> Iterator[Doc]:
+def _workload_chains(ctx: Context, workload: ServedWorkload, routed: list[Doc]) -> Iterator[Doc]:
     """To the address and port that were asked for: both come from the connection, so they must part the pools."""
     point = _point(ctx, dict.fromkeys(("service", "service_name", "service_namespace"), "unknown"))
     cluster, name = f"direct|{workload.uid}", f"direct-http|{workload.uid}"
-    routed = [{"match": {"prefix": "/"}, "name": "default", "route": {"cluster": cluster, "timeout": "0s"}}]
-    host = {"name": cluster, "domains": ["*"], "routes": routed}
-    found.routes.append({"name": name, "virtual_hosts": [host], "validate_clusters": False})
+    action = {"match": {"prefix": "/"}, "name": "default", "route": {"cluster": cluster, "timeout": "0s"}}
+    host = {"name": cluster, "domains": ["*"], "routes": [action]}
+    routed.append({"name": name, "virtual_hosts": [host], "validate_clusters": False})
     http = manager.http(ctx, name, name, (), point, workload.enforced, "state", 0)
     http["typed_config"]["http_filters"].insert(-1, _target("http"))
     yield {"name": name, "filters": [http]}

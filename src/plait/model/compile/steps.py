@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 from plait.model.compile import authentication, authorization, external, guards, services, standing, workloads
 from plait.model.compile.memory import Memory
 from plait.model.compile.traffic import steps as traffic
+from plait.model.index import carried
 from plait.model.mesh import Mesh, Service, Settings, Workload
 from plait.model.policies import Policy
 from plait.resources import kinds
@@ -64,6 +65,7 @@ def compile(
         l7,
     )
     memory.keep(mesh)
+    carried(old, mesh)
     return mesh, ordered(problems)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -20,6 +20,8 @@ from plait.model.views.destinations import peer_of
 from plait.model.views.scope import Scope
 from plait.model.views.upstreams import Upstream, UpstreamEndpoint, Way
 
+UpstreamKey = tuple[str, int, str]
+
 
 class Resolver:
     """Collects the upstreams that what a proxy is told names; each is made once."""
@@ -28,15 +30,27 @@ class Resolver:
         self.scope, self._index = scope, index_of(scope.mesh)
         self.passing: Owed | None = None
         """Of a waypoint: the policies that the requests it is resolving for have passed (see `model.guard`)."""
-        self._made: dict[tuple[str, int, str], Upstream] = {}
+        self._made: dict[UpstreamKey, Upstream] = {}
+        self.asked: set[str] = set()
+        """Hosts whose destinations were resolved; with `named`, what a part of a view depends on."""
+        self.named: set[UpstreamKey] = set()
+        """Upstreams that were needed. Who makes a view of parts empties both before each."""
+
+    def adopt(self, upstreams: Iterable[Upstream]) -> None:
+        """Made for an earlier view, and the same in this one."""
+        self._made.update((each.key, each) for each in upstreams)
 
     def upstreams(self) -> tuple[Upstream, ...]:
         return tuple(self._made[key] for key in sorted(self._made))
+
+    def made(self, key: UpstreamKey) -> Upstream:
+        return self._made[key]
 
     def destination(self, found: Destination, asked_port: int = 0) -> Destination:
         """With a port, and `broken` where nothing is there; its upstream is collected."""
         if found.broken:
             return found
+        self.asked.add(found.hostname)
         service = self.scope.service(found.hostname, found.namespace)
         if service is None:
             return _broken(found, asked_port, f"host {found.hostname} does not exist or is not exported here")
@@ -73,6 +87,7 @@ class Resolver:
 
     def upstream(self, service: HttpService, port: int, subset: str = "") -> Upstream:
         key = (service.hostname, port, subset)
+        self.named.add(key)
         if key not in self._made:
             self._made[key] = self._upstream(service, port, subset)
         return self._made[key]

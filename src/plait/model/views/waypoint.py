@@ -58,7 +58,7 @@ class ServedWorkload(Struct, frozen=True):
     """Ports bound by policies of a service, which who asks for the workload itself does not pass."""
 
 
-class WaypointView(Struct, frozen=True):
+class WaypointView(Struct, frozen=True, dict=True):
     proxy: Proxy
     settings: L7Settings
     services: tuple[ServedService, ...]

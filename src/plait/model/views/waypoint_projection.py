@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,12 +14,13 @@ from plait.model.index import index_of
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy
 from plait.model.routes import Destination, VirtualHost
-from plait.model.views import bindings, enforcing, hosting
+from plait.model.views import bindings, changes, enforcing, hosting
+from plait.model.views.changes import Changes
 from plait.model.views.destinations import peer_of
 from plait.model.views.keeping import kept
-from plait.model.views.resolve import Resolver
+from plait.model.views.resolve import Resolver, UpstreamKey
 from plait.model.views.scope import Scope
-from plait.model.views.upstreams import UpstreamEndpoint
+from plait.model.views.upstreams import Upstream, UpstreamEndpoint
 from plait.model.views.waypoint import ServedPort, ServedService, ServedWorkload, WaypointView
 
 
@@ -28,31 +30,90 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
     resolver = Resolver(scope)
     own = waypoint_targets(mesh.l7, proxy.gateway)
     additions = enforcing.by_selector(proxy.namespace, proxy.tags, own)
-    services = []
+    before = _Before(mesh, proxy, previous)
+    services: list[ServedService] = []
+    made_of: dict[str, _Made] = {}
     for key in sorted(mesh.l7.services):
         service = mesh.l7.services[key]
-        if service.waypoint == proxy.gateway:
-            services.append(_service(service, resolver, own))
+        if service.waypoint != proxy.gateway:
+            continue
+        made = before.service(service)
+        if made is None:
+            resolver.asked, resolver.named = set(), set()
+            served = _service(service, resolver, own)
+            made = _Made(
+                served, frozenset(resolver.asked), tuple(resolver.made(each) for each in sorted(resolver.named))
+            )
+        else:
+            resolver.adopt(made.upstreams)
+        made_of[key] = made
+        services.append(made.served)
     settings, workload = mesh.settings, mesh.workloads.get(proxy.uid)
-    made = WaypointView(
+    behind = before.workloads
+    view = WaypointView(
         proxy=proxy,
         settings=mesh.l7.settings,
         services=tuple(services),
-        workloads=tuple(_workloads(mesh, proxy, resolver, own)),
+        workloads=tuple(_workloads(mesh, proxy, resolver, own)) if behind is None else behind,
         upstreams=resolver.upstreams(),
         enforced=enforcing.enforced(mesh.l7, proxy, enforcing.by_target(own), additions),
         trust_domains=tuple(dict.fromkeys((settings.trust_domain, *mesh.l7.settings.trust_domain_aliases))),
         l4=bindings.effective(mesh, index_of(mesh), proxy.namespace, workload.policies if workload is not None else ()),
     )
-    if previous is None or previous == made:
-        return previous or made
+    if previous is not None:
+        view = _sharing(previous, view)
+    shared = {each.key: each for each in view.services}, {each.key: each for each in view.upstreams}
+    view.__dict__["before"] = mesh, {key: each.sharing(*shared) for key, each in made_of.items()}
+    return view
+
+
+def _sharing(previous: WaypointView, view: WaypointView) -> WaypointView:
+    if previous == view:
+        return previous
     return msgspec.structs.replace(
-        made,
-        services=kept(previous.services, made.services, lambda each: each.key),
-        workloads=kept(previous.workloads, made.workloads, lambda each: each.uid),
-        upstreams=kept(previous.upstreams, made.upstreams, lambda each: each.key),
-        enforced=previous.enforced if previous.enforced == made.enforced else made.enforced,
+        view,
+        services=kept(previous.services, view.services, lambda each: each.key),
+        workloads=kept(previous.workloads, view.workloads, lambda each: each.uid),
+        upstreams=kept(previous.upstreams, view.upstreams, lambda each: each.key),
+        enforced=previous.enforced if previous.enforced == view.enforced else view.enforced,
     )
+
+
+class _Made(NamedTuple):
+    """A service as it is served, and what that was made of beside its own object and routes."""
+
+    served: ServedService
+    asked: frozenset[str]
+    """Hosts of all its destinations."""
+    upstreams: tuple[Upstream, ...]
+
+    def sharing(self, services: Mapping[str, ServedService], upstreams: Mapping[UpstreamKey, Upstream]) -> _Made:
+        """With the very objects of the view."""
+        served, ends = services[self.served.key], tuple(upstreams[each.key] for each in self.upstreams)
+        same = served is self.served and all(one is other for one, other in zip(ends, self.upstreams, strict=True))
+        return self if same else _Made(served, self.asked, ends)
+
+
+class _Before:
+    """What of the previous view holds in this Mesh too. The view carries it: a cache, not part of the value."""
+
+    def __init__(self, mesh: Mesh, proxy: Proxy, previous: WaypointView | None) -> None:
+        self._changes: Changes | None = None
+        self._made: dict[str, _Made] = {}
+        self.workloads: tuple[ServedWorkload, ...] | None = None
+        kept = previous.__dict__.get("before") if previous is not None else None
+        if previous is None or kept is None or previous.proxy != proxy:
+            return
+        old, self._made = kept
+        self._changes = changes.between(old, mesh)
+        if self._changes is not None and not self._changes.beyond_routes:
+            self.workloads = previous.workloads
+
+    def service(self, service: HttpService) -> _Made | None:
+        made, changed = self._made.get(service.key), self._changes
+        if made is None or changed is None or service.key in changed.services or changed.of_host(service.hostname):
+            return None
+        return None if any(map(changed.of_host, made.asked)) else made
 
 
 def _service(service: HttpService, resolver: Resolver, own: tuple[Target, ...]) -> ServedService:

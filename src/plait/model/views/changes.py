@@ -1,0 +1,81 @@
+"""Changes: which hosts one L7 world differs in from another, so that a view is made anew only where it may differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from plait.model.guard import guard_of
+from plait.model.l7 import L7
+from plait.model.mesh import Mesh, Workload
+from plait.model.routes import Routing
+
+_BY_HOST = frozenset(("routings", "services", "traffic", "instances", "peer_modes", "statuses"))
+"""Fields of L7 whose parts concern certain hosts; a change of any other one concerns all."""
+
+
+class Changes(Struct, frozen=True):
+    """Hosts (`*.` at the front is any name under it) and services by key; of what is in neither, nothing changed."""
+
+    hosts: frozenset[str]
+    wild: tuple[str, ...]
+    services: frozenset[str]
+    beyond_routes: bool
+    """Whether anything but routes has changed."""
+
+    def of_host(self, hostname: str) -> bool:
+        return hostname in self.hosts or any(hostname.endswith(host[1:]) for host in self.wild)
+
+
+def between(old: Mesh, new: Mesh) -> Changes | None:
+    """None: everything may have changed. Equal parts of both must be the same objects (`compile` sees to that)."""
+    before, after = old.l7, new.l7
+    if old.settings != new.settings or _others(before) != _others(after):
+        return None
+    routed = [*_different(before.routings, after.routings)]
+    elsewhere = [
+        *(each.hostname for each in _different(before.services, after.services)),
+        *(each.host for each in _different(before.traffic, after.traffic)),
+    ]
+    pods = {
+        *_names(before.instances, after.instances),
+        *_names(before.peer_modes, after.peer_modes),
+        *_names(old.workloads, new.workloads),
+    }
+    if (elsewhere or pods) and not (guard_of(before).idle and guard_of(after).idle):
+        return None  # what a way to a port owes depends on the other services of its pods
+    services = {key for uid in pods for mesh in (old, new) for key in _services(mesh.workloads.get(uid))}
+    hosts = {host for routing in routed for host in routing.hosts}
+    hosts.update(elsewhere)
+    hosts.update(l7.services[key].hostname for key in services for l7 in (before, after) if key in l7.services)
+    if any(l7.instances[uid].gateway for uid in pods for l7 in (before, after) if uid in l7.instances):
+        return None  # a proxy came or went: its own view, and all that goes through it
+    services.update(key for routing in routed for key in _parents(routing))
+    wild = tuple(host for host in hosts if host.startswith("*"))
+    return Changes(frozenset(hosts), wild, frozenset(services), bool(elsewhere or pods))
+
+
+def _others(l7: L7) -> tuple[int, ...]:
+    return tuple(id(getattr(l7, field)) for field in L7.__struct_fields__ if field not in _BY_HOST)
+
+
+def _names(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    if old is not new:
+        yield from (name for name, value in old.items() if new.get(name) is not value)
+        yield from (name for name in new if name not in old)
+
+
+def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Any]:
+    """What is in one only, and both where they differ."""
+    for name in _names(old, new):
+        yield from (each for each in (old.get(name), new.get(name)) if each is not None)
+
+
+def _parents(routing: Routing) -> Iterable[str]:
+    return (parent.key for parent in routing.parents if parent.kind == "service")
+
+
+def _services(workload: Workload | None) -> Iterable[str]:
+    return (membership.service for membership in workload.services) if workload is not None else ()

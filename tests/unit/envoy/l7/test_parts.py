@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+
+from plait.envoy.l7.context import Context
+from plait.envoy.l7.options import DEFAULT
+from plait.envoy.l7.parts import Parts, Seen
+from plait.model.l7 import L7Settings
+from plait.model.proxies import Proxy
+from plait.model.views.upstreams import Upstream
+
+PROXY = Proxy(role="waypoint", namespace="shop", name="w-0")
+
+
+def upstream(host: str, port: int = 80) -> Upstream:
+    return Upstream(hostname=host, port=port)
+
+
+class Translating:
+    """One part that looks up the upstream of one host."""
+
+    def __init__(self) -> None:
+        self.parts, self.runs = Parts(), 0
+
+    def once(self, source: object, *known: Upstream, settings: L7Settings | None = None) -> tuple[dict[str, str], ...]:
+        self.parts.begin(PROXY, settings or L7Settings())
+        ctx = Context(PROXY, L7Settings(), DEFAULT, {each.key: each for each in known}, parts=self.parts)
+
+        def make(inner: Context) -> tuple[dict[str, str], ...]:
+            self.runs += 1
+            found = inner.upstreams.get(("cart", 80, ""))
+            inner.extra["keys"] = {"name": "keys"}
+            inner.refuse("VirtualService/shop/cart", "spec", "no")
+            return ({"to": found.hostname if found is not None else "nowhere"}, {"same": "always"})
+
+        value = ctx.part("cart", source, make)
+        assert list(ctx.extra) == ["keys"] and len(ctx.report.found) == 1, (
+            "what a part leaves behind is there each time"
+        )
+        return value
+
+
+def test_a_part_is_used_again_while_its_input_and_what_it_looked_up_are_the_same() -> None:
+    translating, source, cart = Translating(), object(), upstream("cart")
+    first = translating.once(source, cart)
+    assert translating.once(source, cart, upstream("other")) is first, "who it did not look up does not matter"
+    assert translating.runs == 1
+    translating.once(object(), cart)
+    translating.once(source, upstream("cart"))
+    translating.once(source)
+    translating.once(source, cart)
+    assert translating.runs == 5, "another input, another upstream, none any more, one again"
+    translating.once(source, cart, settings=L7Settings(tracing=False))
+    assert translating.runs == 6
+
+
+def test_what_came_out_equal_is_the_object_it_was() -> None:
+    translating, cart = Translating(), upstream("cart")
+    first = translating.once(object(), cart)
+    gone = translating.once(object())
+    assert gone[0] == {"to": "nowhere"} and gone[1] is first[1]
+
+
+def test_what_one_translation_did_not_use_is_forgotten() -> None:
+    translating, source, cart = Translating(), object(), upstream("cart")
+    translating.once(source, cart)
+    translating.parts.begin(PROXY, L7Settings())
+    translating.once(source, cart)
+    assert translating.runs == 2
+
+
+def test_a_tuple_counts_by_its_members_and_a_part_cannot_list_upstreams() -> None:
+    parts, one, other = Parts(), {"a": 1}, {"b": 2}
+    made = []
+    for pair in ((one, other), (one, other), (other, one)):
+        parts.begin()
+        parts.made("listener", pair, lambda: made.append(1))
+    assert len(made) == 2
+    with pytest.raises(TypeError, match="not list"):
+        list(Seen({"a": 1}))
