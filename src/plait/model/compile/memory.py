@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from plait.model.mesh import Mesh
+from plait.resources.problems import Problem
 
 T = TypeVar("T")
 
@@ -34,3 +35,16 @@ class Memory:
         value = make()
         self._now[key] = ((source, *context), value)
         return value
+
+    def step(self, key: str, problems: list[Problem], make: Callable[[Memory, list[Problem]], T], *inputs: object) -> T:
+        """A whole step: what `make` gave, and the problems it told, while every input is the same object."""
+        kept = self._before.get(("step", key))
+        if kept is not None and all(old is new for old, new in zip(kept[0], inputs, strict=True)):
+            inner, value, said = kept[1]
+        else:
+            inner, said = Memory(kept[1][0] if kept is not None else {}), []
+            value = make(inner, said)
+            kept = (inputs, (inner._now, value, tuple(said)))
+        self._now["step", key] = kept
+        problems.extend(said)
+        return value  # type: ignore[no-any-return]

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
+from msgspec import Struct
+
 from plait.model.compile import authentication, authorization, external, guards, services, standing, workloads
 from plait.model.compile.memory import Memory
 from plait.model.compile.traffic import steps as traffic
 from plait.model.index import carried
+from plait.model.l7 import L7
 from plait.model.mesh import Mesh, Service, Settings, Workload
 from plait.model.policies import Policy
 from plait.resources import kinds
@@ -32,6 +35,59 @@ def compile(
     memory = Memory.of(previous if previous is not None and previous.settings == settings else None)
     problems: list[Problem] = []
 
+    old = previous or Mesh()
+    described = memory.step(
+        "described",
+        problems,
+        lambda inner, said: _described(objects, settings, inner, said),
+        *(objects.of(kind) for kind in _DESCRIBING),
+    )
+    l7 = traffic.l7(objects, described.workloads, settings, memory, old.l7, problems)
+    bound = memory.step(
+        "bound",
+        problems,
+        lambda inner, said: _bound(objects, described, l7, settings, old, inner, said),
+        described,
+        objects.of(kinds.GATEWAY),
+        objects.of(kinds.SERVICE),
+        *(l7.services, l7.instances, l7.gateways, l7.authorization, l7.authentication),
+    )
+    mesh = Mesh(settings, bound.workloads, bound.services, bound.policies, l7)
+    memory.keep(mesh)
+    carried(old, mesh)
+    return mesh, ordered(problems)
+
+
+_DESCRIBING = (
+    kinds.AUTHORIZATION_POLICY,
+    kinds.PEER_AUTHENTICATION,
+    kinds.SERVICE,
+    kinds.SERVICE_ENTRY,
+    kinds.POD,
+    kinds.NODE,
+    kinds.WORKLOAD_ENTRY,
+    kinds.ENDPOINT_SLICE,
+)
+"""All that `_described` reads."""
+
+
+class _Bound(Struct, eq=False):
+    """The L4 part of a Mesh."""
+
+    workloads: Mapping[str, Workload]
+    services: Mapping[str, Service]
+    policies: Mapping[str, Policy]
+
+
+class _Described(Struct, eq=False):
+    """What objects of L4 say, each by itself."""
+
+    workloads: Mapping[str, Workload]
+    services: list[Service]
+    policies: list[Policy]
+
+
+def _described(objects: Objects, settings: Settings, memory: Memory, problems: list[Problem]) -> _Described:
     written = objects.of(kinds.AUTHORIZATION_POLICY).values()
     authorized = authorization.policies(written, settings, memory, problems)
     authenticated = authentication.Authentication(objects.of(kinds.PEER_AUTHENTICATION).values(), settings, problems)
@@ -41,32 +97,30 @@ def compile(
     found_services: list[Service] = list(chosen.services(memory))
     outside = objects.of(kinds.SERVICE_ENTRY).values()
     found_services += external.services(outside, memory)
-    found_workloads: list[Workload] = list(
+    found: list[Workload] = list(
         workloads.pods(objects.of(kinds.POD).values(), objects.of(kinds.NODE), chosen, attached, settings, memory)
     )
     entries = objects.of(kinds.WORKLOAD_ENTRY).values()
-    found_workloads += external.entries(entries, outside, chosen, attached, settings, problems)
-    found_workloads += external.inline(outside, settings, problems)
-    found_workloads += services.manual(objects.of(kinds.ENDPOINT_SLICE).values(), chosen, settings, memory)
-    found_policies: list[Policy] = [*authorized.policies, *authenticated.policies()]
+    found += external.entries(entries, outside, chosen, attached, settings, problems)
+    found += external.inline(outside, settings, problems)
+    found += services.manual(objects.of(kinds.ENDPOINT_SLICE).values(), chosen, settings, memory)
+    by_uid = _kept({}, found, lambda w: w.uid)
+    return _Described(by_uid, found_services, [*authorized.policies, *authenticated.policies()])
 
-    old = previous or Mesh()
-    by_uid = _kept({}, found_workloads, lambda w: w.uid)
-    l7 = traffic.l7(objects, by_uid, settings, memory, old.l7, problems)
+
+def _bound(
+    objects: Objects, found: _Described, l7: L7, settings: Settings, old: Mesh, memory: Memory, problems: list[Problem]
+) -> _Bound:
+    """With what the L7 part adds: guards, and through which waypoints one goes."""
     guarded = guards.Guards(l7, settings, memory)
-    protected = list(guarded.workloads(by_uid))
+    protected = list(guarded.workloads(found.workloads))
     problems.extend(guarded.problems)
-    waypoints = standing.Standing(l7, objects.of(kinds.GATEWAY), objects.of(kinds.SERVICE), found_services, settings)
-    mesh = Mesh(
-        settings,
+    waypoints = standing.Standing(l7, objects.of(kinds.GATEWAY), objects.of(kinds.SERVICE), found.services, settings)
+    return _Bound(
         _kept(old.workloads, waypoints.workloads(protected), lambda w: w.uid),
-        _kept(old.services, waypoints.services(found_services), lambda s: s.key),
-        _kept(old.policies, [*found_policies, *guarded.policies], lambda p: p.key),
-        l7,
+        _kept(old.services, waypoints.services(found.services), lambda s: s.key),
+        _kept(old.policies, [*found.policies, *guarded.policies], lambda p: p.key),
     )
-    memory.keep(mesh)
-    carried(old, mesh)
-    return mesh, ordered(problems)
 
 
 def _kept(old: Mapping[str, T], new: Iterable[T], key: Callable[[T], str]) -> Mapping[str, T]:

@@ -50,34 +50,34 @@ def l7(
     said: list[Problem] = []
     config = _configured(objects, settings, memory)
     said.extend(config.problems)
-    services = {
-        each.key: each
-        for each in (
-            *serviceentry.services(objects.of(kinds.SERVICE_ENTRY).values(), memory, said, config.service_exports),
-            *kubernetes_services.services(objects.of(kinds.SERVICE).values(), settings, memory, config.service_exports),
-        )
-    }
+    written = memory.step(
+        "http-services",
+        said,
+        lambda inner, told: {
+            each.key: each
+            for each in (
+                *serviceentry.services(objects.of(kinds.SERVICE_ENTRY).values(), inner, told, config.service_exports),
+                *kubernetes_services.services(
+                    objects.of(kinds.SERVICE).values(), settings, inner, config.service_exports
+                ),
+            )
+        },
+        *(objects.of(kinds.SERVICE_ENTRY), objects.of(kinds.SERVICE), config),
+    )
     credentials = Credentials(objects.of(kinds.SECRET), objects.of(kinds.CONFIG_MAP), memory)
-    api = compiling.compiled(objects, services, credentials, settings, said)
-    gateways: dict[str, Gateway] = {each.key: each for each in api.gateways}
+    api = compiling.compiled(objects, written, credentials, settings, memory, said)
+    found_gateways: dict[str, Gateway] = {each.key: each for each in api.gateways}
     for gateway in istio_gateway.gateways(objects.of(kinds.ISTIO_GATEWAY).values(), memory, said):
-        gateways[gateway.key] = _checked(gateway, credentials, said)
-    waypoints = Waypoints(objects.of(kinds.NAMESPACE), gateways, said)
-    services = {key: _behind(each, waypoints) for key, each in services.items()}
-
-    pods: dict[str, Instance] = {}
-    found = objects.of(kinds.POD).values()
-    outside = objects.of(kinds.SERVICE_ENTRY).values()
-    for each in (
-        *instances.pods(found, settings, memory),
-        *instances.entries(objects.of(kinds.WORKLOAD_ENTRY).values(), outside, settings),
-    ):
-        workload = workloads.get(each.uid)
-        if workload is not None:
-            gateway_name = waypoints.of_pod(workload.namespace, workload.name, dict(each.labels))
-            pods[each.uid] = msgspec.structs.replace(each, waypoint=gateway_name) if gateway_name else each
-    demands = instances.Demands(objects.of(kinds.PEER_AUTHENTICATION).values(), settings)
-    modes = {uid: demands.of(workloads[uid].namespace, dict(pod.labels)) for uid, pod in pods.items()}
+        found_gateways[gateway.key] = _checked(gateway, credentials, said)
+    gateways = _kept(old.gateways, found_gateways)
+    services, pods, modes = memory.step(
+        "behind",
+        said,
+        lambda inner, told: _standing(objects, workloads, written, gateways, settings, old, inner, told),
+        *(workloads, written, gateways),
+        *(objects.of(kind) for kind in (kinds.NAMESPACE, kinds.POD, kinds.WORKLOAD_ENTRY, kinds.SERVICE_ENTRY)),
+        objects.of(kinds.PEER_AUTHENTICATION),
+    )
 
     routings = {
         each.key: each
@@ -98,7 +98,14 @@ def l7(
     known = references.Known(services.values(), traffic.values())
     said.extend(references.wrong_routes(routings.values(), known, gateways))
     said.extend(references.wrong_providers(authorization.values(), config.authorizers))
-    said.extend(references.idle_gateways(gateways.values(), (dict(pod.labels) for pod in pods.values())))
+    memory.step(
+        "idle-gateways",
+        said,
+        lambda _, told: told.extend(
+            references.idle_gateways(gateways.values(), (dict(p.labels) for p in pods.values()))
+        ),
+        *(gateways, pods),
+    )
     said.extend(_unread(objects))
     problems.extend(said)
     tokens = objects.of(kinds.REQUEST_AUTHENTICATION).values()
@@ -108,12 +115,12 @@ def l7(
     )
     made = L7(
         settings=config.settings if config.settings != old.settings else old.settings,
-        services=_kept(old.services, services),
-        instances=_kept(old.instances, pods),
-        peer_modes=_kept(old.peer_modes, {uid: mode for uid, mode in modes.items() if mode != _PERMISSIVE}),
+        services=services,
+        instances=pods,
+        peer_modes=modes,
         routings=_kept(old.routings, routings),
         traffic=_kept(old.traffic, traffic),
-        gateways=_kept(old.gateways, gateways),
+        gateways=gateways,
         sidecars=_by_key(
             old.sidecars, sidecar_scope.scopes(objects.of(kinds.SIDECAR).values(), settings, memory, problems)
         ),
@@ -133,6 +140,38 @@ def l7(
     )
     same = all(getattr(made, field) is getattr(old, field) for field in made.__struct_fields__)
     return old if same else made
+
+
+def _standing(
+    objects: compiling.Objects,
+    workloads: Mapping[str, Workload],
+    written: Mapping[str, HttpService],
+    gateways: Mapping[str, Gateway],
+    settings: Settings,
+    old: L7,
+    memory: Memory,
+    problems: list[Problem],
+) -> tuple[Mapping[str, HttpService], Mapping[str, Instance], Mapping[str, PeerMode]]:
+    """Services and instances with the waypoint before each, and what instances demand of their clients."""
+    waypoints = Waypoints(objects.of(kinds.NAMESPACE), gateways, problems)
+    services = {key: _behind(each, waypoints) for key, each in written.items()}
+    pods: dict[str, Instance] = {}
+    outside = objects.of(kinds.SERVICE_ENTRY).values()
+    for each in (
+        *instances.pods(objects.of(kinds.POD).values(), settings, memory),
+        *instances.entries(objects.of(kinds.WORKLOAD_ENTRY).values(), outside, settings),
+    ):
+        workload = workloads.get(each.uid)
+        if workload is not None:
+            gateway_name = waypoints.of_pod(workload.namespace, workload.name, dict(each.labels))
+            pods[each.uid] = msgspec.structs.replace(each, waypoint=gateway_name) if gateway_name else each
+    demands = instances.Demands(objects.of(kinds.PEER_AUTHENTICATION).values(), settings)
+    modes = {uid: demands.of(workloads[uid].namespace, dict(pod.labels)) for uid, pod in pods.items()}
+    return (
+        _kept(old.services, services),
+        _kept(old.instances, pods),
+        _kept(old.peer_modes, {uid: mode for uid, mode in modes.items() if mode != _PERMISSIVE}),
+    )
 
 
 def _unread(objects: compiling.Objects) -> Iterable[Problem]:

@@ -8,12 +8,13 @@ from typing import Any, Protocol
 import msgspec
 
 from plait.base.wellknown import WAYPOINT_FOR
+from plait.model.compile.memory import Memory
 from plait.model.compile.traffic.credentials import Credentials
 from plait.model.compile.traffic.gateway_api import backend_tls, classes, http_route
 from plait.model.compile.traffic.gateway_api.backends import Backends
 from plait.model.compile.traffic.gateway_api.grants import Grants
 from plait.model.compile.traffic.gateway_api.listeners import GROUP, Open, chosen, opened
-from plait.model.compile.traffic.gateway_api.parents import Attached, Parents
+from plait.model.compile.traffic.gateway_api.parents import Attached, Listening, Parents
 from plait.model.compile.traffic.report import NOT_GRANTED, Report
 from plait.model.gateways import Gateway, names
 from plait.model.http_services import HttpService
@@ -44,6 +45,7 @@ def compiled(
     services: Mapping[str, HttpService],
     credentials: Credentials,
     settings: Settings,
+    memory: Memory,
     problems: list[Problem],
 ) -> Compiled:
     known = objects.of(kinds.GATEWAY_CLASS)
@@ -63,7 +65,8 @@ def compiled(
             said = Report("BackendTLSPolicy", policy.namespace, policy.name)
             said.unsupported("spec.options", "remove them")
             problems.extend(said.problems)
-    routings = list(_routings(objects, parents, backends, statuses, problems))
+    around = (services, *(objects.of(kind) for kind in _AROUND_ROUTES))
+    routings = list(_routings(objects, parents, backends, statuses, _Remembered(memory, around), problems))
     tls = backend_tls.read(objects.of(kinds.BACKEND_TLS_POLICY).values(), services, credentials, settings)
     for each in known.values():
         if (found := classes.status(each)) is not None:
@@ -118,17 +121,53 @@ def _noun(each: written.Gateway, run: str, listening: tuple[Open, ...]) -> Gatew
 
 
 def _routings(
-    objects: Objects, parents: Parents, backends: Backends, statuses: dict[str, Status], problems: list[Problem]
+    objects: Objects,
+    parents: Parents,
+    backends: Backends,
+    statuses: dict[str, Status],
+    remembered: _Remembered,
+    problems: list[Problem],
 ) -> Iterator[Routing]:
     for kind in (kinds.HTTP_ROUTE, kinds.GRPC_ROUTE, kinds.TLS_ROUTE, kinds.TCP_ROUTE):
         for each in objects.of(kind).values():
-            report = Report(kind.kind, each.namespace, each.name)
-            routing, status = _routing(kind.kind, each, parents, backends, report)
-            problems.extend(report.problems)
+            routing, status, said, counted = remembered.route(kind.kind, each, parents, backends)
+            parents.count(counted)
+            problems.extend(said)
             if status.parents:
                 statuses[f"{kind}/{each.namespace}/{each.name}"] = status
             if routing is not None:
                 yield routing
+
+
+_AROUND_ROUTES = (
+    kinds.GATEWAY_CLASS,
+    kinds.GATEWAY,
+    kinds.LISTENER_SET,
+    kinds.REFERENCE_GRANT,
+    kinds.NAMESPACE,
+    kinds.SECRET,
+    kinds.CONFIG_MAP,
+)
+"""All that a route's meaning depends on beside itself and the services."""
+_Routed = tuple[Routing | None, RouteStatus, tuple[Problem, ...], tuple[Listening, ...]]
+
+
+class _Remembered:
+    """Routes as they were compiled last, while nothing around them has changed."""
+
+    def __init__(self, memory: Memory, around: tuple[object, ...]) -> None:
+        self._memory = memory
+        self._around = memory.step("around-routes", [], lambda _, __: object(), *around)
+        """Another object when anything around is another."""
+
+    def route(self, kind: str, each: Any, parents: Parents, backends: Backends) -> _Routed:
+        def make() -> _Routed:
+            report = Report(kind, each.namespace, each.name)
+            with parents.counting() as counted:
+                routing, status = _routing(kind, each, parents, backends, report)
+            return routing, status, tuple(report.problems), tuple(counted)
+
+        return self._memory.made(("route", kind, each.ident), each, make, self._around)
 
 
 def _routing(
@@ -285,6 +324,8 @@ def _wrong(each: written.Gateway, listening: tuple[Open, ...]) -> Iterator[Probl
 
 def _policy_statuses(tls: backend_tls.Read, routings: list[Routing], statuses: dict[str, Status]) -> None:
     """A BackendTLSPolicy is reported for every gateway whose routes reach its service."""
+    if not tls.conditions:
+        return
     reached: dict[str, set[str]] = {}
     for routing in routings:
         gateways = {p.key for p in routing.parents if p.kind == "gateway"}

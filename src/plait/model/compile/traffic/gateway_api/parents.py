@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import msgspec
 
@@ -17,6 +18,8 @@ from plait.resources.gateway_api.shared import ParentReference as Written
 from plait.resources.kubernetes import Namespace
 
 Name = tuple[str, str]
+Listening = tuple[Name, str]
+"""A listener of a gateway, by the section's name."""
 
 
 class Attached(msgspec.Struct, frozen=True):
@@ -41,10 +44,21 @@ class Parents:
     ) -> None:
         self._opened, self._foreign, self._sets = opened, set(foreign), sets
         self._services, self._namespaces, self._settings = services, namespaces, settings
-        self._counts: dict[tuple[Name, str], int] = {}
+        self._counts: dict[Listening, int] = {}
+        self._counting: list[Listening] = []
 
     def attached(self, gateway: Name, section: str) -> int:
         return self._counts.get((gateway, section), 0)
+
+    @contextmanager
+    def counting(self) -> Iterator[list[Listening]]:
+        """The listeners that take what is looked for meanwhile; `count` says that they really do."""
+        self._counting = []
+        yield self._counting
+
+    def count(self, found: Iterable[Listening]) -> None:
+        for each in found:
+            self._counts[each] = self._counts.get(each, 0) + 1
 
     def find(self, ref: Written, kind: str, namespace: str, hostnames: tuple[str, ...]) -> Attached | None:
         """The answer for one parentRef; None when the parent is somebody else's business."""
@@ -112,7 +126,7 @@ class Parents:
             text = "no hostname of the route is one of the listener's; change one of them"
             return _refused(reference, "NoMatchingListenerHostname", text)
         for each in fitting:
-            self._counts[name, each.section] = self._counts.get((name, each.section), 0) + 1
+            self._counting.append((name, each.section))
         sections = tuple(each.section for each in fitting if not each.listener.broken)
         parent = Parent("gateway", f"gateway-api/{name[0]}/{name[1]}", sections) if sections else None
         return Attached(reference, parent, Condition("Accepted", "True", "Accepted"))
