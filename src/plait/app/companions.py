@@ -35,6 +35,8 @@ from plait.xds.cache import Cache
 from plait.xds.client import Client
 
 _log = logger("companions")
+_SAVE_AFTER = 0.5
+"""Seconds from a change to its being on disk. Who starts without it is told again by the control plane."""
 _MESH_CONTROLLER = "istio.io-mesh-controller"
 TYPES = (*URLS.values(), names.SECRET)
 Upstream = Callable[[str, tuple[str, ...], Callable[[str, tuple[Resource, ...], tuple[str, ...]], None]], Client]
@@ -61,6 +63,18 @@ class _Companion:
     server: xds.Server | None = None
     stream: asyncio.Task[Any] | None = None
     draining: bool = False
+    saving: asyncio.TimerHandle | None = None
+
+    def keep(self) -> None:
+        """Write the snapshot soon: all of it is written each time, so not for every change of many."""
+        if self.saving is None:
+            self.saving = asyncio.get_running_loop().call_later(_SAVE_AFTER, self.save)
+
+    def save(self) -> None:
+        if self.saving is not None:
+            self.saving.cancel()
+            self.saving = None
+            self.snapshot.save()
 
 
 class Companions:
@@ -96,8 +110,8 @@ class Companions:
 
         def on_delta(url: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> None:
             found.snapshot.apply(url, resources, removed)
-            found.snapshot.save()
             self._tell(found)
+            found.keep()
 
         client = self._upstream(bootstrap.node_id(proxy), TYPES, on_delta)
         found.stream = aio.spawn(client.run(), f"configuration of {proxy.namespace}/{proxy.name}")
@@ -138,7 +152,7 @@ class Companions:
             self._tell(found)
 
     def _tell(self, found: _Companion) -> None:
-        types = {url: dict(named) for url, named in found.snapshot.types.items()}
+        types = found.snapshot.types
         secrets = {**types.get(names.SECRET, {}), **self._secrets(found.proxy.identity)}
         found.cache.set(Bundle({**types, names.SECRET: secrets}))
 
@@ -181,6 +195,7 @@ async def _serving(cache: Cache, socket: Path) -> xds.Server:
 
 async def _end(found: _Companion) -> None:
     await aio.cancel(found.stream)
+    found.save()
     if found.server is not None:
         await found.server.stop(0)
 

@@ -36,8 +36,11 @@ class Snapshot:
         self._stale = set(self.types)
 
     def apply(self, url: str, resources: Iterable[Resource], removed: Iterable[str]) -> tuple[str, ...]:
-        """Keep a delta; returns the names that are gone, with those the file had and the server no longer has."""
-        known = self.types.setdefault(url, {})
+        """Keep a delta; returns the names that are gone, with those the file had and the server no longer has.
+
+        The type's mapping is another one afterwards, and those of the other types are the same.
+        """
+        known = self.types[url] = dict(self.types.get(url, {}))
         fresh = {resource.name: resource for resource in resources}
         gone = set(removed)
         if url in self._stale:

@@ -122,6 +122,25 @@ def enrol(rounds: int = 10, form: Format = "table") -> int:
     return 0
 
 
+@app.command("propagation")
+def propagation(
+    services: Annotated[int, typer.Option(help="Services with a route each, all behind one waypoint.")] = 1000,
+    changes: Annotated[int, typer.Option(help="Changes that are measured, one at a time.")] = 200,
+    edits: Annotated[int, typer.Option(help="Changes while requests are counted.")] = 1000,
+    form: Format = "table",
+) -> int:
+    """A written route to the first answer by it, and what is lost while routes are edited."""
+    from plait.trial import bench_propagation
+
+    with mesh() as layout:
+        report = _on(
+            layout,
+            lambda scene: bench_propagation.run(scene, samples_folder(), services, changes, edits, _progress),
+        )
+    print(output.render(report.rows(), form))
+    return 0
+
+
 def _figures(what: str, values: list[float], unit: float = 1.0, name: str = "s") -> dict[str, object]:
     median, low, high = (round(f(values) / unit, 2) for f in (statistics.median, min, max))
     return {"what": what, "unit": name, "median": median, "min": low, "max": high, "rounds": len(values)}

@@ -20,6 +20,8 @@ class Reply:
     status: int
     body: str
     seconds: float
+    server: str = ""
+    """The header of this name."""
 
 
 async def get(host: str, port: int, path: str = "/", headers: tuple[tuple[str, str], ...] = ()) -> Reply:
@@ -40,7 +42,9 @@ async def get(host: str, port: int, path: str = "/", headers: tuple[tuple[str, s
     head, _, body = data.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1."):
         return Reply(0, "connection closed without an answer", time.perf_counter() - began)
-    return Reply(int(head[9:12]), body.decode(errors="replace"), time.perf_counter() - began)
+    named = (line.partition(b":") for line in head.split(b"\r\n"))
+    server = next((value.strip().decode() for name, _, value in named if name.lower() == b"server"), "")
+    return Reply(int(head[9:12]), body.decode(errors="replace"), time.perf_counter() - began, server)
 
 
 async def greeting(host: str, port: int) -> Reply:

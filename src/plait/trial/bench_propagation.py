@@ -1,0 +1,164 @@
+"""`plait bench propagation`: from a written route to the waypoint that acts by it, with many services in the mesh.
+
+Each route redirects to a host that names its version, so the answer tells what the proxy has: a change counts as
+applied when a request of the client pod is answered by it. That includes the API server, the control plane, the node's
+agent, Envoy, and up to one interval of the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from plait.resources import kinds
+from plait.store.api import Document
+from plait.trial import child, load, waypoints
+from plait.trial.scene import Pod, Scene, until
+
+Tell = Callable[[str], None]
+_WRITERS = 8
+_BETWEEN = 0.2  # seconds between two measured changes: each is alone
+_AT_ONCE = 20.0  # changes a second while requests are counted
+
+
+@dataclass(slots=True)
+class Report:
+    services: int
+    written: list[float] = field(default_factory=list)
+    """Seconds from sending the write to its being stored."""
+    applied: list[float] = field(default_factory=list)
+    """Seconds from sending the write to the first answer by it."""
+    edits: int = 0
+    requests: int = 0
+    lost: dict[str, int] = field(default_factory=dict)
+
+    def rows(self) -> list[Document]:
+        return [
+            _row("write stored by the API server", self.written),
+            _row("route change to first answer by it", self.applied),
+            {
+                "what": f"{self.edits} edits under load",
+                "unit": "requests",
+                "of": self.requests,
+                "lost": sum(self.lost.values()),
+                "note": ", ".join(f"{reason}: {count}" for reason, count in self.lost.items()),
+            },
+        ]
+
+
+async def run(scene: Scene, samples: Path, services: int, changes: int, edits: int, tell: Tell) -> Report:
+    await scene.apply(samples / "bench" / "pair.yaml")
+    await scene.wait_ready([waypoints.NAMESPACE])
+    client, _ = await waypoints.captured(scene)
+    await waypoints.attach(scene)
+    await scene.api.create(kinds.GATEWAY, waypoints.waypoint())
+    echo = await waypoints.address(scene, "echo")
+    await until(lambda: waypoints.through(scene, client, echo), 60.0)
+    report, names = Report(services), [f"s{number}" for number in range(services)]
+    began = time.perf_counter()
+    await _each(names, lambda name: _create(scene, name))
+    first = await waypoints.address(scene, names[0])
+    await until(lambda: _redirected(scene, client, first), 120.0)
+    tell(f"{services} services and routes in {time.perf_counter() - began:.1f} s")
+    await _measure(scene, client, first, names[0], changes, report)
+    tell(f"p50 {statistics.median(report.applied) * 1e3:.0f} ms over {changes} changes")
+    await _edit_under_load(scene, client, echo, names, edits, report)
+    return report
+
+
+async def _create(scene: Scene, name: str) -> None:
+    spec = {"ports": [{"name": "http", "port": waypoints.HTTP}]}
+    metadata = {"name": name, "namespace": waypoints.NAMESPACE}
+    await scene.api.create(kinds.SERVICE, {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+    await scene.api.create(kinds.HTTP_ROUTE, waypoints.route(name, waypoints.redirect("v0.example")))
+
+
+async def _redirected(scene: Scene, client: Pod, host: str) -> str:
+    reply = await waypoints.ask(scene, client, host)
+    return "" if reply.status == 302 else f"{reply.status} {reply.body[:100]}"
+
+
+async def _measure(scene: Scene, client: Pod, host: str, name: str, changes: int, report: Report) -> None:
+    watching = child.start(lambda stop: _versions(host, stop), client.netns, scene.holder)
+    watching.wait_started()
+    sent: dict[str, float] = {}
+    for number in range(1, changes + 1):
+        version = f"v{number}.example"
+        sent[version] = time.perf_counter()
+        await _edit(scene, name, version)
+        report.written.append(time.perf_counter() - sent[version])
+        await asyncio.sleep(_BETWEEN)
+    await asyncio.sleep(1.0)
+    seen = await asyncio.get_running_loop().run_in_executor(None, watching.finish)
+    missing = [version for version in sent if version not in seen]
+    if missing:
+        raise RuntimeError(f"{len(missing)} of {changes} changes were never seen, first {missing[0]}")
+    report.applied += [seen[version] - at for version, at in sent.items()]
+
+
+async def _edit_under_load(scene: Scene, client: Pod, echo: str, names: list[str], edits: int, report: Report) -> None:
+    """Routes of all services in turn, and one in ten of the service that is under load."""
+    plan = load.Plan(echo, waypoints.HTTP, rate=100.0)
+    loading = child.start(lambda stop: load.run(plan, stop), client.netns, scene.holder)
+    weighted = {"backendRefs": [{"name": "echo", "port": waypoints.HTTP}]}
+    await scene.api.create(kinds.HTTP_ROUTE, waypoints.route("echo", weighted))
+    began = time.perf_counter()
+    for number in range(edits):
+        if number % 10:
+            await _edit(scene, names[number % len(names)], f"e{number}.example")
+        else:
+            match = {"matches": [{"path": {"type": "PathPrefix", "value": f"/e{number}"}}], **weighted}
+            body = {"spec": waypoints.route("echo", match, weighted)["spec"]}
+            await scene.api.patch(kinds.HTTP_ROUTE, "echo", body, waypoints.NAMESPACE)
+        if (wait := began + (number + 1) / _AT_ONCE - time.perf_counter()) > 0:
+            await asyncio.sleep(wait)
+    result = await asyncio.get_running_loop().run_in_executor(None, loading.finish)
+    report.edits, report.requests, report.lost = edits, result.sent, dict(result.lost)
+
+
+async def _edit(scene: Scene, name: str, version: str) -> None:
+    body = {"spec": waypoints.route(name, waypoints.redirect(version))["spec"]}
+    await scene.api.patch(kinds.HTTP_ROUTE, name, body, waypoints.NAMESPACE)
+
+
+async def _each(names: list[str], work: Callable[[str], Coroutine[Any, Any, None]]) -> None:
+    waiting = iter(names)
+
+    async def worker() -> None:
+        for name in waiting:
+            await work(name)
+
+    await asyncio.gather(*(worker() for _ in range(_WRITERS)))
+
+
+async def _versions(host: str, stop: asyncio.Event) -> dict[str, float]:
+    """When each version was first seen, on one kept connection."""
+    reader, writer = await asyncio.open_connection(host, waypoints.HTTP)
+    found: dict[str, float] = {}
+    under_way = False
+    request = f"GET / HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
+    while not stop.is_set():
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        for line in head.splitlines():
+            if line.lower().startswith("location:"):
+                found.setdefault(line.split("//", 1)[1].split("/", 1)[0].split(":", 1)[0], time.perf_counter())
+        if found and not under_way:
+            under_way = True
+            child.started()
+        await asyncio.sleep(0.002)
+    writer.close()
+    return found
+
+
+def _row(what: str, values: list[float]) -> Document:
+    ordered = sorted(values)
+    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    p50, most = statistics.median(ordered) * 1e3, ordered[-1] * 1e3
+    figures = {"p50": round(p50, 1), "p99": round(p99 * 1e3, 1), "max": round(most, 1)}
+    return {"what": what, "unit": "ms", **figures, "of": len(values)}

@@ -1,0 +1,77 @@
+"""What benches of waypoints have in common: a Gateway of class istio-waypoint before bench-l4, there or not."""
+
+from __future__ import annotations
+
+from plait.base import wellknown
+from plait.resources import kinds
+from plait.resources.kinds import SERVICE
+from plait.store.api import Document
+from plait.trial import talk
+from plait.trial.scene import Pod, Scene, until
+
+NAMESPACE = "bench-l4"
+NAME = "waypoint"
+HTTP = 8080
+_API = "gateway.networking.k8s.io/v1"
+
+
+def waypoint() -> Document:
+    listener = {"name": "mesh", "port": wellknown.HBONE_PORT, "protocol": "HBONE"}
+    spec = {"gatewayClassName": "istio-waypoint", "listeners": [listener]}
+    return {"apiVersion": _API, "kind": "Gateway", "metadata": {"name": NAME, "namespace": NAMESPACE}, "spec": spec}
+
+
+def route(name: str, *rules: Document) -> Document:
+    """HTTPRoute `name` of the Service of this name."""
+    parent = {"group": "", "kind": "Service", "name": name, "port": HTTP}
+    spec = {"parentRefs": [parent], "rules": list(rules)}
+    return {"apiVersion": _API, "kind": "HTTPRoute", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
+
+
+def redirect(to: str) -> Document:
+    """A rule that the waypoint answers itself, and whose answer tells which version of the route it has."""
+    return {"filters": [{"type": "RequestRedirect", "requestRedirect": {"hostname": to, "statusCode": 302}}]}
+
+
+async def address(scene: Scene, service: str) -> str:
+    found = await scene.api.get(SERVICE, service, NAMESPACE)
+    return str(found["spec"]["clusterIP"])
+
+
+async def attach(scene: Scene, attached: bool = True) -> None:
+    await scene.label_namespace(NAMESPACE, {wellknown.USE_WAYPOINT: NAME if attached else None})
+
+
+async def remove(scene: Scene) -> None:
+    """The Gateway, and wait until its pods are gone."""
+    await scene.api.delete(kinds.GATEWAY, NAME, NAMESPACE)
+
+    async def gone() -> str:
+        pods, _ = await scene.api.list(kinds.POD, NAMESPACE, labels=f"{wellknown.GATEWAY_NAME}={NAME}")
+        return f"{len(pods)} pods of the waypoint are still there" if pods else ""
+
+    await until(gone, 60.0)
+
+
+async def ask(scene: Scene, client: Pod, host: str) -> talk.Reply:
+    return await scene.inside(client, lambda _: talk.get(host, HTTP))
+
+
+async def through(scene: Scene, client: Pod, host: str) -> str:
+    """ "" when a request is answered by Envoy's HTTP filters, that is through the waypoint."""
+    reply = await ask(scene, client, host)
+    return (
+        "" if reply.status == 200 and reply.server == "istio-envoy" else f"{reply.status} by {reply.server or 'none'}"
+    )
+
+
+async def captured(scene: Scene) -> tuple[Pod, Pod]:
+    """Client and server of the pair, both verified."""
+
+    async def settled() -> str:
+        pods = await scene.pods(NAMESPACE)
+        late = [pod.name for pod in pods if pod.annotations.get(wellknown.REDIRECTION) != "enabled"]
+        return f"not captured: {', '.join(late)}" if late else ""
+
+    await until(settled, 60.0)
+    return await scene.pod(NAMESPACE, "client"), await scene.pod(NAMESPACE, "echo")
