@@ -44,7 +44,7 @@ bench: setup
 
 # The Gateway API's own suite; needs Go and root, and is no part of `make test`. A report is written to docs/conformance.
 conformance: setup
-	@tools/conformance/run.sh mesh
+	@tools/conformance/run.sh mesh; mesh=$$?; tools/conformance/run.sh gateway && exit $$mesh
 
 format: setup
 	@$(RUN) ruff check --fix-only -q .

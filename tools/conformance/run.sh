@@ -12,7 +12,6 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 PLAIT=${PLAIT:-$root/.venv/bin/plait}
-PYTHON=${PYTHON:-$root/.venv/bin/python}
 PATH="$PATH:/usr/local/go/bin"
 fail() { printf 'conformance: %s\n' "$*" >&2; exit 2; }
 
@@ -66,8 +65,7 @@ done
 labels=istio.io/dataplane-mode=ambient
 if [ "$part" = mesh ]; then
     labels=$labels,istio.io/use-waypoint=waypoint
-    "$PYTHON" "$here/waypoints.py" "$PLAIT_HOME/$name/proxies" >"$work/waypoints.yaml"
-    "$PLAIT" apply --name "$name" -f "$work/waypoints.yaml" >/dev/null
+    "$PLAIT" apply --name "$name" -f "$here/waypoints.yaml" >/dev/null
     features=$(tr '\n' ',' <"$here/mesh-features.txt")
     set -- --conformance-profiles=MESH-HTTP,MESH-GRPC "--supported-features=${features%,}" "$@"
 else
