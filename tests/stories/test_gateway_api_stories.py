@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from kit import documents as d
 from kit import worlds as l7
 from plait.model.mesh import Mesh
@@ -182,6 +184,24 @@ def test_filters_arrive() -> None:
     assert first.action == Redirect(301, "https", "", 0)
     assert first.response.set == (("x", "1"),)
     assert (second.rewrite.prefix, second.timeout, second.mirrors[0].percent) == ("/new", 0.5, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "retry", "whole", "one"),
+    [
+        ({"backendRequest": "500ms"}, None, 0.5, None),
+        ({"backendRequest": "500ms", "request": "2s"}, None, 0.5, None),
+        ({"backendRequest": "0s", "request": "2s"}, None, 2.0, None),
+        ({"backendRequest": "500ms", "request": "2s"}, {"attempts": 3}, 2.0, 0.5),
+    ],
+)
+def test_the_time_of_one_try_is_the_whole_time_where_no_retries_are_asked_for(
+    timeouts: dict[str, str], retry: dict[str, int] | None, whole: float, one: float | None
+) -> None:
+    rule = {"backendRefs": [backend("cart")], "timeouts": timeouts, **({"retry": retry} if retry else {})}
+    mesh, _ = l7.world(*SERVICES, EDGE, route("r", rule))
+    (found,) = hosts(mesh)["*:80"].routes
+    assert (found.timeout, found.retry.per_try_timeout if found.retry else None) == (whole, one)
 
 
 def test_a_filter_nobody_knows_is_never_skipped() -> None:

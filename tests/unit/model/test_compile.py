@@ -277,9 +277,29 @@ def test_a_hand_written_slice_makes_endpoints() -> None:
         ],
         ports=[{"name": "http", "port": 5432, "protocol": "TCP"}],
     )
-    mesh, _ = compiled(d.service("db", "10.1.0.2", spec={"selector": {}}), each)
+    service, pod = d.service("db", "10.1.0.2", spec={"selector": {}}), d.pod("a", "10.0.0.1")
+    mesh, _ = compiled(service, each, pod)
+    found = {w.addresses: (w.uid, [m.ports for m in w.services]) for w in mesh.workloads.values()}
+    ports = [(Port(80, 5432, "http11"),)]
+    assert found == {
+        ("192.0.2.7",): ("Kubernetes/discovery.k8s.io/EndpointSlice/shop/db-1/192.0.2.7", ports),
+        ("10.0.0.1",): ("Kubernetes//Pod/shop/a", ports),
+    }
+
+
+def test_slices_of_a_service_with_a_selector_make_no_pod_a_member() -> None:
+    each = d.document(
+        "discovery.k8s.io/v1",
+        "EndpointSlice",
+        "db-1",
+        labels={"kubernetes.io/service-name": "db"},
+        addressType="IPv4",
+        endpoints=[{"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": "a"}}],
+        ports=[{"name": "http", "port": 5432, "protocol": "TCP"}],
+    )
+    mesh, _ = compiled(d.service("db", "10.1.0.2", spec={"selector": {"app": "db"}}), each, d.pod("a", "10.0.0.1"))
     (workload,) = mesh.workloads.values()
-    assert (workload.addresses, workload.services[0].ports) == (("192.0.2.7",), (Port(80, 5432, "http11"),))
+    assert workload.services == (), "the pod's labels say so, before the slice is mended"
 
 
 @pytest.mark.parametrize(

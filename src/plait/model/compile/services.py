@@ -1,7 +1,8 @@
 """Service -> services; which pods back which service; EndpointSlices written by hand -> endpoints.
 
 As in other implementations of workload discovery, membership of pods follows selectors and health follows the pod's
-readiness, so an endpoint is right as soon as the pod is; slices count only for endpoints that are no pods.
+readiness, so an endpoint is right as soon as the pod is. Slices count for Services without a selector, where they make
+pods members, and for endpoints that are no pods.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ _NEAR: Mapping[str, tuple[Scope, ...]] = {
 class Selection:
     """All Services, findable by the labels they select; the ways from a pod to its memberships."""
 
-    def __init__(self, services: Iterable[kubernetes.Service], settings: Settings) -> None:
+    def __init__(
+        self, services: Iterable[kubernetes.Service], settings: Settings, slices: Iterable[EndpointSlice] = ()
+    ) -> None:
         self._settings = settings
         self._all = [s for s in services if s.spec.type != "ExternalName"]
         self._by_label: dict[tuple[str, str, str], list[kubernetes.Service]] = {}
@@ -56,6 +59,22 @@ class Selection:
                 label, value = min(service.spec.selector.items())
                 self._by_label.setdefault((service.namespace, label, value), []).append(service)
         self._by_name = {s.ident: s for s in self._all}
+        self._listed: dict[tuple[str, str], dict[str, tuple[Port, ...]]] = {}
+        for each in slices:
+            self._list(each)
+
+    def _list(self, each: EndpointSlice) -> None:
+        """Pods that a slice names for a Service that selects none."""
+        service = self.sliced(each)
+        if service is None or service.spec.selector:
+            return
+        ports = _listed_ports(each, service)
+        for endpoint in each.endpoints or ():
+            pod = endpoint.target_ref
+            if pod is not None and pod.kind == "Pod":
+                members = self._listed.setdefault((pod.namespace or each.namespace, pod.name), {})
+                key = self.key(service)
+                members[key] = tuple(dict.fromkeys((*members.get(key, ()), *ports)))
 
     def services(self, memory: Memory) -> Iterator[Service]:
         for service in self._all:
@@ -63,6 +82,10 @@ class Selection:
 
     def named(self, namespace: str, name: str) -> kubernetes.Service | None:
         return self._by_name.get((namespace, name))
+
+    def sliced(self, each: EndpointSlice) -> kubernetes.Service | None:
+        """The Service whose endpoints a slice lists."""
+        return self.named(each.namespace, each.meta.labels.get(_SERVICE_NAME, ""))
 
     def key(self, service: kubernetes.Service) -> str:
         return f"{service.namespace}/{hostname(service.name, service.namespace, self._settings)}"
@@ -75,10 +98,11 @@ class Selection:
                     yield service
 
     def memberships(self, pod: Pod) -> tuple[Membership, ...]:
-        found = (
+        found = [
             Membership(self.key(service), tuple(_targets(service, pod)))
             for service in self.of(pod.namespace, pod.meta.labels)
-        )
+        ]
+        found += [Membership(key, ports) for key, ports in self._listed.get(pod.ident, {}).items()]
         return tuple(sorted(found, key=lambda m: m.service))
 
 
@@ -96,7 +120,7 @@ def manual(
 ) -> Iterator[Workload]:
     """Endpoints of slices that stand for no pod (somebody wrote the slice by hand)."""
     for each in slices:
-        service = chosen.named(each.namespace, each.meta.labels.get(_SERVICE_NAME, ""))
+        service = chosen.sliced(each)
         if service is None or each.address_type == "FQDN":
             continue
         yield from memory.made(("slice", each.ident), each, partial(_listed, each, service, chosen, settings), service)
@@ -167,6 +191,11 @@ def _families(families: tuple[str, ...]) -> IpFamilies:
     return "" if not families else "ipv4" if families[0] == "IPv4" else "ipv6"
 
 
+def _listed_ports(each: EndpointSlice, service: kubernetes.Service) -> tuple[Port, ...]:
+    numbers = {port.name or "": port.port for port in each.ports or () if port.port and port.protocol in (None, "TCP")}
+    return tuple(Port(p.port, n, _protocol(p)) for p in service.spec.ports if (n := numbers.get(p.name)))
+
+
 def _listed(
     each: EndpointSlice, service: kubernetes.Service, chosen: Selection, settings: Settings
 ) -> tuple[Workload, ...]:
@@ -176,8 +205,7 @@ def _listed(
 def _endpoints(
     each: EndpointSlice, service: kubernetes.Service, chosen: Selection, settings: Settings
 ) -> Iterator[Workload]:
-    numbers = {port.name or "": port.port for port in each.ports or () if port.port and port.protocol in (None, "TCP")}
-    ports = tuple(Port(p.port, n, _protocol(p)) for p in service.spec.ports if (n := numbers.get(p.name)))
+    ports = _listed_ports(each, service)
     for endpoint in each.endpoints or ():
         if endpoint.target_ref is not None and endpoint.target_ref.kind == "Pod":
             continue

@@ -92,7 +92,8 @@ def _described(objects: Objects, settings: Settings, memory: Memory, problems: l
     authorized = authorization.policies(written, settings, memory, problems)
     authenticated = authentication.Authentication(objects.of(kinds.PEER_AUTHENTICATION).values(), settings, problems)
     attached = workloads.Attached(authorized.selecting, authenticated)
-    chosen = services.Selection(objects.of(kinds.SERVICE).values(), settings)
+    slices = objects.of(kinds.ENDPOINT_SLICE).values()
+    chosen = services.Selection(objects.of(kinds.SERVICE).values(), settings, slices)
 
     found_services: list[Service] = list(chosen.services(memory))
     outside = objects.of(kinds.SERVICE_ENTRY).values()
@@ -103,7 +104,7 @@ def _described(objects: Objects, settings: Settings, memory: Memory, problems: l
     entries = objects.of(kinds.WORKLOAD_ENTRY).values()
     found += external.entries(entries, outside, chosen, attached, settings, problems)
     found += external.inline(outside, settings, problems)
-    found += services.manual(objects.of(kinds.ENDPOINT_SLICE).values(), chosen, settings, memory)
+    found += services.manual(slices, chosen, settings, memory)
     by_uid = _kept({}, found, lambda w: w.uid)
     return _Described(by_uid, found_services, [*authorized.policies, *authenticated.policies()])
 

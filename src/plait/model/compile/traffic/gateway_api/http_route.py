@@ -85,6 +85,8 @@ def _rule(
         return
     timeouts, retry = getattr(rule, "timeouts", None), getattr(rule, "retry", None)
     whole, one = _time(timeouts.request if timeouts else None), _time(timeouts.backend_request if timeouts else None)
+    if retry is None and one:
+        whole = min(whole or one, one)  # nothing is asked for but one try: its time is the whole
     tries = _retry(retry, one)
     for place, match in enumerate(matches):
         found.routes.append(
@@ -200,7 +202,7 @@ def _time(text: str | None) -> float | None:
 
 def _retry(given: written.HTTPRouteRetry | None, per_try: float | None) -> Retry | None:
     if given is None:
-        return Retry(attempts=0, per_try_timeout=per_try) if per_try else None
+        return None
     backoff = _time(given.backoff)
     on = ("connect-failure", "refused-stream", "unavailable", "cancelled")
     attempts = given.attempts if given.attempts is not None else 2
