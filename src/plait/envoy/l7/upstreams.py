@@ -211,17 +211,16 @@ def _sockets(ctx: Context, upstream: Upstream) -> Doc:
 
 
 def _own(ctx: Context, upstream: Upstream, policy: ClientTls | None) -> Doc | None:
-    """What the policy itself asks for, None for raw bytes."""
+    """What the policy itself asks for, None for raw bytes.
+
+    No ALPN is configured: Envoy then offers the protocol of the connection pool, and a pool may be of either where
+    requests go on in the protocol they came in. Offering both would let the server choose what the pool does not speak.
+    """
     if policy is None or policy.mode == "disable":
         return None
     if policy.mode == "istio_mutual":
         return None if any(end.way != "plain" for end in upstream.endpoints) else _istio(upstream)
-    alpn: tuple[str, ...] = (
-        () if not may_be_http(upstream.protocol) else ("h2",) if upstream.protocol in _H2 else ("http/1.1",)
-    )
-    if upstream.protocol == "auto":
-        alpn = ("h2", "http/1.1")
-    return tls.client(ctx, policy, upstream.hostname, alpn, upstream.subject_alt_names, upstream.source)
+    return tls.client(ctx, policy, upstream.hostname, upstream.subject_alt_names, upstream.source)
 
 
 def _istio(upstream: Upstream, alpn: tuple[str, ...] = ()) -> Doc:
