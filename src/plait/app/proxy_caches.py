@@ -8,11 +8,13 @@ certificates); its own certificate is its node agent's.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from plait.app.asked import View, said
+from plait.app.lingering import Lingering
 from plait.base.bundle import Bundle, Resource
 from plait.base.observe import logger
 from plait.envoy import names
@@ -36,6 +38,10 @@ class _Told:
     cache: Cache = field(default_factory=Cache)
     view: View | None = None
     parts: Parts = field(default_factory=Parts)
+    said: Bundle = field(default_factory=Bundle)
+    """What follows from the view."""
+    lingering: Lingering = field(default_factory=Lingering)
+    due: asyncio.TimerHandle | None = None
     problems: tuple[Problem, ...] = ()
     secrets: frozenset[str] = frozenset()
 
@@ -58,9 +64,14 @@ def named(node_id: str) -> tuple[Role, str, str]:
 class ProxyCaches:
     """`await connect(role, namespace, pod)` for a stream that opens, `changed()` after each compile."""
 
-    def __init__(self, mesh: Callable[[], Mesh], secret: Callable[[str], Document | None]) -> None:
+    def __init__(
+        self,
+        mesh: Callable[[], Mesh],
+        secret: Callable[[str], Document | None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`secret(name)` is Envoy's Secret document with its key."""
-        self._mesh, self._secret = mesh, secret
+        self._mesh, self._secret, self._now = mesh, secret, now
         self._told: dict[tuple[Role, str, str], _Told] = {}
         self._again: asyncio.Future[None] | None = None
 
@@ -95,6 +106,8 @@ class ProxyCaches:
             proxy = self._proxy(*key)
             if not any(True for _ in told.cache.statistics()):
                 del self._told[key]
+                if told.due is not None:
+                    told.due.cancel()
             elif proxy is not None:  # a pod that has gone keeps what it had until its stream ends
                 self._tell(told, proxy)
 
@@ -117,12 +130,23 @@ class ProxyCaches:
         told.proxy, told.view = proxy, view
         if made is not None:
             told.problems, told.secrets = made.problems, made.secrets
-        secrets = self._secrets(told.secrets)
-        bundle = _shared(
-            told.cache, Bundle({**(made.bundle if made else told.cache.bundle).types, names.SECRET: secrets})
-        )
-        if made is not None or bundle.of(names.SECRET) is not told.cache.of(names.SECRET):
+            told.said = made.bundle
+        self._push(told)
+
+    def _push(self, told: _Told) -> None:
+        """What was said, what of before lingers, and the secrets."""
+        now = self._now()
+        bundle = told.lingering.added(told.cache.bundle, told.said, now)
+        bundle = _shared(told.cache, Bundle({**bundle.types, names.SECRET: self._secrets(told.secrets)}))
+        if any(
+            bundle.of(url) is not told.cache.of(url) for url in bundle.types.keys() | told.cache.bundle.types.keys()
+        ):
             told.cache.set(bundle)
+        if told.due is not None:
+            told.due.cancel()
+            told.due = None
+        if (ends := told.lingering.ends) is not None:
+            told.due = asyncio.get_running_loop().call_later(ends - now, self._push, told)
 
     def _secrets(self, wanted: frozenset[str]) -> dict[str, Resource]:
         found = ((name, self._secret(name)) for name in sorted(wanted))

@@ -122,6 +122,36 @@ def enrol(rounds: int = 10, form: Format = "table") -> int:
     return 0
 
 
+@app.command("waypoint")
+def waypoint(
+    quick: Quick = False,
+    form: Format = "table",
+    rounds: Annotated[int, typer.Option(help="Cold starts, and attachments of a running waypoint.")] = 10,
+    flips: Annotated[int, typer.Option(help="Times out of the waypoint and in again under load.")] = 20,
+) -> int:
+    """Starts, attachment under load, a weight split, and latency and CPU beside no mesh and L4."""
+    from plait.trial import bench_waypoint
+
+    rounds, flips = (3, 6) if quick else (rounds, flips)
+    blocks, seconds = (2, 2.0) if quick else (5, 5.0)
+    with mesh() as layout:
+        report = _on(
+            layout,
+            lambda scene: bench_waypoint.run(
+                scene,
+                samples_folder(),
+                rounds=rounds,
+                flips=flips,
+                blocks=blocks,
+                seconds=seconds,
+                tell=_progress,
+            ),
+        )
+    print(output.render(report.rows, form))
+    print(output.render(report.costs, form))
+    return 0
+
+
 @app.command("propagation")
 def propagation(
     services: Annotated[int, typer.Option(help="Services with a route each, all behind one waypoint.")] = 1000,

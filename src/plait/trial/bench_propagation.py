@@ -63,7 +63,8 @@ async def run(scene: Scene, samples: Path, services: int, changes: int, edits: i
     began = time.perf_counter()
     await _each(names, lambda name: _create(scene, name))
     first = await waypoints.address(scene, names[0])
-    await until(lambda: _redirected(scene, client, first), 120.0)
+    await _edit(scene, names[0], "settled.example")
+    await until(lambda: _redirected(scene, client, first, "settled.example"), 300.0)
     tell(f"{services} services and routes in {time.perf_counter() - began:.1f} s")
     await _measure(scene, client, first, names[0], changes, report)
     tell(f"p50 {statistics.median(report.applied) * 1e3:.0f} ms over {changes} changes")
@@ -78,9 +79,10 @@ async def _create(scene: Scene, name: str) -> None:
     await scene.api.create(kinds.HTTP_ROUTE, waypoints.route(name, waypoints.redirect("v0.example")))
 
 
-async def _redirected(scene: Scene, client: Pod, host: str) -> str:
+async def _redirected(scene: Scene, client: Pod, host: str, version: str) -> str:
+    """ "" when the waypoint has done all that was written before this version."""
     reply = await waypoints.ask(scene, client, host)
-    return "" if reply.status == 302 else f"{reply.status} {reply.body[:100]}"
+    return "" if version in reply.location else f"{reply.status} to {reply.location or 'nowhere'}"
 
 
 async def _measure(scene: Scene, client: Pod, host: str, name: str, changes: int, report: Report) -> None:

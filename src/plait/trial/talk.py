@@ -21,7 +21,8 @@ class Reply:
     body: str
     seconds: float
     server: str = ""
-    """The header of this name."""
+    """This and the next: the headers of these names."""
+    location: str = ""
 
 
 async def get(host: str, port: int, path: str = "/", headers: tuple[tuple[str, str], ...] = ()) -> Reply:
@@ -42,9 +43,11 @@ async def get(host: str, port: int, path: str = "/", headers: tuple[tuple[str, s
     head, _, body = data.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1."):
         return Reply(0, "connection closed without an answer", time.perf_counter() - began)
-    named = (line.partition(b":") for line in head.split(b"\r\n"))
-    server = next((value.strip().decode() for name, _, value in named if name.lower() == b"server"), "")
-    return Reply(int(head[9:12]), body.decode(errors="replace"), time.perf_counter() - began, server)
+    fields = {
+        name.lower(): value.strip().decode() for name, _, value in (line.partition(b":") for line in head.splitlines())
+    }
+    server, location = fields.get(b"server", ""), fields.get(b"location", "")
+    return Reply(int(head[9:12]), body.decode(errors="replace"), time.perf_counter() - began, server, location)
 
 
 async def greeting(host: str, port: int) -> Reply:

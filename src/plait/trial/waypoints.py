@@ -60,9 +60,12 @@ async def ask(scene: Scene, client: Pod, host: str) -> talk.Reply:
 async def through(scene: Scene, client: Pod, host: str) -> str:
     """ "" when a request is answered by Envoy's HTTP filters, that is through the waypoint."""
     reply = await ask(scene, client, host)
-    return (
-        "" if reply.status == 200 and reply.server == "istio-envoy" else f"{reply.status} by {reply.server or 'none'}"
-    )
+    return "" if passed(reply) else f"{reply.status} by {reply.server or 'none'}"
+
+
+def passed(reply: talk.Reply) -> bool:
+    """An HTTP proxy says so in its answer; a node proxy carries bytes and says nothing."""
+    return reply.status == 200 and reply.server == "istio-envoy"
 
 
 async def captured(scene: Scene) -> tuple[Pod, Pod]:

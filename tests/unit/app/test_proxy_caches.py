@@ -19,9 +19,10 @@ from kit.worlds import (
     waypoint,
     world,
 )
-from plait.app import certificates
+from plait.app import certificates, lingering
 from plait.app.proxy_caches import ProxyCaches, UnknownProxy, named
 from plait.envoy import names
+from plait.envoy.l7.bundle import URLS
 from plait.model.compile import compile
 from plait.model.mesh import Mesh
 
@@ -127,8 +128,8 @@ def behind(name: str, last: int) -> tuple[d.Document, d.Document]:
     return d.service(name, f"10.96.0.{last}"), d.pod(f"{name}-0", f"10.0.1.{last}", labels={"app": name})
 
 
-def test_what_a_waypoint_is_told_after_each_change_is_what_a_new_stream_would_be_told_and_little_of_it_is_new() -> None:
-    """Projection and translation are incremental; nothing may differ for that."""
+async def test_after_each_change_a_waypoint_is_told_what_a_new_stream_would_be_told() -> None:
+    """Projection and translation are incremental; nothing may differ for that, and little may be new."""
     shop = namespace("shop", **{"istio.io/use-waypoint": "waypoint"})
     klass = {"gateway.istio.io/managed": "istio.io-mesh-controller"}
     own = gateway_pod("waypoint-0", "10.0.0.9", "waypoint")
@@ -167,7 +168,8 @@ def test_what_a_waypoint_is_told_after_each_change_is_what_a_new_stream_would_be
         ("Serviceuser", None, 99),
     ]
     worlds: list[Mesh] = [compile(objects(*now.values()))[0]]
-    caches = ProxyCaches(lambda: worlds[-1], lambda name: None)
+    clock = [0.0]
+    caches = ProxyCaches(lambda: worlds[-1], lambda name: None, lambda: clock[0])
     told = caches.cache("waypoint", "shop", "waypoint-0")
     told.attach(Listening(), lambda: None)
     before = told.bundle
@@ -178,6 +180,8 @@ def test_what_a_waypoint_is_told_after_each_change_is_what_a_new_stream_would_be
             now[name] = document
         known = objects(*now.values()).sharing(known)
         worlds.append(compile(known, worlds[-1])[0])
+        caches.changed()
+        clock[0] += 60.0
         caches.changed()
         whole = compile(known)[0]
         fresh = ProxyCaches(lambda world=whole: world, lambda name: None).cache("waypoint", "shop", "waypoint-0")
@@ -190,3 +194,32 @@ def test_what_a_waypoint_is_told_after_each_change_is_what_a_new_stream_would_be
         ]
         assert 0 < len(new) <= most, (name, document, new)
         before = told.bundle
+
+
+async def test_what_connections_of_a_draining_chain_use_stays_for_a_while() -> None:
+    shop = namespace("shop", **{"istio.io/use-waypoint": "waypoint"})
+    own = gateway_pod("waypoint-0", "10.0.0.9", "waypoint")
+    own["metadata"]["labels"]["gateway.istio.io/managed"] = "istio.io-mesh-controller"
+    attached = (shop, waypoint(), own, *behind("cart", 1))
+    detached = (namespace("shop"), *attached[1:])
+    worlds, clock = [world(*attached)[0]], [0.0]
+    caches = ProxyCaches(lambda: worlds[-1], lambda name: None, lambda: clock[0])
+    told = caches.cache("waypoint", "shop", "waypoint-0")
+    told.attach(Listening(), lambda: None)
+    name = "inbound-vip|80|http|cart.shop.svc.cluster.local"
+
+    def found() -> list[bool]:
+        return [name in told.of(url) for url in (names.CLUSTER, URLS["endpoints"], names.ROUTE)]
+
+    assert found() == [True, True, True]
+    listener = told.of(names.LISTENER)["main_internal"]
+    worlds.append(world(*detached)[0])
+    caches.changed()
+    assert found() == [True, True, True], "connections that live are still served"
+    assert told.of(names.LISTENER)["main_internal"] != listener, "new ones find nothing"
+    clock[0] = lingering.SECONDS - 0.1
+    caches.changed()
+    assert found() == [True, True, True], "what changes meanwhile does not begin it anew"
+    clock[0] = lingering.SECONDS
+    caches.changed()
+    assert found() == [False, False, False]

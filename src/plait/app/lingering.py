@@ -1,0 +1,50 @@
+"""Lingering: what a proxy is told for a while after its configuration no longer has it.
+
+A filter chain that goes is drained: its connections are asked to end, and live for the drain time. What they use (their
+routes, clusters and endpoints) has to live as long, or every request on them is answered with 503. New connections do
+not find it: they start at a chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from plait.base.bundle import Bundle, Resource
+from plait.envoy import names
+from plait.envoy.l7.bundle import ENDPOINTS
+from plait.resources.proxy_container import DRAIN_SECONDS
+
+SECONDS = 2.0 * DRAIN_SECONDS
+"""The drain begins when Envoy has applied the change, which may take a while."""
+_TYPES = (names.CLUSTER, ENDPOINTS, names.ROUTE)
+
+
+class Lingering:
+    """Of one proxy."""
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
+        self._until: dict[tuple[str, str], float] = {}
+
+    def added(self, told: Bundle, new: Bundle, now: float) -> Bundle:
+        """`new`, and what of the bundle told before is not in it, but for what has been so for long enough."""
+        types: dict[str, Mapping[str, Resource]] = dict(new.types)
+        until: dict[tuple[str, str], float] = {}
+        for url in _TYPES:
+            fresh = new.of(url)
+            kept: dict[str, Resource] = {}
+            for name, resource in told.of(url).items():
+                if name not in fresh:
+                    ends = self._until.get((url, name), now + self._seconds)
+                    if ends > now:
+                        kept[name] = resource
+                        until[url, name] = ends
+            if kept:
+                types[url] = {**fresh, **kept}
+        self._until = until
+        return Bundle(types)
+
+    @property
+    def ends(self) -> float | None:
+        """When there will be less."""
+        return min(self._until.values(), default=None)

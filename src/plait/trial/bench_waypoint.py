@@ -1,0 +1,222 @@
+"""`plait bench waypoint`: how fast a waypoint comes, what is lost while it comes and goes, and what it costs.
+
+Cold: from the write of the Gateway to the first request answered through it. Attached: from the label that asks for a
+running one. Latency and CPU are measured side by side on one pair of pods, interleaved: `none` outside the mesh, `l4`
+without and `waypoint` with a waypoint on the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from plait.base import aio, wellknown
+from plait.local.podnet import short
+from plait.resources import kinds
+from plait.store.api import Document
+from plait.trial import child, load, talk, usage, waypoints
+from plait.trial.scene import Pod, Scene, until
+
+Tell = Callable[[str], None]
+_BEHIND = "echo-l7"
+"""A second Service of the same pods, the only one behind the waypoint."""
+_EVERY = 0.01  # seconds between two requests that ask whether the waypoint answers
+_PATIENCE = 30.0
+
+
+@dataclass(slots=True)
+class Report:
+    rows: list[Document] = field(default_factory=list)
+    costs: list[Document] = field(default_factory=list)
+
+    def times(self, what: str, values: list[float]) -> None:
+        low, middle, high = (round(f(values) * 1e3) for f in (min, statistics.median, max))
+        self.rows.append({"what": what, "result": f"{middle} ms ({low}–{high})", "of": len(values)})
+
+    def count(self, what: str, result: str, of: int) -> None:
+        self.rows.append({"what": what, "result": result, "of": of})
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One mode: who asks for which address, and the pids of all Envoys on the way."""
+
+    client: Pod
+    host: str
+    proxies: tuple[int, ...]
+
+
+async def run(
+    scene: Scene, samples: Path, *, rounds: int, flips: int, blocks: int, seconds: float, tell: Tell
+) -> Report:
+    report = Report()
+    await scene.apply(samples / "bench" / "pair.yaml")
+    await scene.wait_ready(["bench-none", waypoints.NAMESPACE])
+    client, server = await waypoints.captured(scene)
+    await scene.api.create(kinds.SERVICE, _behind())
+    host = await waypoints.address(scene, _BEHIND)
+
+    cold = []
+    for number in range(rounds):
+        if number:
+            await waypoints.remove(scene)
+        cold.append(await _until_through(scene, client, host, lambda: _create(scene)))
+        tell(f"cold start {number + 1}: {cold[-1] * 1e3:.0f} ms")
+    report.times("cold: Gateway written to first answer through it", cold)
+    attached = []
+    for _ in range(rounds):
+        await _label(scene, None)
+        await until(lambda: _straight(scene, client, host), _PATIENCE)
+        attached.append(await _until_through(scene, client, host, lambda: _label(scene, waypoints.NAME)))
+    report.times("attached: label to first answer through it", attached)
+    await _flips(scene, client, host, flips, report)
+    await _split(scene, client, host, report)
+    await _costs(scene, client, server, host, blocks, seconds, report, tell)
+    return report
+
+
+def _behind() -> Document:
+    metadata = {
+        "name": _BEHIND,
+        "namespace": waypoints.NAMESPACE,
+        "labels": {wellknown.USE_WAYPOINT: waypoints.NAME},
+    }
+    spec = {"selector": {"app": "echo"}, "ports": [{"name": "http", "port": waypoints.HTTP}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+
+async def _create(scene: Scene) -> None:
+    await scene.api.create(kinds.GATEWAY, waypoints.waypoint())
+
+
+async def _label(scene: Scene, value: str | None) -> None:
+    body = {"metadata": {"labels": {wellknown.USE_WAYPOINT: value}}}
+    await scene.api.patch(kinds.SERVICE, _BEHIND, body, waypoints.NAMESPACE)
+
+
+async def _straight(scene: Scene, client: Pod, host: str) -> str:
+    reply = await waypoints.ask(scene, client, host)
+    return "" if reply.status == 200 and not waypoints.passed(reply) else "requests still pass the waypoint"
+
+
+async def _until_through(
+    scene: Scene, client: Pod, host: str, change: Callable[[], Coroutine[object, object, None]]
+) -> float:
+    """Seconds from the change to the first answer through the waypoint."""
+    asking = child.start(lambda _: _first(host), client.netns, scene.holder)
+    asking.wait_started()
+    began = time.perf_counter()
+    await change()
+    return await asyncio.get_running_loop().run_in_executor(None, asking.wait) - began
+
+
+async def _first(host: str) -> float:
+    """When a request was first answered through a waypoint; one is sent every few milliseconds whatever comes of it."""
+    found: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+    async def once() -> None:
+        reply = await talk.get(host, waypoints.HTTP)
+        if waypoints.passed(reply) and not found.done():
+            found.set_result(time.perf_counter())
+
+    child.started()
+    async with asyncio.timeout(_PATIENCE):
+        while not found.done():
+            aio.spawn(once(), "a request to the waypoint")
+            await asyncio.wait([found], timeout=_EVERY)
+    return found.result()
+
+
+async def _flips(scene: Scene, client: Pod, host: str, flips: int, report: Report) -> None:
+    plan = load.Plan(host, waypoints.HTTP, rate=100.0)
+    loading = child.start(lambda stop: load.run(plan, stop), client.netns, scene.holder)
+    await asyncio.sleep(1.0)
+    for number in range(flips):
+        await _label(scene, None if number % 2 == 0 else waypoints.NAME)
+        await asyncio.sleep(0.5)
+    await _label(scene, waypoints.NAME)
+    await asyncio.sleep(1.0)
+    result = await asyncio.get_running_loop().run_in_executor(None, loading.finish)
+    report.count(
+        f"{flips} times detached and attached at 100 rps", f"{result.lost_total} lost {dict(result.lost)}", result.sent
+    )
+
+
+async def _split(scene: Scene, client: Pod, host: str, report: Report) -> None:
+    """A share of 20 goes to a backend that does not exist, which is answered with 500: so statuses count the shares."""
+    ends = [
+        {"name": _BEHIND, "port": waypoints.HTTP, "weight": 80},
+        {"name": "missing", "port": waypoints.HTTP, "weight": 20},
+    ]
+    await scene.api.create(kinds.HTTP_ROUTE, waypoints.route(_BEHIND, {"backendRefs": ends}))
+
+    async def split() -> str:
+        found = [(await waypoints.ask(scene, client, host)).status for _ in range(10)]
+        return "" if 500 in found else "the route is not applied yet"
+
+    await until(split, _PATIENCE)
+    plan = load.Plan(host, waypoints.HTTP, rate=400.0, seconds=5.0)
+    result = await scene.inside(client, lambda stop: load.run(plan, stop))
+    await scene.api.delete(kinds.HTTP_ROUTE, _BEHIND, waypoints.NAMESPACE)
+    share = 100 * result.statuses[500] / max(1, sum(result.statuses.values()))
+    report.count("weights 80 and 20: share of the second", f"{share:.1f} %", sum(result.statuses.values()))
+
+
+async def _costs(
+    scene: Scene, client: Pod, server: Pod, host: str, blocks: int, seconds: float, report: Report, tell: Tell
+) -> None:
+    nodes = [scene.layout.netns(pod.node) for pod in (client, server)]
+    own, _ = await scene.api.list(kinds.POD, waypoints.NAMESPACE, labels=f"{wellknown.GATEWAY_NAME}={waypoints.NAME}")
+    between = [scene.layout.netns(f"p-{short(pod['metadata']['uid'])}") for pod in own]
+    outside = await scene.pod("bench-none", "client")
+    there = str((await scene.api.get(kinds.SERVICE, "echo", "bench-none"))["spec"]["clusterIP"])
+    straight = await waypoints.address(scene, "echo")
+    shared, all_of_them = tuple(usage.proxies(nodes)), tuple(usage.proxies([*nodes, *between]))
+    ways = {
+        "none": _Way(outside, there, shared),
+        "l4": _Way(client, straight, all_of_them),
+        "waypoint": _Way(client, host, all_of_them),
+    }
+    cases = {
+        "keep-alive 200 rps": load.Plan("", waypoints.HTTP, rate=200.0, seconds=seconds, connections=8),
+        "connection each 50 rps": load.Plan(
+            "", waypoints.HTTP, rate=50.0, seconds=seconds, connections=8, keep_alive=False
+        ),
+    }
+    found: dict[tuple[str, str], list[tuple[load.Result, float]]] = {}
+    for block in range(blocks):
+        for mode in list(ways) if block % 2 == 0 else list(ways)[::-1]:
+            for case, plan in cases.items():
+                found.setdefault((case, mode), []).append(await _block(scene, ways[mode], plan))
+        tell(f"block {block + 1} of {blocks}")
+    for case in cases:
+        for mode in ways:
+            report.costs.append(_cost(case, mode, found[case, mode]))
+
+
+async def _block(scene: Scene, way: _Way, plan: load.Plan) -> tuple[load.Result, float]:
+    """The result, and CPU seconds of all Envoys for each request."""
+    due = replace(plan, host=way.host)
+    before = usage.measure(list(way.proxies)).cpu
+    result = await scene.inside(way.client, lambda stop: load.run(due, stop))
+    return result, (usage.measure(list(way.proxies)).cpu - before) / max(1, result.sent)
+
+
+def _cost(case: str, mode: str, found: list[tuple[load.Result, float]]) -> Document:
+    def spread(values: list[float], digits: int, unit: float) -> str:
+        low, middle, high = (f"{f(values) / unit:.{digits}f}" for f in (min, statistics.median, max))
+        return f"{middle} ({low}–{high})"
+
+    return {
+        "case": case,
+        "mode": mode,
+        "p50_ms": spread([each.percentile(0.5) for each, _ in found], 2, 1e-3),
+        "p99_ms": spread([each.percentile(0.99) for each, _ in found], 2, 1e-3),
+        "cpu_us": spread([cpu for _, cpu in found], 0, 1e-6),
+        "lost": sum(each.lost_total for each, _ in found),
+        "blocks": len(found),
+    }
