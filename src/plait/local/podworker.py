@@ -416,7 +416,7 @@ class PodWorker:
                 self._news.set()
             # Not yet ready: ask more often than the period says at first, as it only shortens the way to ready.
             quick = kind != "liveness" and not state.verdict and not ok
-            young = aio.now() - self.lifecycle.containers[name].started_at < timing.period
+            young = aio.now() - self.lifecycle.containers[name].started_at < max(timing.period, 5.0)
             await asyncio.sleep(min(0.1, timing.period) if quick and young and kind == "readiness" else timing.period)
 
     # --- volumes, status, end
