@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -97,3 +99,47 @@ def test_requests_pass_the_waypoint_and_its_policy_and_stop_when_it_is_gone() ->
         until(lambda: answer("/") == "200", "a new waypoint takes over")
         assert answer("/keyrings/") == "403"
         assert folders(mine) == 1
+
+
+LOAD = """
+import http.client, sys, time
+lost, sent, ends = [], 0, time.monotonic() + 8
+connection = http.client.HTTPConnection(sys.argv[1], 80, timeout=5)
+while time.monotonic() < ends:
+    sent += 1
+    try:
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != 200:
+            lost.append(answer.status)
+    except OSError as error:
+        lost.append(repr(error))
+        connection.close()
+    time.sleep(0.01)
+print(sent, lost)
+"""
+
+
+def test_a_service_leaves_its_waypoint_and_comes_back_under_load_and_no_request_is_lost() -> None:
+    with mesh(f"wayf{os.getpid()}") as mine, ThreadPoolExecutor(1) as beside:
+        mine.up("--nodes", "2")
+        mine.apply(WORLD)
+        mine.ready("shop", "web", "client")
+        mine.programmed("shop", "waypoint")
+        mine.captured("shop", "web", "client")
+        address = mine.get(kinds.SERVICE, "web", "shop")["spec"]["clusterIP"]
+        until(lambda: asked(mine, address) == "200", "a request passes the waypoint")
+        loading = beside.submit(lambda: mine.inside("client", LOAD, address, namespace="shop"))
+        for _ in range(3):
+            time.sleep(1.0)
+            mine.apply(WORLD.replace(", istio.io/use-waypoint: waypoint", ', istio.io/use-waypoint: "none"'))
+            time.sleep(1.0)
+            mine.apply(WORLD)
+        sent, _, lost = loading.result().strip().partition(" ")
+        assert int(sent) > 100
+        assert lost == "[]"
+
+
+def asked(mine: Mesh, address: str) -> str:
+    return mine.inside("client", ASK, f"http://{address}/", namespace="shop").strip()
