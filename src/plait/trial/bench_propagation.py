@@ -22,7 +22,7 @@ from plait.trial.scene import Pod, Scene, until
 
 Tell = Callable[[str], None]
 _WRITERS = 8
-_BETWEEN = 0.2  # seconds between two measured changes: each is alone
+_BETWEEN = 0.2  # seconds between two measured changes
 _AT_ONCE = 20.0  # changes a second while requests are counted
 
 
@@ -86,21 +86,27 @@ async def _redirected(scene: Scene, client: Pod, host: str, version: str) -> str
 
 
 async def _measure(scene: Scene, client: Pod, host: str, name: str, changes: int, report: Report) -> None:
-    watching = child.start(lambda stop: _versions(host, stop), client.netns, scene.holder)
+    versions = [f"v{number}.example" for number in range(1, changes + 1)]
+    watching = child.start(lambda _: _versions(host, versions[-1]), client.netns, scene.holder)
     watching.wait_started()
-    sent: dict[str, float] = {}
-    for number in range(1, changes + 1):
-        version = f"v{number}.example"
-        sent[version] = time.perf_counter()
+    sent: list[float] = []
+    for version in versions:
+        sent.append(time.perf_counter())
         await _edit(scene, name, version)
-        report.written.append(time.perf_counter() - sent[version])
+        report.written.append(time.perf_counter() - sent[-1])
         await asyncio.sleep(_BETWEEN)
-    await asyncio.sleep(1.0)
-    seen = await asyncio.get_running_loop().run_in_executor(None, watching.finish)
-    missing = [version for version in sent if version not in seen]
-    if missing:
-        raise RuntimeError(f"{len(missing)} of {changes} changes were never seen, first {missing[0]}")
-    report.applied += [seen[version] - at for version, at in sent.items()]
+    seen = await asyncio.get_running_loop().run_in_executor(None, watching.wait)
+    report.applied += applied(versions, sent, seen)
+
+
+def applied(versions: list[str], sent: list[float], seen: dict[str, float]) -> list[float]:
+    """Seconds until each version, or a later one that overtook it, was first seen. The last one was."""
+    found: list[float] = []
+    first = float("inf")
+    for version, at in zip(reversed(versions), reversed(sent), strict=True):
+        first = min(first, seen.get(version, first))
+        found.append(first - at)
+    return found[::-1]
 
 
 async def _edit_under_load(scene: Scene, client: Pod, echo: str, names: list[str], edits: int, report: Report) -> None:
@@ -138,13 +144,13 @@ async def _each(names: list[str], work: Callable[[str], Coroutine[Any, Any, None
     await asyncio.gather(*(worker() for _ in range(_WRITERS)))
 
 
-async def _versions(host: str, stop: asyncio.Event) -> dict[str, float]:
-    """When each version was first seen, on one kept connection."""
+async def _versions(host: str, last: str) -> dict[str, float]:
+    """When each version was first seen, on one kept connection; returns with the last one."""
     reader, writer = await asyncio.open_connection(host, waypoints.HTTP)
     found: dict[str, float] = {}
     under_way = False
     request = f"GET / HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
-    while not stop.is_set():
+    while last not in found:
         writer.write(request)
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         for line in head.splitlines():
