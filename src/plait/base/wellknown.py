@@ -54,6 +54,7 @@ TLS_MODE: Final = "security.istio.io/tlsMode"
 CANONICAL_NAME: Final = "service.istio.io/canonical-name"
 CANONICAL_REVISION: Final = "service.istio.io/canonical-revision"
 DRY_RUN: Final = "istio.io/dry-run"
+ADDRESS: Final = "plait.dev/address"  # on a Pod of the local runtime: the address it is to have
 AUTO_ALLOCATE: Final = "networking.istio.io/enable-autoallocate-ip"  # "false" on a ServiceEntry: give it no address
 
 AUTO_ALLOCATED: Final = "240.240.0.0/16"  # addresses of ServiceEntry hosts that state none; nobody routes them

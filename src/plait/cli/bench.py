@@ -8,7 +8,8 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, TypeVar
+from dataclasses import replace
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -55,13 +56,14 @@ def l4(
     form: Format = "table",
     rate: float = 1000.0,
     faults: Annotated[bool, typer.Option("--faults", help="Count what is lost while parts end and pods move.")] = False,
-    cycles: Annotated[int, typer.Option(help="With --faults: times out of the mesh and in again.")] = 20,
-    reuses: Annotated[int, typer.Option(help="With --faults: addresses that change hands.")] = 50,
-    starts: Annotated[int, typer.Option(help="With --faults: pods whose first act is a call.")] = 50,
+    only: Annotated[str, typer.Option(help="With --faults: some of ends, cycles, starts, reuse, memory.")] = "",
+    cycles: Annotated[int | None, typer.Option(help="With --faults: times out of the mesh and in again.")] = None,
+    reuses: Annotated[int | None, typer.Option(help="With --faults: addresses that change hands.")] = None,
+    starts: Annotated[int | None, typer.Option(help="With --faults: pods whose first act is a call.")] = None,
 ) -> int:
     """No mesh, a hand-written TLS proxy pair and L4: rate, latency, proxy CPU for 1 KB requests and a bulk stream."""
     if faults:
-        return _faults(form, cycles, reuses, starts)
+        return _faults(form, quick, only, {"cycles": cycles, "reuses": reuses, "starts": starts})
     from plait.trial import bench_l4
 
     blocks, seconds = (3, 2.0) if quick else (7, 5.0)
@@ -79,11 +81,15 @@ def l4(
     return 0
 
 
-def _faults(form: str, cycles: int, reuses: int, starts: int) -> int:
+def _faults(form: str, quick: bool, only: str, counts: dict[str, int | None]) -> int:
     from plait.trial import bench_faults
-    from plait.trial.losses import Wanted
+    from plait.trial.losses import QUICK, Wanted
 
-    wanted = Wanted(cycles=cycles, reuses=reuses, starts=starts)
+    parts = tuple(only.replace(",", " ").split())
+    if unknown := [part for part in parts if part not in bench_faults.PARTS]:
+        raise typer.BadParameter(f"--only {unknown[0]}: say some of {', '.join(bench_faults.PARTS)}")
+    said: dict[str, Any] = {name: count for name, count in counts.items() if count is not None}
+    wanted = replace(QUICK if quick else Wanted(), parts=parts, **said)
     with mesh() as layout:
         report = _on(layout, lambda scene: bench_faults.run(scene, samples_folder(), wanted, _progress))
     print(output.render(report.rows, form))

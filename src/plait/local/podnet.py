@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from plait.base import netns
+from plait.base.wellknown import ADDRESS
 from plait.local import links
 from plait.local.addresses import AddressPlan
 from plait.local.layout import Layout
@@ -22,6 +23,7 @@ from plait.store.api import Document
 
 GATEWAY = IPv4Address("169.254.1.1")
 _NEVER_OUT = 2  # network address and first host address of the range
+_HELD_SECONDS = 10.0  # how long a pod waits for an address that another one still has
 _POD_SYSCTLS = {
     "ipv4/ip_unprivileged_port_start": "0",  # as container engines do: port 80 without NET_BIND_SERVICE
     "ipv4/conf/all/rp_filter": "0",
@@ -52,6 +54,11 @@ def short(uid: str) -> str:
     return blake2b(uid.encode(), digest_size=5).hexdigest()
 
 
+def named_address(pod: Document) -> str:
+    """The address that the pod's annotation asks for; "" for any."""
+    return str((pod["metadata"].get("annotations") or {}).get(ADDRESS, ""))
+
+
 class Addresses:
     """Which pod has which address; kept in a file, so that a restarted kubelet gives none out twice."""
 
@@ -59,6 +66,7 @@ class Addresses:
         self._file, self._network = file, network
         self._last = _NEVER_OUT - 1
         self._taken: dict[str, IPv4Address] = {}
+        self._released = asyncio.Event()
         with suppress(OSError, ValueError):
             for uid, text in json.loads(file.read_text()).items():
                 if (address := IPv4Address(text)) in network:
@@ -81,9 +89,33 @@ class Addresses:
                 return address
         raise LookupError(f"no address left in {self._network}: delete pods or add nodes (plait up --nodes N)")
 
+    async def take_this(self, uid: str, wanted: str) -> IPv4Address:
+        """The address a pod names; where another pod has it, as soon as that one is gone."""
+        if (known := self._taken.get(uid)) is not None:
+            return known
+        address = self._own(wanted)
+        try:
+            async with asyncio.timeout(_HELD_SECONDS):
+                while address in self._taken.values():
+                    await self._released.wait()
+        except TimeoutError:
+            raise LookupError(f"annotation {ADDRESS}: another pod has {address}; delete it or name another") from None
+        self._taken[uid] = address
+        self._save()
+        return address
+
+    def _own(self, wanted: str) -> IPv4Address:
+        first, last = self._network[_NEVER_OUT], self._network[-2]
+        with suppress(ValueError):
+            if first <= (address := IPv4Address(wanted)) <= last:
+                return address
+        raise LookupError(f"annotation {ADDRESS}: {wanted!r} is not an address of this node: say {first} to {last}")
+
     def release(self, uid: str) -> None:
         if self._taken.pop(uid, None) is not None:
             self._save()
+            self._released.set()  # who waits goes on once; the next release is another event
+            self._released = asyncio.Event()
 
     def known(self) -> dict[str, IPv4Address]:
         return dict(self._taken)
@@ -108,9 +140,9 @@ class PodNetwork:
     def namespace(self, uid: str) -> Path:
         return self._layout.netns(f"p-{short(uid)}")
 
-    async def attach(self, uid: str) -> IPv4Address:
+    async def attach(self, uid: str, wanted: str = "") -> IPv4Address:
         """Make the pod's network where it is missing; the address stays the same for one uid."""
-        address = self.addresses.take(uid)
+        address = await self.addresses.take_this(uid, wanted) if wanted else self.addresses.take(uid)
         await asyncio.to_thread(self._attach, uid, address)
         return address
 

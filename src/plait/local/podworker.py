@@ -25,7 +25,7 @@ from plait.local.environment import ConfigError, Facts
 from plait.local.images import Table, UnknownImage
 from plait.local.layout import Layout
 from plait.local.lifecycle import BACKOFF_BASE, BACKOFF_MOST, Ending, Finished, Lifecycle, Start, Stop
-from plait.local.podnet import PodNetwork, PodNetworkHook
+from plait.local.podnet import PodNetwork, PodNetworkHook, named_address
 from plait.local.sources import Sources
 from plait.resources.kinds import POD
 from plait.store.api import Api, ApiError, Document
@@ -186,7 +186,7 @@ class PodWorker:
         if self.pod["spec"].get("hostNetwork"):
             self.address = self.node.address
         else:
-            self.address = str(await self.node.network.attach(self.uid))
+            self.address = str(await self.node.network.attach(self.uid, named_address(self.pod)))
             self._attached = True
             await self.node.hook.attached(self.pod, self.netns, self.address)
         etc = self.directory / "etc"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -19,39 +19,62 @@ import aiohttp
 from plait.app.agent_commands import RESTART
 from plait.base import wellknown
 from plait.resources.kinds import SERVICE
-from plait.trial import bench_pods, child, held, load, usage
+from plait.trial import bench_pods, bench_reuse, child, held, load, usage
 from plait.trial.losses import Report, Wanted, agent
 from plait.trial.scene import Pod, Scene, SceneError, until
 
+Part = Callable[[Scene, str, Wanted, Report, Callable[[str], None]], Awaitable[None]]
+"""One group of counts: the scene, the address of the server's Service, how much, where to, and whom to tell."""
 _SPACE = "bench-l4"
 _SETTLE = 2.0
 
 
 async def run(scene: Scene, samples: Path, wanted: Wanted, tell: Callable[[str], None]) -> Report:
-    """All of it, one after another, in one mesh."""
+    """All that is wanted, one part after another, in one mesh."""
     await scene.apply(samples / "bench" / "pair.yaml")
     await scene.wait_ready(["bench-none", _SPACE])
     await until(partial(_labelled, scene, "enabled"), 20.0)
     report = Report()
-    client = await scene.pod(_SPACE, "client")
     address = str((await scene.api.get(SERVICE, "echo", _SPACE))["spec"]["clusterIP"])
+    for name in wanted.parts or PARTS:
+        tell(name)
+        await PARTS[name](scene, address, wanted, report, tell)
+    return report
+
+
+async def _ends(scene: Scene, address: str, wanted: Wanted, report: Report, tell: Callable[[str], None]) -> None:
+    """Parts of the mesh end or are handed over on the client's node."""
+    client = await scene.pod(_SPACE, "client")
     for what, act in (
         ("agent killed", partial(_kill_agent, scene, client.node)),
         ("Envoy handed over", partial(_hand_over, scene, client.node)),
         ("Envoy killed", partial(_kill_envoy, scene, client.node)),
     ):
-        tell(what)
+        tell(f"  {what}")
         async with _under_load(scene, client, address, wanted.connections, wanted.rate, True, what, report):
             await act()
-    tell("leaving and entering the mesh")
+
+
+async def _cycles(scene: Scene, address: str, wanted: Wanted, report: Report, tell: Callable[[str], None]) -> None:
+    """Both pods leave the mesh and enter it, again and again."""
+    client = await scene.pod(_SPACE, "client")
     what = f"{wanted.cycles} times out and in"
     async with _under_load(scene, client, address, 50, 200.0, False, what, report):
-        for _ in range(wanted.cycles):
+        for number in range(wanted.cycles):
             for mode, value in ((None, None), ("ambient", "enabled")):
                 await scene.label_namespace(_SPACE, {wellknown.DATAPLANE_MODE: mode})
-                await until(partial(_labelled, scene, value), 20.0)
-    await bench_pods.run(scene, address, wanted, report, tell)
-    return report
+                await until(partial(_labelled, scene, value), 20.0, 0.02)
+            if number % 20 == 19:
+                tell(f"  {number + 1} of {wanted.cycles} times")
+
+
+PARTS: dict[str, Part] = {
+    "ends": _ends,
+    "cycles": _cycles,
+    "starts": bench_pods.starts,
+    "reuse": bench_reuse.run,
+    "memory": bench_pods.memory,
+}
 
 
 @asynccontextmanager

@@ -11,14 +11,18 @@ from plait.trial.scene import Scene
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How much of everything."""
+    """How much of everything. `parts`: which of `bench_faults.PARTS`; () for all."""
 
     connections: int = 200
     rate: float = 500.0
-    cycles: int = 20
-    reuses: int = 50
-    starts: int = 50
-    local_pods: int = 20
+    cycles: int = 200
+    reuses: int = 1000
+    starts: int = 1000
+    local_pods: tuple[int, ...] = (1, 20, 100)
+    parts: tuple[str, ...] = ()
+
+
+QUICK = Wanted(cycles=10, reuses=50, starts=50, local_pods=(1, 20))
 
 
 @dataclass(slots=True)
@@ -27,6 +31,10 @@ class Report:
 
     def add(self, what: str, tried: int, lost: int, note: str = "") -> None:
         self.rows.append({"what": what, "of": tried, "lost": lost, "note": note})
+
+    def say(self, what: str, note: str) -> None:
+        """A row of what is measured rather than lost."""
+        self.rows.append({"what": what, "of": None, "lost": None, "note": note})
 
 
 def agent(scene: Scene, node: str) -> int:

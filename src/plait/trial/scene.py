@@ -126,7 +126,7 @@ async def finished(running: child.Child[T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(None, running.wait)
 
 
-async def until(settled: Callable[[], Coroutine[Any, Any, str]], timeout: float) -> float:
+async def until(settled: Callable[[], Coroutine[Any, Any, str]], timeout: float, every: float = 0.005) -> float:
     """Poll until `settled` returns ""; gives the seconds it took, or SceneError with its last words."""
     began = time.perf_counter()
     while True:
@@ -138,7 +138,7 @@ async def until(settled: Callable[[], Coroutine[Any, Any, str]], timeout: float)
             return time.perf_counter() - began
         if time.perf_counter() - began > timeout:
             raise SceneError(f"after {timeout:.0f} s: {words}")
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(every)
 
 
 def ready(pod: Document) -> bool:

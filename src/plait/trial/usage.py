@@ -13,10 +13,12 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """`cpu` seconds since the processes began; `private` and `shared` bytes (shared = file pages, counted once)."""
+    """`cpu` seconds since the processes began, and bytes: `private` (USS), `pss` (with its part of what is shared),
+    `shared` (file pages, counted once)."""
 
     cpu: float
     private: int
+    pss: int
     shared: int
     proxies: int
 
@@ -36,7 +38,7 @@ def proxies(namespaces: list[Path]) -> list[int]:
 
 def measure(pids: list[int]) -> Usage:
     """Sum over the given processes; one that has ended counts nothing."""
-    cpu, private, shared = 0.0, 0, 0
+    cpu, private, pss, shared = 0.0, 0, 0, 0
     for pid in pids:
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -46,5 +48,6 @@ def measure(pids: list[int]) -> Usage:
         cpu += (int(fields[11]) + int(fields[12])) / _TICK
         sizes = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in rollup.splitlines()[1:]}
         private += sizes.get("Private_Clean", 0) + sizes.get("Private_Dirty", 0)
+        pss += sizes.get("Pss", 0)
         shared = max(shared, sizes.get("Shared_Clean", 0))
-    return Usage(cpu, private, shared, len(pids))
+    return Usage(cpu, private, pss, shared, len(pids))
