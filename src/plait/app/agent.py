@@ -30,7 +30,7 @@ from plait.app.snapshot import Snapshot
 from plait.app.trusting import ROOTS, Trusting
 from plait.base import aio
 from plait.base.observe import logger
-from plait.base.wellknown import DEFAULT_TRUST_DOMAIN, METRICS_PORT, XDS_TLS_PORT
+from plait.base.wellknown import DEFAULT_TRUST_DOMAIN, EAGER, METRICS_PORT, XDS_TLS_PORT
 from plait.envoy import bootstrap
 from plait.envoy.options import Options
 from plait.local.addresses import AddressPlan
@@ -82,6 +82,7 @@ class Place:
     proxy_address: str = ""
     certificate_lifetime: float = LIFETIME
     dns_capture: bool = True
+    eager: int = EAGER
 
     @property
     def proxy_namespace(self) -> Path | None:
@@ -110,7 +111,9 @@ class Agent:
         self._snapshot = Snapshot(place.folder / "workloads.bin")
         self._snapshot.load()
         shared = place.proxy_namespace
-        options = Options(access_log=str(place.folder / "access.log"), shared_netns=str(shared or ""))
+        options = Options(
+            access_log=str(place.folder / "access.log"), eager=place.eager, shared_netns=str(shared or "")
+        )
         self._classic = (
             Classic(Plumbing(_NODE_NAMESPACE, shared), place.address, place.proxy_address) if shared else None
         )
@@ -365,6 +368,7 @@ async def start(
     proxy_address: str = "",
     certificate_lifetime: float = LIFETIME,
     dns_capture: bool = True,
+    eager: int = EAGER,
 ) -> Agent:
     """Run inside the node's network namespace, on the process's main thread (Envoy is started from it)."""
     settings = settings or Settings(trust_domain=trust_domain, ranges=plan.ranges)
@@ -379,6 +383,7 @@ async def start(
         proxy_address,
         certificate_lifetime,
         dns_capture,
+        eager,
     )
     place.folder.mkdir(parents=True, exist_ok=True)
     agent = Agent(place, api)

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import IO
 
 from plait.app import supervisor, teardown
+from plait.base.wellknown import EAGER
 from plait.local import fabric, preflight, space
 from plait.local.addresses import FIRST_INDEX, LAST_INDEX
 from plait.local.layout import Layout
@@ -56,6 +57,7 @@ def prepare(
     certificate_lifetime: float = DAY,
     ztunnel: str = "",
     dns_capture: bool = True,
+    eager: int = EAGER,
 ) -> Record:
     """Check the machine, clean up after a crash, choose addresses and port; the record is written."""
     if missing := preflight.missing():
@@ -89,6 +91,7 @@ def prepare(
         certificate_lifetime=certificate_lifetime,
         ztunnel=ztunnel,
         dns_capture=dns_capture,
+        eager=eager,
     )
     save(layout, record)
     return record

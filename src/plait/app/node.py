@@ -14,6 +14,7 @@ from plait.app import agent as mesh_agent
 from plait.app import foreign
 from plait.base import aio
 from plait.base.observe import logger
+from plait.base.wellknown import EAGER
 from plait.local import dns, images, links, serviceproxy
 from plait.local.addresses import AddressPlan
 from plait.local.kubelet import Kubelet
@@ -72,6 +73,7 @@ class MeshAgent:
                     proxy_address=str(self._plan.pods(self._index)[1]),
                     certificate_lifetime=self._lifetime(),
                     dns_capture=self._dns_capture(),
+                    eager=self._eager(),
                 )
                 self._started.set()
                 return
@@ -97,6 +99,10 @@ class MeshAgent:
     def _dns_capture(self) -> bool:
         record = load(self._layout)
         return record is None or record.dns_capture
+
+    def _eager(self) -> int:
+        record = load(self._layout)
+        return record.eager if record is not None else EAGER
 
     async def close(self) -> None:
         if self._agent is not None:

@@ -57,6 +57,8 @@ DRY_RUN: Final = "istio.io/dry-run"
 ADDRESS: Final = "plait.dev/address"  # on a Pod of the local runtime: the address it is to have
 AUTO_ALLOCATE: Final = "networking.istio.io/enable-autoallocate-ip"  # "false" on a ServiceEntry: give it no address
 
+EAGER: Final = 500  # services up to which a node proxy has all their clusters before anybody asks
+
 AUTO_ALLOCATED: Final = "240.240.0.0/16"  # addresses of ServiceEntry hosts that state none; nobody routes them
 
 DEFAULT_TRUST_DOMAIN: Final = "cluster.local"

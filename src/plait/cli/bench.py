@@ -96,6 +96,21 @@ def _faults(form: str, quick: bool, only: str, counts: dict[str, int | None]) ->
     return 0
 
 
+@app.command("lazy")
+def lazy(
+    services: Annotated[int, typer.Option(help="Services in the mesh that the node never uses.")] = 5000,
+    form: Format = "table",
+) -> int:
+    """What a large mesh costs a node with 20 busy destinations, and how long a first connection takes."""
+    from plait.trial import bench_lazy
+
+    wanted = bench_lazy.Wanted(services=services)
+    with mesh() as layout:
+        rows = _on(layout, lambda scene: bench_lazy.run(scene, samples_folder(), wanted, _progress))
+    print(output.render(rows, form))
+    return 0
+
+
 @app.command("up")
 def start(rounds: int = 3, form: Format = "table") -> int:
     """`plait up` to the first request through mTLS; the first round is the coldest this machine offers."""

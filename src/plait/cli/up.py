@@ -12,6 +12,7 @@ from typing import IO, Annotated
 import typer
 
 from plait.app import access, launch, teardown
+from plait.base.wellknown import EAGER
 from plait.local.layout import Layout
 from plait.local.record import FORMS, load
 
@@ -34,6 +35,14 @@ def up(
     dns_capture: Annotated[
         bool, typer.Option(help="Captured pods ask the mesh's resolver, unless their annotation says otherwise.")
     ] = True,
+    eager: Annotated[
+        int,
+        typer.Option(
+            "--eager-services",
+            min=0,
+            help="Up to so many services node proxies have all their clusters early; above, and with 0, on demand.",
+        ),
+    ] = EAGER,
     merge: Annotated[
         bool, typer.Option("--merge-kubeconfig", help="Add this mesh to your own kubeconfig; plait down takes it out.")
     ] = False,
@@ -58,6 +67,7 @@ def up(
         certificate_lifetime=certificate_lifetime,
         ztunnel=str(Path(ztunnel).absolute()) if ztunnel else "",
         dns_capture=dns_capture,
+        eager=eager,
         merge=merge,
     )
 
@@ -73,6 +83,7 @@ def bring_up(
     certificate_lifetime: float = launch.DAY,
     ztunnel: str = "",
     dns_capture: bool = True,
+    eager: int = EAGER,
     merge: bool = False,
 ) -> int:
     """The body of `plait up`, also used by demo and bench; 0 when the mesh is ready."""
@@ -91,6 +102,7 @@ def bring_up(
                 certificate_lifetime=certificate_lifetime,
                 ztunnel=ztunnel,
                 dns_capture=dns_capture,
+                eager=eager,
             )
             pipe = launch.start(layout, record)
             failure = follow(layout, pipe, began, quiet=quiet)

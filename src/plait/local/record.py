@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from plait.base.wellknown import EAGER
 from plait.local.addresses import AddressPlan
 from plait.local.layout import Layout, home
 
@@ -52,6 +53,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds a workload's certificate lives; it is renewed at half of them."""
     dns_capture: bool = True
     """Captured pods ask the mesh's resolver, unless their annotation says otherwise; in-pod capture only."""
+    eager: int = EAGER
+    """Services up to which node proxies have all their clusters early; in a larger mesh they come on demand."""
     ztunnel: str = ""
     """Path of a foreign node proxy that nodes run instead of Envoy; "" for none."""
 

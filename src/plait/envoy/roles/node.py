@@ -80,9 +80,8 @@ def _clusters(view: NodeView, options: Options) -> Iterator[tuple[str, Doc]]:
         yield document["name"], document
     if not view.local:
         return
-    known = list(view.destinations())
-    if len(known) <= options.eager:
-        for address, port in sorted(known):
+    if len(view.mesh.services) <= options.eager:
+        for address, port in sorted(view.destinations()):
             name, found = names.on_demand(address, port), _found(view, address, port)
             # Names are looked up when somebody asks: until they are, Envoy would not begin to listen.
             if not any(end.named for end in found.endpoints):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from plait.envoy import names
@@ -87,6 +88,15 @@ def test_no_network_rbac_filter_is_ever_written() -> None:
 def test_a_small_mesh_is_pushed_early_and_a_large_one_is_not(limit: int, pushed: int) -> None:
     bundle = node.translate(view(services=3), Options(eager=limit))
     assert sum(name.startswith(names.ON_DEMAND) for name in bundle.of(names.CLUSTER)) == pushed
+
+
+def test_the_threshold_counts_services_not_ports() -> None:
+    world = view(services=2)
+    two = {s.key: msgspec.structs.replace(s, ports=(Port(80), Port(81))) for s in world.mesh.services.values()}
+    state = PodState("uid-a", "ns", "a", "a", ("10.1.0.1",), "/run/netns/a")
+    world = project(Mesh(world.mesh.settings, world.mesh.workloads, two, {}), NodeState("n", (state,)))
+    bundle = node.translate(world, Options(eager=2))
+    assert sum(name.startswith(names.ON_DEMAND) for name in bundle.of(names.CLUSTER)) == 4
 
 
 def test_an_early_cluster_equals_the_answer_on_demand() -> None:

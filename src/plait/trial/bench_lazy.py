@@ -1,0 +1,150 @@
+"""`plait bench lazy`: what a large mesh costs a node that uses little of it, and how long a first connection takes.
+
+The many services are ServiceEntries, each with an endpoint of its own that nobody ever calls. Some more have the
+server of the pair behind them: the busy ones are called before memory is read, the cold ones once and once again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv4Address
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from plait.base import wellknown
+from plait.resources.kinds import SERVICE_ENTRY
+from plait.store.api import Document
+from plait.trial import talk, usage
+from plait.trial.losses import agent
+from plait.trial.scene import Pod, Scene, SceneError, until
+
+_SPACE, _NODE = "bench-l4", "node-1"
+_FIRST = 208 << 8  # addresses of the mesh's range that nobody else is given: x.x.208.0 and up
+_LAST = 254 << 8  # x.x.255.0 is the fabric
+_AT_ONCE = 16
+_SETTLE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    services: int = 5000
+    busy: int = 20
+    cold: int = 40
+
+
+async def run(scene: Scene, samples: Path, wanted: Wanted, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Rows of what was measured."""
+    await scene.apply(samples / "bench" / "pair.yaml")
+    await scene.wait_ready([_SPACE])
+    await until(partial(_captured, scene), 20.0)
+    client = await scene.pod(_SPACE, "client")
+    addresses = _addresses(scene)
+    busy, cold = [list(islice(addresses, count)) for count in (wanted.busy, wanted.cold)]
+    await _create(scene, (_entry(f"used-{n}", a, _SERVER) for n, a in enumerate(busy)))
+    for address in busy:
+        await until(partial(_served, scene, client, address), 30.0, 0.1)
+    await asyncio.sleep(_SETTLE)
+    before = _used(scene)
+    tell(f"creating {wanted.services} services")
+    others = ((n, next(addresses)) for n in range(wanted.services))
+    await _create(scene, (_entry(f"many-{n}", a, _nobody(a)) for n, a in others))
+    await _create(scene, (_entry(f"cold-{n}", a, _SERVER) for n, a in enumerate(cold)))
+    last = next(addresses)
+    await _create(scene, [_entry("last", last, _SERVER)])
+    tell("waiting until the node has heard of the last one")
+    await until(partial(_served, scene, client, last), 600.0, 1.0)
+    await asyncio.sleep(_SETTLE)
+    for address in busy:
+        if words := await _served(scene, client, address):
+            raise SceneError(words)
+    after = _used(scene)
+    tell("first connections")
+    first, second = await scene.inside(client, lambda _: _twice(cold))
+    return [
+        _memory("before: Envoy", before[0]),
+        _memory("before: agent and kubelet", before[1]),
+        _memory(f"with {wanted.services} services: Envoy", after[0]),
+        _memory(f"with {wanted.services} services: agent and kubelet", after[1]),
+        _spread("first request to a cold destination, ms", first),
+        _spread("the next, on a connection of its own, ms", second),
+    ]
+
+
+_SERVER: Document = {"workloadSelector": {"labels": {"app": "echo"}}}
+
+
+def _nobody(address: IPv4Address) -> Document:
+    """An endpoint of the service's own, at an address where nobody is."""
+    return {"endpoints": [{"address": str(IPv4Address(int(IPv4Address("198.18.0.0")) + (int(address) & 0xFFFF)))}]}
+
+
+def _addresses(scene: Scene) -> Iterator[IPv4Address]:
+    network = scene.record.plan.network
+    return (network[number] for number in range(_FIRST, _LAST))
+
+
+def _entry(name: str, address: IPv4Address, behind: Document) -> Document:
+    return {
+        "apiVersion": SERVICE_ENTRY.api_version(),
+        "kind": SERVICE_ENTRY.kind,
+        "metadata": {"name": name, "namespace": _SPACE},
+        "spec": {
+            "hosts": [f"{name}.bench.example.com"],
+            "addresses": [str(address)],
+            "ports": [{"number": 8080, "name": "tcp", "protocol": "TCP"}],
+            "resolution": "STATIC",
+            "location": "MESH_INTERNAL",
+            **behind,
+        },
+    }
+
+
+async def _create(scene: Scene, documents: Iterable[Document]) -> None:
+    left = iter(documents)
+
+    async def some() -> None:
+        for document in left:
+            await scene.api.create(SERVICE_ENTRY, document, _SPACE)
+
+    await asyncio.gather(*(some() for _ in range(_AT_ONCE)))
+
+
+async def _captured(scene: Scene) -> str:
+    late = [p.name for p in await scene.pods(_SPACE) if p.annotations.get(wellknown.REDIRECTION) != "enabled"]
+    return f"not captured: {', '.join(late)}" if late else ""
+
+
+async def _served(scene: Scene, client: Pod, address: IPv4Address) -> str:
+    reply = await scene.inside(client, lambda _: talk.get(str(address), 8080))
+    return "" if reply.status == 200 else f"{address}: {reply.status} {reply.body}"
+
+
+async def _twice(addresses: list[IPv4Address]) -> tuple[list[float], list[float]]:
+    """Seconds of the first and of the second request to each; one that is not answered ends the trial."""
+    took: tuple[list[float], list[float]] = ([], [])
+    for address in addresses:
+        for each in took:
+            reply = await talk.get(str(address), 8080)
+            if reply.status != 200:
+                raise RuntimeError(f"{address}: {reply.status} {reply.body}")
+            each.append(reply.seconds)
+        await asyncio.sleep(0.05)
+    return took
+
+
+def _used(scene: Scene) -> tuple[usage.Usage, usage.Usage]:
+    return usage.measure(usage.proxies([scene.layout.netns(_NODE)])), usage.measure([agent(scene, _NODE)])
+
+
+def _memory(what: str, used: usage.Usage) -> dict[str, Any]:
+    return {"what": f"{what}, private MB", "median": round(used.private / 1e6, 1), "min": None, "max": None}
+
+
+def _spread(what: str, seconds: list[float]) -> dict[str, Any]:
+    low, middle, high = (round(f(seconds) * 1000, 1) for f in (min, statistics.median, max))
+    return {"what": what, "median": middle, "min": low, "max": high}
