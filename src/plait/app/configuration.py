@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from plait.app.answers import Answers
 from plait.app.enforcement import Enforcement
 from plait.app.served import Served
 from plait.app.snapshot import Snapshot
@@ -71,6 +72,7 @@ class Configuration:
         self, node: str, settings: Settings, snapshot: Snapshot, options: Options, served: Served | None = None
     ) -> None:
         self._node, self._options, self._snapshot = node, options, snapshot
+        self._answers = Answers(options)
         self._store = Store(settings)
         self._view: NodeView = project(self._store.mesh, NodeState(node))
         self._served = served
@@ -164,7 +166,7 @@ class Configuration:
 
     def _lookup(self, url: str, name: str) -> Resource | None:
         if url == names.CLUSTER and name.startswith(names.ON_DEMAND):
-            return role.destination_resource(self._view, name, self._options)
+            return self._answers.of(self._view, name)
         return None
 
     # ------------------------------------------------------------------------------------------- the driver's Listeners

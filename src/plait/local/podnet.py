@@ -23,7 +23,7 @@ from plait.store.api import Document
 
 GATEWAY = IPv4Address("169.254.1.1")
 _NEVER_OUT = 2  # network address and first host address of the range
-_HELD_SECONDS = 10.0  # how long a pod waits for an address that another one still has
+_HELD_SECONDS = 30.0  # how long a pod waits for an address that another one still has
 _POD_SYSCTLS = {
     "ipv4/ip_unprivileged_port_start": "0",  # as container engines do: port 80 without NET_BIND_SERVICE
     "ipv4/conf/all/rp_filter": "0",

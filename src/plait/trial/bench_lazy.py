@@ -1,6 +1,6 @@
 """`plait bench lazy`: what a large mesh costs a node that uses little of it, and how long a first connection takes.
 
-The many services are ServiceEntries, each with an endpoint of its own that nobody ever calls. Some more have the
+The many are ServiceEntries, each with an endpoint of its own that nobody ever calls. Beside them are Services with the
 server of the pair behind them: the busy ones are called before memory is read, the cold ones once and once again.
 """
 
@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from plait.base import wellknown
-from plait.resources.kinds import SERVICE_ENTRY
+from plait.resources.kinds import SERVICE, SERVICE_ENTRY
 from plait.store.api import Document
 from plait.trial import talk, usage
 from plait.trial.losses import agent
-from plait.trial.scene import Pod, Scene, SceneError, until
+from plait.trial.scene import Pod, Scene, until
 
 _SPACE, _NODE = "bench-l4", "node-1"
 _FIRST = 208 << 8  # addresses of the mesh's range that nobody else is given: x.x.208.0 and up
-_LAST = 254 << 8  # x.x.255.0 is the fabric
+_NOWHERE = int(IPv4Address("198.18.0.0"))
 _AT_ONCE = 16
 _SETTLE = 5.0
 
@@ -43,25 +42,20 @@ async def run(scene: Scene, samples: Path, wanted: Wanted, tell: Callable[[str],
     await scene.wait_ready([_SPACE])
     await until(partial(_captured, scene), 20.0)
     client = await scene.pod(_SPACE, "client")
-    addresses = _addresses(scene)
-    busy, cold = [list(islice(addresses, count)) for count in (wanted.busy, wanted.cold)]
-    await _create(scene, (_entry(f"used-{n}", a, _SERVER) for n, a in enumerate(busy)))
+    busy = await _served_by_pair(scene, "busy", wanted.busy)
     for address in busy:
         await until(partial(_served, scene, client, address), 30.0, 0.1)
     await asyncio.sleep(_SETTLE)
     before = _used(scene)
     tell(f"creating {wanted.services} services")
-    others = ((n, next(addresses)) for n in range(wanted.services))
-    await _create(scene, (_entry(f"many-{n}", a, _nobody(a)) for n, a in others))
-    await _create(scene, (_entry(f"cold-{n}", a, _SERVER) for n, a in enumerate(cold)))
-    last = next(addresses)
-    await _create(scene, [_entry("last", last, _SERVER)])
+    await _many(scene, wanted.services)
+    cold = await _served_by_pair(scene, "cold", wanted.cold)
+    (last,) = await _served_by_pair(scene, "last", 1)
     tell("waiting until the node has heard of the last one")
     await until(partial(_served, scene, client, last), 600.0, 1.0)
     await asyncio.sleep(_SETTLE)
     for address in busy:
-        if words := await _served(scene, client, address):
-            raise SceneError(words)
+        await until(partial(_served, scene, client, address), 30.0, 0.1)
     after = _used(scene)
     tell("first connections")
     first, second = await scene.inside(client, lambda _: _twice(cold))
@@ -75,20 +69,33 @@ async def run(scene: Scene, samples: Path, wanted: Wanted, tell: Callable[[str],
     ]
 
 
-_SERVER: Document = {"workloadSelector": {"labels": {"app": "echo"}}}
+async def _served_by_pair(scene: Scene, name: str, count: int) -> list[str]:
+    """Addresses of new Services with the server behind them."""
+    found = []
+    for number in range(count):
+        document = {
+            "apiVersion": SERVICE.api_version(),
+            "kind": SERVICE.kind,
+            "metadata": {"name": f"{name}-{number}", "namespace": _SPACE},
+            "spec": {"selector": {"app": "echo"}, "ports": [{"name": "http", "port": 8080}]},
+        }
+        found.append(str((await scene.api.create(SERVICE, document, _SPACE))["spec"]["clusterIP"]))
+    return found
 
 
-def _nobody(address: IPv4Address) -> Document:
-    """An endpoint of the service's own, at an address where nobody is."""
-    return {"endpoints": [{"address": str(IPv4Address(int(IPv4Address("198.18.0.0")) + (int(address) & 0xFFFF)))}]}
-
-
-def _addresses(scene: Scene) -> Iterator[IPv4Address]:
+async def _many(scene: Scene, count: int) -> None:
     network = scene.record.plan.network
-    return (network[number] for number in range(_FIRST, _LAST))
+    left = iter([_entry(f"many-{number}", network[_FIRST + number]) for number in range(count)])
+
+    async def some() -> None:
+        for document in left:
+            await scene.api.create(SERVICE_ENTRY, document, _SPACE)
+
+    await asyncio.gather(*(some() for _ in range(_AT_ONCE)))
 
 
-def _entry(name: str, address: IPv4Address, behind: Document) -> Document:
+def _entry(name: str, address: IPv4Address) -> Document:
+    """A host with one endpoint, where nobody is."""
     return {
         "apiVersion": SERVICE_ENTRY.api_version(),
         "kind": SERVICE_ENTRY.kind,
@@ -99,19 +106,9 @@ def _entry(name: str, address: IPv4Address, behind: Document) -> Document:
             "ports": [{"number": 8080, "name": "tcp", "protocol": "TCP"}],
             "resolution": "STATIC",
             "location": "MESH_INTERNAL",
-            **behind,
+            "endpoints": [{"address": str(IPv4Address(_NOWHERE | int(address) & 0xFFFF))}],
         },
     }
-
-
-async def _create(scene: Scene, documents: Iterable[Document]) -> None:
-    left = iter(documents)
-
-    async def some() -> None:
-        for document in left:
-            await scene.api.create(SERVICE_ENTRY, document, _SPACE)
-
-    await asyncio.gather(*(some() for _ in range(_AT_ONCE)))
 
 
 async def _captured(scene: Scene) -> str:
@@ -119,17 +116,17 @@ async def _captured(scene: Scene) -> str:
     return f"not captured: {', '.join(late)}" if late else ""
 
 
-async def _served(scene: Scene, client: Pod, address: IPv4Address) -> str:
-    reply = await scene.inside(client, lambda _: talk.get(str(address), 8080))
+async def _served(scene: Scene, client: Pod, address: str) -> str:
+    reply = await scene.inside(client, lambda _: talk.get(address, 8080))
     return "" if reply.status == 200 else f"{address}: {reply.status} {reply.body}"
 
 
-async def _twice(addresses: list[IPv4Address]) -> tuple[list[float], list[float]]:
+async def _twice(addresses: list[str]) -> tuple[list[float], list[float]]:
     """Seconds of the first and of the second request to each; one that is not answered ends the trial."""
     took: tuple[list[float], list[float]] = ([], [])
     for address in addresses:
         for each in took:
-            reply = await talk.get(str(address), 8080)
+            reply = await talk.get(address, 8080)
             if reply.status != 200:
                 raise RuntimeError(f"{address}: {reply.status} {reply.body}")
             each.append(reply.seconds)
