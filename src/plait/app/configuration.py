@@ -6,6 +6,7 @@ It is the capture driver's `Listeners`. Where streams and certificates come from
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ from plait.xds.session import SessionState
 _log = logger("agent")
 _PORTS = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT})
 _WHOLE = frozenset({wds.ADDRESS_TYPE, wds.AUTHORIZATION_TYPE})
-_SERVE_SECONDS, _SETTLE = 20.0, 0.005
+_SERVE_SECONDS, _SETTLE, _LONGEST = 20.0, 0.005, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Configuration:
         self.filled = asyncio.Event()
         """Envoy may be told: before, it would hear that what it has is no longer there."""
         self._due: asyncio.TimerHandle | None = None
+        self._took = 0.0
         self.certificates: Certificates | None = None
         self.others: Callable[[], set[str]] = lambda: set()
         """Further identities whose certificates are wanted (L7 proxies of this node)."""
@@ -108,10 +110,12 @@ class Configuration:
     def refresh(self) -> None:
         """Translate soon: what comes in the same few milliseconds is one change."""
         if self._due is None:
-            self._due = asyncio.get_running_loop().call_later(_SETTLE, self._refresh)
+            # Under a stream of changes a large mesh leaves as much time to Envoy's questions as it takes itself.
+            self._due = asyncio.get_running_loop().call_later(max(_SETTLE, self._took), self._refresh)
 
     def _refresh(self) -> None:
         self._due = None
+        began = time.perf_counter()
         before = self._view
         self._view = project(self._store.mesh, NodeState(self._node, tuple(self._pods.values())), before)
         bundle = role.translate(self._view, self._options)
@@ -123,6 +127,7 @@ class Configuration:
         self._judge()
         if self.certificates is not None and (not self._remembered or self._snapshot.types.keys() >= _WHOLE):
             self.filled.set()
+        self._took = min(time.perf_counter() - began, _LONGEST)
 
     def _judge(self) -> None:
         """Tell who listens (the capture driver) what may enter each pod without being TCP, where that has changed."""

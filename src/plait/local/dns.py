@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from plait.base.observe import logger
 from plait.local.addresses import AddressPlan
 from plait.local.zone import Zone
 from plait.resources.kinds import ENDPOINT_SLICE, SERVICE, SERVICE_ENTRY
-from plait.store.api import Api
+from plait.store.api import Api, Document
 from plait.store.informer import Informer
 
 _PATIENCE = 2.0  # seconds for one upstream
 _SETTLE = 0.02
+_REST = 9  # times what making a zone took: a tenth of the time at most
+_NOT_READ = frozenset({"metadata", "status"})
 _log = logger("dns")
 
 
@@ -68,8 +71,13 @@ async def run(api: Api, plan: AddressPlan, address: str, *, forward: Sequence[st
     """Follow the API and serve on `address` of the current network namespace until cancelled."""
     informers = [Informer(api, kind) for kind in (SERVICE, ENDPOINT_SLICE, SERVICE_ENTRY)]
     changed = asyncio.Event()
+
+    def matters(old: Document | None, new: Document | None) -> None:
+        if means(old) != means(new):
+            changed.set()
+
     for informer in informers:
-        informer.on_change(lambda old, new: changed.set())
+        informer.on_change(matters)
     resolver = Resolver(Zone(network=plan.network), forward)
     tasks = [aio.spawn(informer.run(), f"informer {informer.kind}") for informer in informers]
     tasks.append(aio.spawn(resolver.serve(address, port), "dns sockets"))
@@ -83,6 +91,16 @@ async def run(api: Api, plan: AddressPlan, address: str, *, forward: Sequence[st
 async def _follow(informers: Sequence[Informer], changed: asyncio.Event, resolver: Resolver, plan: AddressPlan) -> None:
     while True:
         changed.clear()
+        began = time.perf_counter()
         resolver.zone = Zone(*(informer.cache.values() for informer in informers), network=plan.network)
+        took = time.perf_counter() - began
         await changed.wait()
-        await asyncio.sleep(_SETTLE)
+        # The zone is made anew as a whole: in a large mesh that must not keep the node's agent from its other work.
+        await asyncio.sleep(max(_SETTLE, _REST * took))
+
+
+def means(document: Document | None) -> Document:
+    """What of an object the zone reads. Statuses are written often, for every object, and say nothing about names."""
+    if document is None:
+        return {}
+    return {"labels": document["metadata"].get("labels"), **{k: v for k, v in document.items() if k not in _NOT_READ}}

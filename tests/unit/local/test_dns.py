@@ -10,7 +10,7 @@ import pytest
 
 from plait.base import aio
 from plait.base import dns_wire as wire
-from plait.local.dns import Resolver
+from plait.local.dns import Resolver, means
 from plait.local.zone import Zone
 
 
@@ -189,3 +189,22 @@ def _udp(port: int, query: bytes) -> bytes:
         client.settimeout(5)
         client.sendto(query, ("127.0.0.1", port))
         return client.recv(4096)
+
+
+def test_a_status_or_a_new_version_is_no_change_of_names() -> None:
+    before = {"metadata": {"name": "e", "resourceVersion": "1"}, "spec": {"hosts": ["a.test"]}}
+    after = {**before, "metadata": {"name": "e", "resourceVersion": "2"}, "status": {"conditions": [{}]}}
+    assert means(before) == means(after)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        None,
+        {"metadata": {}, "spec": {"hosts": ["b.test"]}},
+        {"metadata": {"labels": {"kubernetes.io/service-name": "s"}}, "spec": {"hosts": ["a.test"]}},
+        {"metadata": {}, "spec": {"hosts": ["a.test"]}, "endpoints": [{"addresses": ["10.0.0.1"]}]},
+    ],
+)
+def test_whatever_else_changes_is_read_again(after: dict[str, Any] | None) -> None:
+    assert means({"metadata": {}, "spec": {"hosts": ["a.test"]}}) != means(after)
