@@ -96,7 +96,10 @@ async def _under_load(
         kept = await loop.run_in_executor(None, long.finish)
     report.add(f"{what}: long connections", kept.opened, kept.broken_total, _reasons(kept.broken))
     how = "kept connections" if keep else "a connection each"
-    report.add(f"{what}: requests at {rate:.0f} rps, {how}", sent.sent, sent.lost_total, _reasons(sent.lost))
+    reasons = _reasons(sent.lost)
+    if sent.unsent:
+        reasons = f"{reasons + ', ' if reasons else ''}the machine carried less: {sent.unsent} never sent"
+    report.add(f"{what}: requests at {rate:.0f} rps, {how}", sent.sent, sent.lost_total, reasons)
 
 
 def _reasons(found: dict[str, int]) -> str:

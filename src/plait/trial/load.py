@@ -30,9 +30,11 @@ class Plan:
 
 @dataclass(slots=True)
 class Result:
-    """`latencies` in seconds, one an answered request; `lost` maps a reason to how often it happened."""
+    """`latencies` in seconds, one an answered request; `lost` maps a reason to how often it happened. `unsent` were due
+    when the load was stopped, and never left: the machine cannot carry the rate."""
 
     sent: int = 0
+    unsent: int = 0
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -111,6 +113,9 @@ async def run(plan: Plan, stop: asyncio.Event) -> Result:
     began = time.perf_counter()
     workers = [asyncio.ensure_future(_worker(plan, request, due, result)) for _ in range(plan.connections)]
     await (_pace(plan, due, stop, began) if plan.rate else _flood(plan, due, stop, began))
+    while stop.is_set() and not due.empty():
+        due.get_nowait()
+        result.unsent += 1
     for _ in workers:
         due.put_nowait(None)
     await asyncio.gather(*workers)
