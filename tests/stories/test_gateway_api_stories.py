@@ -320,6 +320,58 @@ def test_a_listener_set_adds_listeners_where_the_gateway_allows_it() -> None:
     assert [h.name for h in hosts(mesh).values()] == ["*:8080"]
 
 
+def test_a_listener_that_conflicts_with_an_earlier_one_is_refused_and_its_set_counts_only_with_a_valid_one() -> None:
+    def listener(name: str, protocol: str, **rest: Any) -> dict[str, Any]:
+        return {"name": name, "port": 80, "protocol": protocol, **rest}
+
+    def owner(name: str, *listeners: Any) -> d.Document:
+        return l7.api("ListenerSet", name, parentRef={"name": "edge"}, listeners=list(listeners))
+
+    edge = l7.gateway("edge", "shop", allowedListeners={"namespaces": {"from": "Same"}})
+    good = owner("good", listener("h", "HTTP", hostname="good.example"), listener("t", "TCP"))
+    mesh, _ = l7.world(edge, good, owner("bad", listener("t", "TCP")))
+    of = {name: f"listenersets.gateway.networking.k8s.io/shop/{name}" for name in ("good", "bad")}
+    status = mesh.l7.statuses[of["good"]]
+    assert isinstance(status, GatewayStatus)
+    assert {c.type: (c.status, c.reason) for c in status.listeners[1].conditions} == {
+        "Accepted": ("False", "ProtocolConflict"),
+        "Conflicted": ("True", "ProtocolConflict"),
+        "Programmed": ("False", "ProtocolConflict"),
+        "ResolvedRefs": ("True", "ResolvedRefs"),
+    }
+    assert conditions(mesh, of["good"]) == {"Accepted": ("True", "Accepted"), "Programmed": ("True", "Programmed")}
+    refused = ("False", "ListenersNotValid")
+    assert conditions(mesh, of["bad"]) == {"Accepted": refused, "Programmed": refused}
+    gateway = mesh.l7.statuses["gateways.gateway.networking.k8s.io/shop/edge"]
+    assert isinstance(gateway, GatewayStatus)
+    assert gateway.attached_listener_sets == 1
+
+
+def test_of_two_backend_policies_of_one_service_the_older_counts_and_the_younger_is_told_so() -> None:
+    def policy(name: str, hostname: str, created: str) -> d.Document:
+        target = {"group": "", "kind": "Service", "name": "cart"}
+        validation = {"hostname": hostname, "wellKnownCACertificates": "System"}
+        return l7.api("BackendTLSPolicy", name, targetRefs=[target], validation=validation, creationTimestamp=created)
+
+    old, young = (
+        policy("z", "old.example", "2026-01-01T00:00:00Z"),
+        policy("a", "young.example", "2026-01-02T00:00:00Z"),
+    )
+    mesh, _ = l7.world(*SERVICES, EDGE, route("r", {"backendRefs": [backend("cart")]}), old, young)
+    key = "backendtlspolicies.gateway.networking.k8s.io/shop"
+    assert conditions(mesh, f"{key}/z")["Accepted"] == ("True", "Accepted")
+    assert conditions(mesh, f"{key}/a")["Accepted"] == ("False", "Conflicted")
+    (cart,) = l7.served_by(mesh, "edge-1").upstreams
+    assert cart.policy.tls is not None
+    assert cart.policy.tls.sni == "old.example"
+
+
+def test_an_address_of_a_type_that_nobody_can_give_is_not_accepted() -> None:
+    mesh, _ = l7.world(l7.gateway("edge", "shop", addresses=[{"type": "example.com/name", "value": "x"}]))
+    found = conditions(mesh, "gateways.gateway.networking.k8s.io/shop/edge")
+    assert found["Accepted"] == ("False", "UnsupportedAddress")
+
+
 def test_grpc_methods_are_paths() -> None:
     grpc = l7.api(
         "GRPCRoute",

@@ -76,7 +76,13 @@ else
         [ "$tries" -gt 0 ] || fail "GatewayClass plait has no status after 10 s: nothing writes statuses in this mesh"
         sleep 0.1
     done
-    set -- --gateway-class=plait --conformance-profiles=GATEWAY-HTTP "$@"
+    # Addresses for the test that asks for some: the last of the mesh's load balancer range, and one outside of it.
+    range=$("$PLAIT" get --name "$name" svc kubernetes -o json | sed -n 's/.*"clusterIP": "\(10\.[0-9]*\)\..*/\1/p')
+    cat >"$work/options.yaml" <<END
+usableNetworkAddresses: [{type: IPAddress, value: $range.207.254}]
+unusableNetworkAddresses: [{type: IPAddress, value: 192.0.2.1}]
+END
+    set -- "--conformance-options-file=$work/options.yaml" --gateway-class=plait --conformance-profiles=GATEWAY-HTTP "$@"
 fi
 
 echo "conformance: $part, Gateway API $release, mesh $name; the suite's output is in build/conformance/$part.log"

@@ -50,10 +50,10 @@ def _missing(
     if absent and not plan.managed:
         where = ", ".join(map(hostname, absent))
         return "AddressNotUsable", f"spec.addresses names Service {where}, which does not exist; create it"
-    if not addresses:
-        return "AddressNotAssigned", "the Service has no address yet"
     if other := [each for each in plan.asked if each not in addresses]:
         return "AddressNotUsable", f"{', '.join(other)} was asked for and not given; see the events of the Service"
+    if not addresses:
+        return "AddressNotAssigned", "the Service has no address yet"
     if not any(map(ready, present)):
         return "Pending", "no proxy of this gateway is ready yet"
     return "", ""

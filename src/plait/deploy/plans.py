@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from plait.base.wellknown import CLUSTER_DOMAIN
 from plait.model.compile.traffic.gateway_api.classes import Runs
+from plait.model.compile.traffic.gateway_api.compiling import ADDRESS_TYPES
 from plait.model.gateways import Names, names
 from plait.resources.gateway_api.gateway import Gateway, Listener, ListenerSet
 
@@ -56,7 +57,7 @@ class Plan:
     @property
     def unknown(self) -> tuple[str, ...]:
         """Types of addresses that nobody here can give."""
-        return tuple(each.type for each in self.gateway.spec.addresses if each.type not in ("IPAddress", "Hostname"))
+        return tuple(each.type for each in self.gateway.spec.addresses if each.type not in ADDRESS_TYPES)
 
     @property
     def managed(self) -> bool:

@@ -53,6 +53,7 @@ def test_a_gateway_inside_the_cluster_has_the_name_of_its_service_or_the_kind_of
         (edge(), balanced(), True, "", "AddressNotAssigned"),
         (edge(), None, True, "", "AddressNotAssigned"),
         (edge("10.64.192.4"), balanced("10.64.192.3"), True, "", "AddressNotUsable"),
+        (edge("192.0.2.1"), balanced(), True, "", "AddressNotUsable"),
         (edge("10.64.192.3"), balanced("10.64.192.3"), True, "", "Programmed"),
         (edge(), balanced("10.64.192.3"), True, "no parameters", "Invalid"),
     ],

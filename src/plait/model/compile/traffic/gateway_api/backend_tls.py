@@ -31,6 +31,8 @@ class Read(msgspec.Struct, frozen=True):
     policies: tuple[BackendTls, ...]
     conditions: Mapping[tuple[str, str], tuple[Condition, ...]]
     """By (namespace, name) of the policy."""
+    targets: Mapping[tuple[str, str], tuple[str, ...]]
+    """Keys of the services each names, whether it speaks for them or an older one does."""
 
 
 def read(
@@ -41,11 +43,13 @@ def read(
 ) -> Read:
     made: dict[tuple[str, int], BackendTls] = {}
     conditions: dict[tuple[str, str], tuple[Condition, ...]] = {}
+    targets: dict[tuple[str, str], tuple[str, ...]] = {}
     for each in sorted(found, key=lambda p: (p.meta.creation_timestamp or "", p.namespace, p.name)):
         tls, resolved = _tls(each, credentials)
         accepted = Condition("Accepted", "True", "Accepted")
         if resolved.status == "False":
             accepted = Condition("Accepted", "False", "NoValidCACertificate", resolved.message)
+        named: list[str] = []
         for ref in each.spec.target_refs:
             host = hostname(ref.name, each.namespace, settings)
             service = services.get(f"{each.namespace}/{host}")
@@ -53,6 +57,7 @@ def read(
                 text = f"{ref.kind} {ref.name} does not exist; name a Service"
                 accepted = Condition("Accepted", "False", "TargetNotFound", text)
                 continue
+            named.append(service.key)
             port = 0
             if ref.section_name is not None:
                 port = next((p.number for p in service.ports if p.name == ref.section_name), -1)
@@ -63,8 +68,8 @@ def read(
             if first is not policy:
                 text = f"{first.source} is older and speaks for {ref.name} already"
                 accepted = Condition("Accepted", "False", "Conflicted", text)
-        conditions[each.ident] = (accepted, resolved)
-    return Read(tuple(made.values()), conditions)
+        conditions[each.ident], targets[each.ident] = (accepted, resolved), tuple(dict.fromkeys(named))
+    return Read(tuple(made.values()), conditions, targets)
 
 
 def _tls(each: BackendTLSPolicy, credentials: Credentials) -> tuple[ClientTls, Condition]:

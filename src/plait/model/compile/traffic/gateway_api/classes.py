@@ -69,6 +69,7 @@ FEATURES = (
     "ReferenceGrant",
     "TCPRoute",
     "TLSRoute",
+    "TLSRouteModeMixed",
     "TLSRouteModeTerminate",
 )
 """What is translated; the conformance run is what shows that each of them works."""

@@ -20,13 +20,15 @@ from plait.model.gateways import Gateway, names
 from plait.model.http_services import HttpService
 from plait.model.mesh import Settings
 from plait.model.routes import Destination, Forward, Parent, Route, Routing, TcpRoute, TlsMatch, TlsRoute
-from plait.model.status import Condition, GatewayStatus, ParentReference, ParentStatus, RouteStatus, Status
+from plait.model.status import Condition, GatewayStatus, ParentReference, ParentStatus, RouteStatus, State, Status
 from plait.resources import kinds
 from plait.resources.gateway_api import gateway as written
 from plait.resources.kinds import Kind
 from plait.resources.problems import Problem
 
 Name = tuple[str, str]
+ADDRESS_TYPES = ("IPAddress", "Hostname")
+"""Types of addresses that a Gateway may ask for."""
 
 
 class Objects(Protocol):
@@ -72,7 +74,9 @@ def compiled(
         if (found := classes.status(each)) is not None:
             statuses[f"{kinds.GATEWAY_CLASS}//{each.name}"] = found
     for name in ours:
-        statuses[f"{kinds.GATEWAY}/{name[0]}/{name[1]}"] = _gateway_status(name, listening[name], sets[name], parents)
+        statuses[f"{kinds.GATEWAY}/{name[0]}/{name[1]}"] = _gateway_status(
+            gateways[name], listening[name], sets[name], parents
+        )
         for each in sets[name]:
             statuses[f"{kinds.LISTENER_SET}/{each.namespace}/{each.name}"] = _set_status(
                 each, name, listening[name], parents
@@ -264,7 +268,7 @@ def _split(
 
 
 def _gateway_status(
-    name: Name, listening: tuple[Open, ...], sets: list[written.ListenerSet], parents: Parents
+    gateway: written.Gateway, listening: tuple[Open, ...], sets: list[written.ListenerSet], parents: Parents
 ) -> GatewayStatus:
     own = [each for each in listening if "/" not in each.section]
     bad = [each for each in own if each.listener.broken]
@@ -273,10 +277,15 @@ def _gateway_status(
         word = "ListenersNotValid"
         text = f"listeners {', '.join(each.section for each in bad)} are not valid; see their conditions"
         accepted = Condition("Accepted", "False" if len(bad) == len(own) else "True", word, text)
+    if strange := [each.type for each in gateway.spec.addresses if each.type not in ADDRESS_TYPES]:
+        text = f"addresses of type {', '.join(strange)} cannot be given; ask for an {ADDRESS_TYPES[0]}"
+        accepted = Condition("Accepted", "False", "UnsupportedAddress", text)
     good = len(bad) < len(own)
     programmed = Condition("Programmed", "True" if good else "False", "Programmed" if good else "Invalid")
-    listeners = tuple(each.status(parents.attached(name, each.section)) for each in own)
-    return GatewayStatus((accepted, programmed), listeners, len(sets))
+    listeners = tuple(each.status(parents.attached(gateway.ident, each.section)) for each in own)
+    valid = {each.owner for each in listening if not each.listener.broken}
+    attached = sum(("ListenerSet", each.namespace, each.name) in valid for each in sets)
+    return GatewayStatus((accepted, programmed), listeners, attached)
 
 
 def _set_status(
@@ -285,8 +294,10 @@ def _set_status(
     prefix = f"{each.namespace}/{each.name}/"
     own = [item for item in listening if item.section.startswith(prefix)]
     good = any(not item.listener.broken for item in own)
-    accepted = Condition("Accepted", "True" if good else "False", "Accepted" if good else "ListenersNotValid")
-    programmed = Condition("Programmed", "True" if good else "False", "Programmed" if good else "Invalid")
+    word: State = "True" if good else "False"
+    accepted, programmed = (
+        Condition(kind, word, kind if good else "ListenersNotValid") for kind in ("Accepted", "Programmed")
+    )
     listeners = tuple(
         msgspec.structs.replace(
             item.status(parents.attached(gateway, item.section)), name=item.section.removeprefix(prefix)
@@ -332,8 +343,7 @@ def _policy_statuses(tls: backend_tls.Read, routings: list[Routing], statuses: d
         for destination in _destinations(routing):
             reached.setdefault(f"{destination.namespace}/{destination.hostname}", set()).update(gateways)
     for (namespace, name), conditions in tls.conditions.items():
-        source = f"BackendTLSPolicy/{namespace}/{name}"
-        keys = {key for p in tls.policies if p.source == source for key in reached.get(p.service, ())}
+        keys = {key for service in tls.targets[namespace, name] for key in reached.get(service, ())}
         parents = []
         for key in sorted(keys):
             _, where, gateway = key.split("/", 2)

@@ -122,7 +122,7 @@ def _open(
     elif not listener.broken or why:
         seen.append(listener)
     good = not listener.broken
-    programmed = Condition("Programmed", "True" if good else "False", "Programmed" if good else "Invalid")
+    programmed = Condition("Programmed", "True" if good else "False", "Programmed" if good else clash or "Invalid")
     conditions = (accepted, conflicted, programmed, resolved)
     where = (kind, owner.namespace, owner.name)
     return Open(listener, section, where, (item.hostname or "").lower(), kinds, item.allowed_routes, conditions)
