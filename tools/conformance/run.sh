@@ -48,7 +48,9 @@ name=conformance$$
 PLAIT_HOME=$(mktemp -d /tmp/plait-conformance.XXXXXX)
 PLAIT_IMAGES=$work/images.yaml
 export PLAIT_HOME PLAIT_IMAGES
+suite=
 down() {
+    [ -z "$suite" ] || kill "$suite" 2>/dev/null || true
     "$PLAIT" down --name "$name" >/dev/null 2>&1 || true
     rm -rf "$PLAIT_HOME"
 }
@@ -82,7 +84,7 @@ else
 usableNetworkAddresses: [{type: IPAddress, value: $range.207.254}]
 unusableNetworkAddresses: [{type: IPAddress, value: 192.0.2.1}]
 END
-    set -- "--conformance-options-file=$work/options.yaml" --gateway-class=plait --conformance-profiles=GATEWAY-HTTP "$@"
+    set -- "--conformance-options-file=$work/options.yaml" --gateway-class=plait --conformance-profiles=GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TLS,GATEWAY-TCP "$@"
 fi
 
 echo "conformance: $part, Gateway API $release, mesh $name; the suite's output is in build/conformance/$part.log"
@@ -92,7 +94,10 @@ nice "$work/bin/conformance.test" -test.v -test.run '^TestConformance$' -test.ti
     "--namespace-labels=$labels" --mode="ambient" \
     --organization=plait --project=plait "--url=${PLAIT_URL:-https://plait.invalid}" --contact=none \
     "--version=$(git -C "$root" rev-parse --short HEAD)" "--report-output=$out/$part-report.yaml" "$@" \
-    >"$work/$part.log" 2>&1 || code=$?
+    >"$work/$part.log" 2>&1 &
+suite=$! # in the background, so that a signal ends the mesh at once
+wait "$suite" || code=$?
+suite=
 grep -aoE 'RESULT (passed|failed) .*' "$work/$part.log" | cut -d' ' -f2-3 >"$out/$part-tests.txt" || true
 passed=$(grep -c '^passed' "$out/$part-tests.txt" || true)
 failed=$(grep -c '^failed' "$out/$part-tests.txt" || true)
