@@ -17,6 +17,7 @@ LOCK = threading.Lock()
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one segment: two small ones cost 40 ms where acknowledgements are delayed
 
     def answer(self) -> None:
         self.rfile.read(int(self.headers.get("content-length") or 0))

@@ -101,8 +101,8 @@ def test_a_pod_deleted_while_captured_leaves_no_namespace_no_process_no_listener
     mine.captured("duo", "brief")
     uid = mine.get(kinds.POD, "brief", "duo")["metadata"]["uid"]
     space = mine.layout.netns(f"p-{short(uid)}")
+    until(lambda: bool(members.members([space])), "its process, which starts after the capture")
     inside = members.members([space])
-    assert space.exists() and inside
     mine.ask(lambda api: api.delete(kinds.POD, "brief", "duo"))
     until(lambda: not space.exists(), "its namespace gone")
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in inside), "its processes gone")

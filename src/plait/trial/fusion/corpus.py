@@ -9,8 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from plait.model.enforcement import Kind
+
+DELAY: Final = 0.5
+"""Seconds. Twice would be seen as twice as long, so it is long enough for a busy machine to be told from that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +117,14 @@ def cases(token: str, foreign: str) -> tuple[Case, ...]:
             _untouched("/mirrored"),
         ),
         Case("fault", "route", "/faulty", lambda s: s.status == 555 and s.arrived == 0, _untouched("/faulty")),
-        Case("delay", "route", "/delayed", lambda s: _served(s) and 0.3 <= s.seconds < 0.6, _untouched("/delayed")),
-        Case("timeout", "route", "/slow/1", lambda s: s.status == 504 and s.seconds < 0.9, _served),
+        Case(
+            "delay",
+            "route",
+            "/delayed",
+            lambda s: _served(s) and DELAY <= s.seconds < 2 * DELAY,
+            _untouched("/delayed"),
+        ),
+        Case("timeout", "route", "/slow/1", lambda s: s.status == 504, _served),
         Case(
             "redirect",
             "route",

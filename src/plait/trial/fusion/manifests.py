@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from plait.model.enforcement import ClientMode, ServerMode
+from plait.trial.fusion.corpus import DELAY
 
 Document = dict[str, Any]
 NAMESPACE: Final = "cells"
@@ -58,7 +59,7 @@ def policies(host: str, jwks: str) -> list[Document]:
         _route("/flaky", host, retries={"attempts": 3, "perTryTimeout": "2s", "retryOn": "5xx"}),
         _route("/mirrored", host, mirror={"host": "mirror", "port": {"number": PORT}}),
         _route("/faulty", host, fault={"abort": {"httpStatus": 555, "percentage": {"value": 100}}}),
-        _route("/delayed", host, fault={"delay": {"fixedDelay": "0.3s", "percentage": {"value": 100}}}),
+        _route("/delayed", host, fault={"delay": {"fixedDelay": f"{DELAY}s", "percentage": {"value": 100}}}),
         _route("/slow", host, timeout="0.5s"),
         {"match": [{"uri": {"prefix": "/moved"}}], "redirect": {"uri": "/found"}},
         _route("/", host, retries={"attempts": 0}),

@@ -16,7 +16,7 @@ from plait.trial.fusion.expected import Expectation, expectation
 from plait.trial.fusion.manifests import CLIENTS, NAMESPACE, PORT, SERVERS
 from plait.trial.scene import Scene
 
-_LIMIT, _TIMEOUT = 1 << 20, 6.0
+_TIMEOUT = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,37 +91,39 @@ async def exchange(address: str, host: str, case: Case, tag: str) -> Seen:
 
 
 async def _http(address: str, port: int, request: str) -> tuple[int, tuple[tuple[str, str], ...], str]:
-    """Status 0 with the reason as body when no answer came."""
+    """Status 0 with the reason as body when no answer came.
+
+    An answer is over when its body is: Envoy may keep a connection that it announced to close open for another second.
+    """
     try:
         async with asyncio.timeout(_TIMEOUT):
             reader, writer = await asyncio.open_connection(address, port)
-            writer.write(request.encode())
-            data = b""
-            while more := await reader.read(_LIMIT):
-                data += more
-            writer.close()
-    except (OSError, TimeoutError) as error:
+            try:
+                writer.write(request.encode())
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+                pairs = (line.partition(":") for line in head[1:] if line)
+                headers = tuple((name.strip().lower(), value.strip()) for name, _, value in pairs)
+                body = await _body(reader, dict(headers))
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, EOFError, ValueError) as error:
         return 0, (), type(error).__name__
-    head, _, body = data.partition(b"\r\n\r\n")
-    if not head.startswith(b"HTTP/1."):
-        return 0, (), "connection closed without an answer"
-    first, *rest = head.decode("latin-1").split("\r\n")
-    pairs = (line.partition(":") for line in rest)
-    headers = tuple((name.strip().lower(), value.strip()) for name, _, value in pairs)
-    chunked = ("transfer-encoding", "chunked") in headers
-    return int(first.split()[1]), headers, (_joined(body) if chunked else body).decode("utf-8", "replace")
+    if not head[0].startswith("HTTP/1."):
+        return 0, (), f"not an answer of HTTP/1: {head[0][:40]}"
+    return int(head[0].split()[1]), headers, body.decode("utf-8", "replace")
 
 
-def _joined(body: bytes) -> bytes:
-    """Chunks as one."""
-    found = b""
-    while body:
-        size, _, body = body.partition(b"\r\n")
-        length = int(size.split(b";")[0] or b"0", 16)
-        if not length:
-            break
-        found, body = found + body[:length], body[length + 2 :]
-    return found
+async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
+    """Of one answer, framed by its length, by chunks or by the end of the connection."""
+    if headers.get("transfer-encoding") == "chunked":
+        found = b""
+        while size := int((await reader.readline()).split(b";")[0], 16):
+            found += (await reader.readexactly(size + 2))[:-2]
+        await reader.readline()
+        return found
+    if (length := headers.get("content-length")) is not None:
+        return await reader.readexactly(int(length))
+    return await reader.read()
 
 
 def _counted(seen: Seen, own: int, mirror: int) -> Seen:
