@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from plait.app.snapshot import Snapshot
 from plait.base import aio
 from plait.base.bundle import Bundle, Resource
@@ -28,6 +30,7 @@ from plait.envoy.wire import resource
 from plait.model.proxies import Proxy, Role
 from plait.proxy.admin import Admin, AdminError
 from plait.proxy.certs import Certificates
+from plait.proxy.metrics import MetricsServer
 from plait.proxy.processes import envoy_binary
 from plait.store.api import Document
 from plait.xds import server as xds
@@ -61,6 +64,7 @@ class _Companion:
     snapshot: Snapshot
     cache: Cache = field(default_factory=Cache)
     server: xds.Server | None = None
+    page: MetricsServer | None = None
     stream: asyncio.Task[Any] | None = None
     draining: bool = False
     saving: asyncio.TimerHandle | None = None
@@ -107,6 +111,7 @@ class Companions:
         found.snapshot.load()
         self._by_uid[uid] = found
         found.server = await _serving(found.cache, folder / "xds.sock")
+        found.page = await _shown(folder)
 
         def on_delta(url: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> None:
             found.snapshot.apply(url, resources, removed)
@@ -193,16 +198,29 @@ async def _serving(cache: Cache, socket: Path) -> xds.Server:
     return server
 
 
+async def _shown(folder: Path) -> MetricsServer:
+    """The proxy's numbers under Istio's names, for the proxy itself to pass on to who scrapes its pod."""
+    socket, admin = folder / "metrics.sock", Admin(folder / "admin.sock")
+    socket.unlink(missing_ok=True)
+    page = MetricsServer(admin.prometheus, CollectorRegistry(), ended=admin.close)
+    await page.start_at(socket)
+    _give(socket)
+    return page
+
+
 async def _end(found: _Companion) -> None:
     await aio.cancel(found.stream)
     found.save()
     if found.server is not None:
         await found.server.stop(0)
+    if found.page is not None:
+        await found.page.stop()
 
 
 def _prepare(folder: Path, proxy: Proxy) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    wanted = bootstrap.ProxyBootstrap(proxy, f"{PROXY_DIRECTORY}/xds.sock", f"{PROXY_DIRECTORY}/admin.sock")
+    xds_socket, admin, metrics = (f"{PROXY_DIRECTORY}/{name}.sock" for name in ("xds", "admin", "metrics"))
+    wanted = bootstrap.ProxyBootstrap(proxy, xds_socket, admin, metrics=metrics)
     file = folder / "bootstrap.json"
     file.write_text(bootstrap.text(wanted))
     program = folder / "envoy"

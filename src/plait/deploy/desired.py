@@ -24,7 +24,7 @@ from plait.base.wellknown import (
 from plait.deploy.plans import Plan
 from plait.resources import kinds
 from plait.resources.kinds import Kind
-from plait.resources.proxy_container import container, volume
+from plait.resources.proxy_container import SCRAPED, container, volume
 
 Document = dict[str, Any]
 Merge = Callable[[Kind, Document, Document], Document]
@@ -145,9 +145,10 @@ def _deployment(plan: Plan, folder: str) -> Document:
         CANONICAL_NAME: plan.names.workload,
         CANONICAL_REVISION: "latest",
     }
-    metadata: Document = {"labels": {**defaults, **_labels(plan)}}
-    if annotations := _annotations(plan):
-        metadata["annotations"] = annotations
+    metadata: Document = {
+        "labels": {**defaults, **_labels(plan)},
+        "annotations": {**SCRAPED, **_annotations(plan)},
+    }
     spec = {
         "serviceAccountName": plan.names.account,
         "containers": [container(resources=_resources(plan.annotations), low_ports=not plan.waypoint)],

@@ -119,9 +119,15 @@ def _outbound_states(pod: LocalPod) -> Doc:
         # Never shared: the internal listener's proxy would obey it too and call itself until the process dies.
         state(names.FS_CLUSTER, f"{names.ON_DEMAND}%DOWNSTREAM_LOCAL_ADDRESS%", names.FS_CLUSTER, "NONE"),
         # For the internal listener only, hence ONCE.
-        state(names.FS_BAGGAGE, telemetry.literal(telemetry.baggage(pod)), "envoy.string", "ONCE"),
+        state(names.FS_BAGGAGE, telemetry.literal(_baggage(pod)), "envoy.string", "ONCE"),
         state(names.FS_FORWARDED, 'for="%DOWNSTREAM_REMOTE_ADDRESS%"', "envoy.string", "ONCE"),
     )
+
+
+def _baggage(pod: LocalPod) -> str:
+    peer = pod.peer
+    kind, workload = peer.workload_type or "pod", peer.workload or pod.name
+    return telemetry.baggage(peer.cluster, pod.namespace, kind, workload, peer.canonical_name, peer.canonical_revision)
 
 
 def _outbound_proxy(pod: LocalPod, options: Options) -> Doc:

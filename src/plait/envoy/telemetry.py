@@ -118,15 +118,14 @@ def nobody(keys: tuple[str, ...] = _SIDE_ALL) -> dict[str, str]:
     return dict.fromkeys(keys, UNKNOWN)
 
 
-def baggage(pod: LocalPod) -> str:
+def baggage(cluster: str, namespace: str, workload_type: str, workload: str, service: str, version: str) -> str:
     """The header in which a source says who it is (W3C baggage with the keys ztunnel uses)."""
-    peer = pod.peer
     pairs = {
-        "k8s.cluster.name": peer.cluster,
-        "k8s.namespace.name": pod.namespace,
-        f"k8s.{peer.workload_type or 'pod'}.name": peer.workload or pod.name,
-        "service.name": peer.canonical_name,
-        "service.version": peer.canonical_revision,
+        "k8s.cluster.name": cluster,
+        "k8s.namespace.name": namespace,
+        f"k8s.{workload_type}.name": workload,
+        "service.name": service,
+        "service.version": version,
     }
     return ",".join(f"{key}={quote(value)}" for key, value in pairs.items() if value)
 

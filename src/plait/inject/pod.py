@@ -25,7 +25,7 @@ from plait.base.wellknown import (
 )
 from plait.model.compile.workloads import canonical, controller
 from plait.resources.kubernetes import Pod
-from plait.resources.proxy_container import container, volume
+from plait.resources.proxy_container import SCRAPED, container, volume
 
 Document = dict[str, Any]
 NATIVE: Final = "sidecar.istio.io/nativeSidecar"
@@ -63,7 +63,9 @@ def inject(document: Mapping[str, Any], pod: Pod, folder: str, revision: str = "
         "imagePullSecrets": None,
         "revision": revision,
     }
-    meta["annotations"] = {**notes, SIDECAR_STATUS: json.dumps(status, separators=(",", ":"))}
+    # An application that is scraped itself stays so; the two pages are not merged.
+    scraped = {} if any(note in notes for note in SCRAPED) else SCRAPED
+    meta["annotations"] = {**notes, **scraped, SIDECAR_STATUS: json.dumps(status, separators=(",", ":"))}
     own = meta.get("labels") or {}
     name, version = canonical(own, controller(pod)[0] or pod.meta.generate_name.rstrip("-"))
     meta["labels"] = {**({CANONICAL_NAME: name} if name else {}), CANONICAL_REVISION: version, **own}

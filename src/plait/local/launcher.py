@@ -14,6 +14,7 @@ import os
 import selectors
 import signal
 import socket
+import stat
 import sys
 import termios
 import time
@@ -321,10 +322,19 @@ def _change_user(spec: dict[str, Any]) -> None:
         if (gid := spec.get("gid")) is not None:
             os.setresgid(gid, gid, gid)
         if (uid := spec.get("uid")) is not None:
+            _give_streams(uid)
             os.setresuid(uid, uid, uid)
     except OSError:
         if not spec.get("any_user"):  # in a user namespace with one mapped user there is nobody else to be
             raise
+
+
+def _give_streams(uid: int) -> None:
+    """A command that opens /dev/stdout by its path (an access log) opens the pipe anew, so it must be its own."""
+    for fd in range(3):
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISFIFO(mode) or os.isatty(fd):  # not /dev/null, which is everybody's
+            os.fchown(fd, uid, -1)
 
 
 def _change_directory(path: str) -> None:

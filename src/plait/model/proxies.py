@@ -23,6 +23,9 @@ class Proxy(Struct, frozen=True, gc=False):
     """Pod name."""
     uid: str = ""
     """Workload uid; "" when it is no workload of ours."""
+    workload: str = ""
+    """What its pod was made by (a Deployment, a Job), "" when by nobody."""
+    workload_type: str = "pod"
     labels: Labels = ()
     service_account: str = "default"
     addresses: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -28,7 +29,7 @@ def renamed(text: str) -> str:
 class MetricsServer:
     """Serves /metrics and /stats/prometheus, and /status: JSON of what `status()` says.
 
-    When Envoy is away, the agent's own metrics still come.
+    When Envoy is away, the agent's own metrics still come. `ended` is awaited at the end.
     """
 
     def __init__(
@@ -36,12 +37,20 @@ class MetricsServer:
         envoy: Callable[[], Awaitable[str]],
         registry: CollectorRegistry,
         status: Callable[[], Awaitable[Any]] | None = None,
+        ended: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._envoy, self._registry, self._status = envoy, registry, status
+        self._envoy, self._registry, self._status, self._ended = envoy, registry, status, ended
         self._living, self._one = Living(), asyncio.Lock()
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> None:
+        await web.TCPSite(await self._running(), host, port).start()
+
+    async def start_at(self, socket: Path) -> None:
+        """On a unix socket, for an Envoy that passes the page on."""
+        await web.UnixSite(await self._running(), socket).start()
+
+    async def _running(self) -> web.AppRunner:
         application = web.Application()
         application.router.add_get("/metrics", self._answer)
         application.router.add_get("/stats/prometheus", self._answer)
@@ -49,11 +58,13 @@ class MetricsServer:
             application.router.add_get("/status", self._state)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
+        return self._runner
 
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._ended is not None:
+            await self._ended()
 
     async def page(self) -> str:
         own = generate_latest(self._registry).decode()

@@ -10,10 +10,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from plait.base.wellknown import PROXY_CONTAINER, PROXY_DIRECTORY, PROXY_IMAGE, PROXY_UID, PROXY_VOLUME, READY_PORT
+from plait.base.wellknown import (
+    METRICS_PORT,
+    PROXY_CONTAINER,
+    PROXY_DIRECTORY,
+    PROXY_IMAGE,
+    PROXY_UID,
+    PROXY_VOLUME,
+    READY_PORT,
+)
 
 Document = dict[str, Any]
 DRAIN_SECONDS: Final = 5
+SCRAPED: Final = {
+    "prometheus.io/scrape": "true",
+    "prometheus.io/port": str(METRICS_PORT),
+    "prometheus.io/path": "/stats/prometheus",
+}
+"""Annotations by which a Prometheus of the usual configuration finds the proxy's numbers."""
 
 
 def container(*, resources: Mapping[str, Any] | None = None, low_ports: bool = False) -> Document:

@@ -12,6 +12,7 @@ from plait.deploy.desired import desired
 from plait.deploy.plans import Plan
 from plait.resources.decode import decode
 from plait.resources.gateway_api.gateway import ListenerSet
+from plait.resources.proxy_container import SCRAPED
 
 Document = dict[str, Any]
 OWNER = {
@@ -105,13 +106,22 @@ def test_somebody_elses_deployment_is_left_alone() -> None:
     assert made(g.gateway("edge", "istio", g.HTTP, spec=address), "gateway") == {}
 
 
+def test_pods_say_where_their_numbers_are_unless_told_otherwise() -> None:
+    template = made(g.waypoint())["Deployment"]["spec"]["template"]["metadata"]
+    assert template["annotations"] == SCRAPED
+    infrastructure = {"annotations": {"prometheus.io/scrape": "false"}}
+    told = made(g.waypoint(spec={"infrastructure": infrastructure}))["Deployment"]["spec"]["template"]["metadata"]
+    assert told["annotations"] == {**SCRAPED, "prometheus.io/scrape": "false"}
+
+
 def test_infrastructure_is_passed_on_to_everything_but_the_words_that_are_for_us() -> None:
     infrastructure = {"labels": {"cost": "c"}, "annotations": {"note": "n", "sidecar.istio.io/proxyCPU": "100m"}}
     own = {"gateway.istio.io/service-account": "porter", "kubectl.kubernetes.io/last-applied-configuration": "{}"}
     found = made(g.waypoint(annotations=own, spec={"infrastructure": infrastructure}))
     for each in (*found.values(), found["Deployment"]["spec"]["template"]):
         assert each["metadata"]["labels"]["cost"] == "c"
-        assert each["metadata"]["annotations"] == infrastructure["annotations"]
+        assert infrastructure["annotations"].items() <= each["metadata"]["annotations"].items()
+        assert not own.keys() & each["metadata"]["annotations"].keys()
     assert found["ServiceAccount"]["metadata"]["name"] == "porter"
     pod = found["Deployment"]["spec"]["template"]["spec"]
     assert pod["serviceAccountName"] == "porter"

@@ -10,17 +10,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from plait.base.wellknown import READY_PORT
+from plait.base.wellknown import METRICS_PORT, READY_PORT
 from plait.envoy import bootstrap as node
 from plait.envoy.l7.merging import merged
 from plait.envoy.l7.telemetry import itself
 from plait.envoy.pieces import Doc, any_of, extension, socket_address
 from plait.model.proxies import Proxy
 
+_METRICS = "prometheus_stats"
+
 
 @dataclass(frozen=True, slots=True)
 class ProxyBootstrap:
-    """`admin` is a socket path or `ip:port`; `ready` a port for probes on all addresses, 0 none."""
+    """`admin` is a socket path or `ip:port`; `ready` a port for probes on all addresses, 0 none.
+
+    `metrics` is the socket of the agent's page of this proxy's numbers, shown on METRICS_PORT as Istio's agent does.
+    """
 
     proxy: Proxy
     xds_socket: str
@@ -30,6 +35,7 @@ class ProxyBootstrap:
     max_connections: int = 100_000
     drain_seconds: int = 45
     ready: int = READY_PORT
+    metrics: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
@@ -74,8 +80,12 @@ def bootstrap(wanted: ProxyBootstrap, patches: Iterable[Doc] = ()) -> Doc:
     if place.region or place.zone or place.subzone:
         document["node"]["locality"] = {"region": place.region, "zone": place.zone, "sub_zone": place.subzone}
     del document["stats_config"]
+    static = document["static_resources"]
     if wanted.ready:
-        document["static_resources"]["listeners"] = [_ready(wanted.ready)]
+        static["listeners"] = [_ready(wanted.ready)]
+    if wanted.metrics:
+        static["clusters"].append(_page(wanted.metrics))
+        static.setdefault("listeners", []).append(_metrics(METRICS_PORT))
     for patch in patches:
         document = merged(document, patch)
     return document
@@ -88,30 +98,42 @@ def text(wanted: ProxyBootstrap, patches: Iterable[Doc] = ()) -> str:
 
 def _ready(port: int) -> Doc:
     """Answers probes while Envoy takes traffic, and says no while it drains."""
-    http = "envoy.extensions.filters"
+    check = {
+        "name": "envoy.filters.http.health_check",
+        "typed_config": any_of(
+            "envoy.extensions.filters.http.health_check.v3.HealthCheck",
+            pass_through_mode=False,
+            headers=[{"name": ":path", "string_match": {"exact": "/healthz/ready"}}],
+        ),
+    }
+    route = {"match": {"path": "/healthz/ready"}, "direct_response": {"status": 200}}
+    return _listener("ready", port, route, check)
+
+
+def _metrics(port: int) -> Doc:
+    """For who scrapes the pod. Nothing but the page can be asked for."""
+    route = {"match": {"path": "/stats/prometheus"}, "route": {"cluster": _METRICS}}
+    return _listener("metrics", port, route)
+
+
+def _page(socket: str) -> Doc:
+    endpoint = {"endpoint": {"address": {"pipe": {"path": socket}}}}
+    return {
+        "name": _METRICS,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": _METRICS, "endpoints": [{"lb_endpoints": [endpoint]}]},
+    }
+
+
+def _listener(name: str, port: int, route: Doc, *before: Doc) -> Doc:
+    """One path of HTTP on all addresses."""
+    filters = "envoy.extensions.filters"
     manager = extension(
         "envoy.filters.network.http_connection_manager",
-        f"{http}.network.http_connection_manager.v3.HttpConnectionManager",
-        stat_prefix="ready",
-        route_config={
-            "virtual_hosts": [
-                {
-                    "name": "ready",
-                    "domains": ["*"],
-                    "routes": [{"match": {"path": "/healthz/ready"}, "direct_response": {"status": 200}}],
-                }
-            ]
-        },
-        http_filters=[
-            {
-                "name": "envoy.filters.http.health_check",
-                "typed_config": any_of(
-                    f"{http}.http.health_check.v3.HealthCheck",
-                    pass_through_mode=False,
-                    headers=[{"name": ":path", "string_match": {"exact": "/healthz/ready"}}],
-                ),
-            },
-            extension("envoy.filters.http.router", f"{http}.http.router.v3.Router"),
-        ],
+        f"{filters}.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix=name,
+        route_config={"virtual_hosts": [{"name": name, "domains": ["*"], "routes": [route]}]},
+        http_filters=[*before, extension("envoy.filters.http.router", f"{filters}.http.router.v3.Router")],
     )
-    return {"name": "ready", "address": socket_address("0.0.0.0", port), "filter_chains": [{"filters": [manager]}]}
+    return {"name": name, "address": socket_address("0.0.0.0", port), "filter_chains": [{"filters": [manager]}]}

@@ -51,7 +51,7 @@ class Documents:
         self.clusters += [ctx.extra[name] for name in sorted(ctx.extra)]
         if tunnelled or ctx.proxy.role == "waypoint":
             self.clusters.append(tunnel.cluster())
-            self.listeners.append(tunnel.listener(ctx.proxy.role))
+            self.listeners.append(tunnel.listener(ctx.proxy))
 
     def dictionary(self) -> dict[str, list[Doc]]:
         found: dict[str, list[Doc]] = {kind: getattr(self, kind) for kind in URLS}

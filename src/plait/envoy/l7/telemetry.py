@@ -79,7 +79,7 @@ def itself(proxy: Proxy) -> dict[str, str]:
         tags.get("service.istio.io/canonical-revision") or tags.get("app.kubernetes.io/version") or tags.get("version")
     )
     labels = {
-        "workload": proxy.name,
+        "workload": proxy.workload or proxy.name,
         "workload_namespace": proxy.namespace,
         "principal": proxy.identity,
         "app": app,
@@ -89,6 +89,13 @@ def itself(proxy: Proxy) -> dict[str, str]:
         "cluster": proxy.cluster,
     }
     return {key: l4.literal(value) for key, value in labels.items()}
+
+
+def baggage(proxy: Proxy) -> str:
+    """What the proxy says of itself where it sends into a tunnel."""
+    own = itself(proxy)
+    kind, name = (proxy.workload_type, proxy.workload) if proxy.workload else ("pod", proxy.name)
+    return l4.baggage(proxy.cluster, proxy.namespace, kind, name, own["canonical_service"], own["canonical_revision"])
 
 
 def caller(identity: str) -> dict[str, str]:

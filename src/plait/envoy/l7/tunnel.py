@@ -5,7 +5,10 @@ from __future__ import annotations
 from plait.base.wellknown import HBONE_PORT
 from plait.envoy import names
 from plait.envoy.l7 import tls
+from plait.envoy.l7.telemetry import baggage
 from plait.envoy.pieces import UNLIMITED, Doc, any_of, extension, state
+from plait.envoy.telemetry import literal
+from plait.model.proxies import Proxy
 
 ORIGINAL_DST = extension(
     "envoy.filters.listener.original_dst", "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
@@ -13,7 +16,7 @@ ORIGINAL_DST = extension(
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def listener(role: str) -> Doc:
+def listener(proxy: Proxy) -> Doc:
     """An absent identity prints as "-", which no certificate carries: the handshake fails and nothing is sent."""
     states = extension(
         "envoy.filters.network.set_filter_state",
@@ -23,7 +26,7 @@ def listener(role: str) -> Doc:
             state(names.FS_TARGET, f"%DYNAMIC_METADATA({names.MD_TUNNEL}:via)%", names.FS_TARGET, optional=True),
         ],
     )
-    proxy = extension(
+    onward = extension(
         "envoy.filters.network.tcp_proxy",
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
         stat_prefix=names.TUNNEL_LISTENER,
@@ -31,7 +34,10 @@ def listener(role: str) -> Doc:
         idle_timeout="0s",
         tunneling_config={
             "hostname": "%DOWNSTREAM_LOCAL_ADDRESS%",
-            "headers_to_add": [{"header": {"key": "x-istio-source", "value": role}}],
+            "headers_to_add": [
+                {"header": {"key": "x-istio-source", "value": proxy.role}},
+                {"header": {"key": "baggage", "value": literal(baggage(proxy))}},
+            ],
         },
     )
     return {
@@ -39,7 +45,7 @@ def listener(role: str) -> Doc:
         "internal_listener": {},
         "stat_prefix": names.TUNNEL_LISTENER,
         "listener_filters": [ORIGINAL_DST],
-        "filter_chains": [{"name": "default", "filters": [states, proxy]}],
+        "filter_chains": [{"name": "default", "filters": [states, onward]}],
     }
 
 

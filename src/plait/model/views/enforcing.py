@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from urllib.parse import urlsplit
 
 from plait.model.attachment import Attachment, Target
 from plait.model.http_security import HttpPolicy
 from plait.model.http_telemetry import Logging, Metrics, TelemetryPolicy, Tracing
 from plait.model.l7 import L7
 from plait.model.proxies import Proxy
+from plait.model.routes import Destination
 from plait.model.views.enforced import Enforced, Telemetry
 
 _ORDER = {"custom": 0, "deny": 1, "audit": 2, "allow": 3}
@@ -63,6 +65,27 @@ def enforced(
         ),
         missing=missing,
     )
+
+
+def asked(found: Iterable[Enforced]) -> tuple[Destination, ...]:
+    """Services that a proxy asks or tells by itself: authorizers, issuers' keys, collectors. No route names them."""
+    places: set[tuple[str, int, str]] = set()
+    for each in found:
+        places.update((a.hostname, a.port, a.namespace) for a in each.authorizers if not a.broken)
+        places.update((sink.hostname, sink.port, sink.namespace) for sink in each.telemetry.sinks if sink.hostname)
+        for rule in (rule for authentication in each.authentication for rule in authentication.rules):
+            if rule.jwks_uri and not rule.jwks:
+                places.add((*_authority(rule.jwks_uri), ""))
+    return tuple(Destination(host, port, namespace=namespace) for host, port, namespace in sorted(places) if host)
+
+
+def _authority(uri: str) -> tuple[str, int]:
+    """Host and port of a URL; ("", 0) for one that has none."""
+    try:
+        parts = urlsplit(uri)
+        return parts.hostname or "", parts.port or {"https": 443}.get(parts.scheme, 80)
+    except ValueError:
+        return "", 0
 
 
 def _policy_order(policy: HttpPolicy) -> tuple[int, str, str]:

@@ -38,12 +38,14 @@ def project(mesh: Mesh, proxy: Proxy, previous: GatewayView | None = None) -> Ga
     classes = tuple(Target("GatewayClass", "", g.class_name) for g in mine if g.managed)
     ports = tuple(_port(port, bind, group, resolver) for (port, bind), group in sorted(groups.items()))
     binds = enforcing.by_selector(proxy.namespace, proxy.tags, (*targets, *classes))
+    bound = enforcing.enforced(mesh.l7, proxy, binds)
+    resolver.also(enforcing.asked((bound,)))
     made = GatewayView(
         proxy=proxy,
         settings=mesh.l7.settings,
         ports=ports,
         upstreams=resolver.upstreams(),
-        enforced=enforcing.enforced(mesh.l7, proxy, binds),
+        enforced=bound,
         secrets=tuple(sorted(_secrets(mine, resolver))),
     )
     if previous is None or previous == made:

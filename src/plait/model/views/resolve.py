@@ -40,6 +40,12 @@ class Resolver:
         """Made for an earlier view, and the same in this one."""
         self._made.update((each.key, each) for each in upstreams)
 
+    def also(self, found: Iterable[Destination]) -> None:
+        """Collect the upstreams of these; what is not there stays away, and whoever names it says so."""
+        self.passing = None
+        for each in found:
+            self.destination(each)
+
     def upstreams(self) -> tuple[Upstream, ...]:
         return tuple(self._made[key] for key in sorted(self._made))
 

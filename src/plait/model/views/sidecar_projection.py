@@ -49,6 +49,14 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
         for m in (workload.services if workload is not None else ())
         if (s := mesh.l7.services.get(m.service)) is not None and _enforces(s)
     )
+    # What names one of its services moves here from a waypoint, once there is none (see model.enforcement).
+    bound = enforcing.enforced(
+        mesh.l7,
+        proxy,
+        enforcing.by_selector(proxy.namespace, proxy.tags, targets),
+        guards=as_http(mesh.policies, workload.policies if workload is not None else ()),
+    )
+    resolver.also(enforcing.asked((bound,)))
     egress_proxy = sidecar.egress_proxy if sidecar is not None else None
     made = SidecarView(
         proxy=proxy,
@@ -62,13 +70,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
         unknown=(sidecar.outbound if sidecar is not None else "") or mesh.l7.settings.unknown_outbound,
         egress_proxy=resolver.destination(egress_proxy) if egress_proxy is not None else None,
         upstreams=resolver.upstreams(),
-        # What names one of its services moves here from a waypoint, once there is none (see model.enforcement).
-        enforced=enforcing.enforced(
-            mesh.l7,
-            proxy,
-            enforcing.by_selector(proxy.namespace, proxy.tags, targets),
-            guards=as_http(mesh.policies, workload.policies if workload is not None else ()),
-        ),
+        enforced=bound,
         pool=sidecar.pool if sidecar is not None else None,
         tunnel=workload is not None and workload.tunnel == "hbone",
     )

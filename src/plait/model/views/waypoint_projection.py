@@ -50,13 +50,17 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
         services.append(made.served)
     settings, workload = mesh.settings, mesh.workloads.get(proxy.uid)
     behind = before.workloads
+    workloads = tuple(_workloads(mesh, proxy, resolver, own)) if behind is None else behind
+    bound = enforcing.enforced(mesh.l7, proxy, enforcing.by_target(own), additions)
+    every = (bound, *(each.enforced for each in services), *(each.enforced for each in workloads))
+    resolver.also(enforcing.asked(every))
     view = WaypointView(
         proxy=proxy,
         settings=mesh.l7.settings,
         services=tuple(services),
-        workloads=tuple(_workloads(mesh, proxy, resolver, own)) if behind is None else behind,
+        workloads=workloads,
         upstreams=resolver.upstreams(),
-        enforced=enforcing.enforced(mesh.l7, proxy, enforcing.by_target(own), additions),
+        enforced=bound,
         trust_domains=tuple(dict.fromkeys((settings.trust_domain, *mesh.l7.settings.trust_domain_aliases))),
         l4=bindings.effective(mesh, index_of(mesh), proxy.namespace, workload.policies if workload is not None else ()),
     )
