@@ -18,11 +18,13 @@ from plait.base.bundle import Bundle
 from plait.base.bundle import Resource as Named
 from plait.base.observe import logger
 from plait.model.compile import compile
+from plait.model.compile.traffic.mesh_settings import CONFIG_MAP
 from plait.model.mesh import Mesh, Settings
 from plait.model.policies import Policy
 from plait.resources import closed, kinds
 from plait.resources.decode import decode
 from plait.resources.kinds import Kind
+from plait.resources.kubernetes import ConfigMap
 from plait.resources.meta import Key
 from plait.resources.objects import Objects
 from plait.resources.problems import Problem, ordered
@@ -87,6 +89,7 @@ class Pipeline:
         self.problems: tuple[Problem, ...] = ()
         self.statistics = Statistics()
         self._settings = settings
+        self._configuration = settings.root_namespace, CONFIG_MAP
         self._objects = Objects()
         self._unread: dict[Key, tuple[Problem, ...]] = {}
         self._closed: set[Key] = set()
@@ -126,6 +129,10 @@ class Pipeline:
                     self._closed.add(key)
             else:
                 self._closed.discard(key)
+            if isinstance(typed, ConfigMap) and (key.namespace, key.name) == self._configuration:
+                last = self._objects.get(kind, key.name, key.namespace)
+                typed, said = closed.configuration(typed, last if isinstance(last, ConfigMap) else None)
+                problems = (*problems, *said)
             if problems:
                 self._unread[key] = problems
             self._objects = self._objects.without(key) if typed is None else self._objects.with_(essence(typed))

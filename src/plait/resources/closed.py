@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from plait.resources import codes, kinds
 from plait.resources.decode import decode, problem
 from plait.resources.kinds import Kind
+from plait.resources.kubernetes import ConfigMap
+from plait.resources.mesh_config.mesh import understood
 from plait.resources.meta import Resource
 from plait.resources.problems import Problem
 
@@ -20,6 +24,7 @@ _STRICTEST: dict[Kind, Document | None] = {
     kinds.PEER_AUTHENTICATION: {"mtls": {"mode": "STRICT"}},
     kinds.REQUEST_AUTHENTICATION: None,  # tokens alone forbid nothing: who asks for them is a policy
 }
+_MESH = "mesh"
 _BINDING = ("selector", "targetRef", "targetRefs")
 
 
@@ -34,6 +39,20 @@ def in_effect(document: Document, before: Resource | None) -> tuple[Resource | N
         what = "what it binds is refused meanwhile" if made is not None else "it has no effect"
     text = f"it cannot be read, so {what}; mend it or delete it"
     return made, (problem(document, codes.UNREADABLE, "spec", text),)
+
+
+def configuration(found: ConfigMap, before: ConfigMap | None) -> tuple[ConfigMap, tuple[Problem, ...]]:
+    """The ConfigMap of the mesh configuration: a text that cannot be read does not replace one that could.
+
+    Defaults instead would take away every provider, and with them log lines, spans and what CUSTOM policies let pass.
+    """
+    data, last = found.data or {}, (before.data or {}) if before is not None else {}
+    config, wrong = understood(data.get(_MESH, ""))
+    if config is not None or before is None:
+        return found, ()
+    text = "it cannot be read, so its last readable state stays in effect; mend it"
+    kept = Problem(codes.UNREADABLE, "error", "ConfigMap", found.namespace, found.name, f"data.{_MESH}", text)
+    return msgspec.structs.replace(found, data={**data, _MESH: last.get(_MESH, "")}), (*wrong, kept)
 
 
 def _closed(document: Document, strictest: Document | None) -> Iterator[Resource]:

@@ -35,7 +35,7 @@ MEANINGS = {
     DUPLICATE_OBJECT: "two documents describe the same object",
     NOT_TRANSLATED: "the proxy is not told this: Envoy, or we, cannot say it",
     ASSUMED: "something that only a running mesh has was made up, so that there is an answer offline",
-    UNREADABLE: "a security object cannot be read; its last readable state, or a refusal, is in effect",
+    UNREADABLE: "security or mesh configuration that cannot be read; its last readable state, or a refusal, holds",
     BOTH_MODES: "labels ask for a sidecar and for ambient mode; the sidecar wins",
     SCHEMA: "SchemaValidationError: the object breaks a rule of its kind",
     DEPRECATED: "Deprecated: the field or value still works but should be replaced",

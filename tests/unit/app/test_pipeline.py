@@ -54,3 +54,23 @@ def test_a_policy_that_never_was_readable_denies_and_is_forgotten_once_it_reads(
 def test_a_deleted_policy_leaves_nothing_to_keep() -> None:
     (_, _), (_, _), (closed, _) = told(GOOD, None, BROKEN)
     assert closed is not None and closed.action == "deny"
+
+
+def test_a_mesh_configuration_that_cannot_be_read_does_not_take_the_last_ones_place() -> None:
+    seen = []
+
+    async def run() -> None:
+        pipeline = Pipeline(Settings())
+        pipeline.open()
+        before: dict[str, Any] | None = None
+        for text in ("accessLogFile: /a", "accessLogFile: [", "7", "accessLogFile: /b", None):
+            data = {"mesh": text}
+            document = None if text is None else d.document("v1", "ConfigMap", "istio", "istio-system", data=data)
+            pipeline.changed(kinds.CONFIG_MAP, before, document)
+            await asyncio.sleep(0.02)
+            codes = [p.code for p in pipeline.problems if p.kind == "ConfigMap"]
+            seen.append((pipeline.mesh.l7.settings.access_log_file, codes))
+            before = document
+
+    asyncio.run(run())
+    assert seen == [("/a", []), ("/a", ["PLT0013"]), ("/a", ["PLT0013"]), ("/b", []), ("", [])]

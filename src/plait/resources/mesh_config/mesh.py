@@ -210,9 +210,17 @@ _OPEN_MAPS = frozenset({"proxyMetadata", "runtimeValues", "labels", "customTags"
 
 def read(text: str, source: str = "mesh") -> tuple[MeshConfig, tuple[Problem, ...]]:
     """The configuration of a text (the value of key `mesh` in ConfigMap istio); defaults where it is wrong."""
+    config, problems = understood(text, source)
+    return config or MeshConfig(), problems
+
+
+def understood(text: str, source: str = "mesh") -> tuple[MeshConfig | None, tuple[Problem, ...]]:
+    """As `read`; None for a text that is no mesh configuration at all."""
+    if not text.strip():
+        return MeshConfig(), ()
     found, problems = documents.read(text, source)
     if not found:
-        return MeshConfig(), tuple(problems)
+        return None, tuple(problems)
     value = _camel_keys(found[0].document)
     schema = schema_of_type(MeshConfig)
     wrong = tuple(
@@ -222,7 +230,7 @@ def read(text: str, source: str = "mesh") -> tuple[MeshConfig, tuple[Problem, ..
     try:
         return msgspec.convert(structure.trimmed(value, schema), MeshConfig), (*problems, *wrong)
     except msgspec.ValidationError:
-        return MeshConfig(), (*problems, *wrong)
+        return None, (*problems, *wrong)
 
 
 def _camel_keys(value: Any) -> Any:
