@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.envoy,
     pytest.mark.skipif(os.geteuid() != 0, reason="enters namespaces of the host: needs root"),
 ]
-SAMPLE = (Path(__file__).parents[2] / "samples/l7/external-authorization.yaml").read_text()
+SAMPLE = (Path(__file__).parents[2] / "samples/authorization/external.yaml").read_text()
 WORLD = """
 apiVersion: v1
 kind: Namespace
