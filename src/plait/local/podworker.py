@@ -80,8 +80,7 @@ class PodWorker:
         self._tasks: dict[object, asyncio.Task[None]] = {}
         self._attached = False
         self._finished = False
-        start = self._status.get("startTime")
-        self._since = podstatus.seconds(start) if start else aio.now()
+        self._since = podstatus.seconds(start) if (start := self._status.get("startTime")) else aio.now()
         self.lifecycle.started_at = self._since
 
     # --- facts from outside
@@ -182,13 +181,8 @@ class PodWorker:
         await self._adopt()
 
     async def _attach(self) -> None:
-        self._whole = volumes.with_default_token(self.pod, await self._sources.automount())
-        if self.pod["spec"].get("hostNetwork"):
-            self.address = self.node.address
-        else:
-            self.address = str(await self.node.network.attach(self.uid, named_address(self.pod)))
-            self._attached = True
-            await self.node.hook.attached(self.pod, self.netns, self.address)
+        automount, _ = await asyncio.gather(self._sources.automount(), self._connect())
+        self._whole = volumes.with_default_token(self.pod, automount)
         etc = self.directory / "etc"
         etc.mkdir(exist_ok=True)
         host_resolv = Path("/etc/resolv.conf").read_text() if Path("/etc/resolv.conf").exists() else ""
@@ -197,6 +191,14 @@ class PodWorker:
             (etc / name).write_text(text)
             (etc / name).chmod(0o644)
 
+    async def _connect(self) -> None:
+        if self.pod["spec"].get("hostNetwork"):
+            self.address = self.node.address
+            return
+        self.address = str(await self.node.network.attach(self.uid, named_address(self.pod)))
+        self._attached = True
+        await self.node.hook.attached(self.pod, self.netns, self.address)
+
     async def _adopt(self) -> None:
         """Take over the containers that a former kubelet started."""
         for container in self.lifecycle.containers.values():
@@ -204,9 +206,7 @@ class PodWorker:
             if not attempts:
                 continue
             latest = attempts[-1]
-            previous = None
-            if len(attempts) > 1:
-                previous = self._ending(container.name, attempts[-2])
+            previous = self._ending(container.name, attempts[-2]) if len(attempts) > 1 else None
             self.lifecycle.restored(container.name, latest, previous)
             directory = podspec.container_directory(self.directory, container.name, latest)
             id = podspec.container_id(self.uid, container.name, latest)
@@ -399,10 +399,8 @@ class PodWorker:
 
     async def _probe(self, name: str, kind: probing.ProbeKind) -> None:
         spec = self._document(name)
-        probe = spec[kind + "Probe"]
-        timing = probing.timing(probe)
-        age = aio.now() - self.lifecycle.containers[name].started_at
-        await asyncio.sleep(max(0.0, timing.delay - age))
+        timing = probing.timing(probe := spec[kind + "Probe"])
+        await asyncio.sleep(max(0.0, timing.delay - self._age(name)))
         state = self.lifecycle.containers[name].probes[kind]
         while True:
             ok, message = await probes.ask(
@@ -415,9 +413,11 @@ class PodWorker:
             if before != (state.verdict, state.gave_up):
                 self._news.set()
             # Not yet ready: ask more often than the period says at first, as it only shortens the way to ready.
-            quick = kind != "liveness" and not state.verdict and not ok
-            young = aio.now() - self.lifecycle.containers[name].started_at < max(timing.period, 5.0)
-            await asyncio.sleep(min(0.1, timing.period) if quick and young and kind == "readiness" else timing.period)
+            eager = kind == "readiness" and not state.verdict and not ok
+            await asyncio.sleep(probing.soon(timing, self._age(name)) if eager else timing.period)
+
+    def _age(self, name: str) -> float:
+        return aio.now() - self.lifecycle.containers[name].started_at
 
     # --- volumes, status, end
 

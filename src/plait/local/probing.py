@@ -8,6 +8,7 @@ from typing import Literal
 from plait.store.api import Document
 
 ProbeKind = Literal["startup", "liveness", "readiness"]
+_YOUNG, _SOONEST, _OFTEN = 5.0, 0.02, 0.1  # seconds
 KINDS: tuple[ProbeKind, ...] = ("startup", "liveness", "readiness")
 
 
@@ -54,3 +55,13 @@ def timing(spec: Document) -> Timing:
         float(spec.get("periodSeconds") or 10),
         float(spec.get("timeoutSeconds") or 1),
     )
+
+
+def soon(spec: Timing, age: float) -> float:
+    """Seconds to the next question of a readiness probe that has not passed yet, in a container of this age.
+
+    A young container is asked often: a tenth of its age, as that is what waiting may add to its start.
+    """
+    if age >= max(spec.period, _YOUNG):
+        return spec.period
+    return min(spec.period, max(_SOONEST, min(_OFTEN, age / 10)))
