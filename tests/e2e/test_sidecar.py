@@ -1,0 +1,103 @@
+"""Pods with sidecars on the wire: they start captured, go without a lost request, and outlive their node's agent."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from kit import sidecars
+from kit.mesh import Mesh, mesh, until
+from plait.resources import kinds
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.envoy,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(os.geteuid() != 0, reason="sidecars are known by their user: needs root"),
+]
+JOB = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: once, namespace: shop}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers:
+      - {name: c, image: python, command: [python3, -c, "import urllib.request as u; u.urlopen('http://HOST/')"]}
+"""
+FAULT = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: shop}
+spec:
+  hosts: [web]
+  http:
+  - match: [{uri: {prefix: /broken}}]
+    fault: {abort: {httpStatus: 555, percentage: {value: 100}}}
+    route: [{destination: {host: web}}]
+  - route: [{destination: {host: web}}]
+"""
+
+
+@pytest.fixture(scope="module")
+def mine() -> Iterator[Mesh]:
+    with mesh(f"sc{os.getpid()}") as made:
+        made.up("--nodes", "2")
+        made.apply(sidecars.NAMESPACE)
+        made.apply(sidecars.deployment("web", 2, pause=3))
+        made.apply(sidecars.client())
+        made.ready("shop", "client")
+        sidecars.answers(made, "web")
+        yield made
+
+
+def replaced(mine: Mesh, before: set[str], replicas: int = 2) -> bool:
+    pods = sidecars.running(mine, "web")
+    ready = [each for each in pods if sidecars.is_ready(each) and each["metadata"]["uid"] not in before]
+    return len(pods) == len(ready) == replicas
+
+
+def test_a_job_with_a_sidecar_calls_others_and_ends(mine: Mesh) -> None:
+    mine.apply(JOB.replace("HOST", sidecars.cluster_ip(mine, "web")))
+
+    def done() -> bool:
+        return bool(mine.get(kinds.JOB, "once", "shop").get("status", {}).get("succeeded"))
+
+    until(done, "the job ends")
+    (pod,), _ = mine.ask(lambda api: api.list(kinds.POD, "shop", labels="job-name=once"))
+    assert pod["spec"]["initContainers"][0]["name"] == "istio-proxy"
+    assert pod["status"]["phase"] == "Succeeded"
+
+
+def test_deletion_and_a_rolling_restart_under_load_lose_nothing(mine: Mesh) -> None:
+    victim = sidecars.running(mine, "web")[0]["metadata"]["name"]
+    with sidecars.load(mine, sidecars.cluster_ip(mine, "web")) as found:
+        time.sleep(1)
+        mine.ask(lambda api: api.delete(kinds.POD, victim, "shop"))
+        until(lambda: len(sidecars.running(mine, "web")) == 2, "another pod")
+        until(lambda: all(map(sidecars.is_ready, sidecars.running(mine, "web"))), "both are ready")
+        before = {each["metadata"]["uid"] for each in sidecars.running(mine, "web")}
+        again = {"spec": {"template": {"metadata": {"annotations": {"restarted": "1"}}}}}
+        mine.ask(lambda api: api.patch(kinds.DEPLOYMENT, "web", again, "shop"))
+        until(lambda: replaced(mine, before), "all replicas are new")
+        time.sleep(1)
+    assert found["sent"] > 200
+    assert found["lost"] == [{}, {}]
+
+
+def test_sidecars_serve_while_their_agents_are_killed_and_hear_the_next_one(mine: Mesh) -> None:
+    address = sidecars.cluster_ip(mine, "web")
+    with sidecars.load(mine, address) as found:
+        time.sleep(0.5)
+        for node in ("node-1", "node-2"):
+            old = mine.pid(node)
+            mine.kill(old)
+            until(lambda node=node, old=old: mine.pid(node) != old, f"another agent of {node}")
+        mine.apply(FAULT)
+        until(lambda: sidecars.ask(mine, address, path="/broken")[0] == 555, "a new route by the new agent")
+    assert found["sent"] > 40
+    assert found["lost"] == [{}, {}]
