@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 import grpc
@@ -16,6 +16,7 @@ from plait.xds.cache import Cache
 from plait.xds.client import Client, Rejected
 from plait.xds.messages import Node, Request, Response
 from plait.xds.server import Denied, Peer, Server
+from plait.xds.session import SessionState
 from plait.xds.types import ADDRESS, AUTHORIZATION, CLUSTER
 
 Call = grpc.aio.StreamStreamCall
@@ -178,3 +179,56 @@ async def test_a_delta_our_client_rejects_is_refused_on_the_wire(serve) -> None:
         assert state.types[ADDRESS].refused == {"a": "a is nonsense"}
     finally:
         await cancel(task)
+
+
+async def test_who_relays_passes_a_refusal_on_and_its_end(tmp_path: Path) -> None:
+    above, below = Cache(bundle(a=made("a"), b=made("b"))), Cache()
+
+    async def from_above(peer: Peer, request: Request) -> Cache:
+        return above
+
+    async def from_below(peer: Peer, request: Request) -> Cache:
+        return below
+
+    def take(url: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> None:
+        below.set(Bundle({ADDRESS: {**below.of(ADDRESS), **{r.name: r for r in resources}}}))
+
+    def apply(url: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> None:
+        if bad := [r.name for r in resources if r.value == b"bad"]:
+            raise Rejected(f"cannot take {bad[0]}")
+
+    def refused() -> dict[str, str]:
+        (state,) = above.statistics()
+        assert isinstance(state, SessionState)
+        return dict(state.types[ADDRESS].refused)
+
+    async def told(wanted: dict[str, str]) -> None:
+        async with asyncio.timeout(10):
+            while not list(above.statistics()) or refused() != wanted:
+                await asyncio.sleep(0.01)
+
+    relay = Client(f"unix:{tmp_path}/above", Node("relay"), (ADDRESS,), take)
+
+    def judge(url: str, words: Mapping[str, str]) -> None:
+        relay.judge(url, "; ".join(dict.fromkeys(words.values())))
+
+    upper, lower = Server(from_above), Server(from_below, judged=judge)
+    await upper.start(f"unix:{tmp_path}/above")
+    await lower.start(f"unix:{tmp_path}/below")
+    envoy = Client(f"unix:{tmp_path}/below", Node("envoy"), (ADDRESS,), apply)
+    tasks = [asyncio.create_task(each.run()) for each in (relay, envoy)]
+    try:
+        await asyncio.wait_for(envoy.synced(), 10)
+        above.set(bundle(a=made("a", "bad"), b=made("b")))
+        await told({"a": "cannot take a"})
+        above.set(bundle(a=made("a", "bad"), b=made("b", "2")))
+        await asyncio.sleep(0.2)
+        await told({"a": "cannot take a"})
+        above.set(bundle(a=made("a", "3"), b=made("b", "2")))
+        await told({})
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await upper.stop()
+        await lower.stop()

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,6 @@ class Companions:
         found = _Companion(proxy, folder, Snapshot(folder / "configuration.bin"))
         found.snapshot.load()
         self._by_uid[uid] = found
-        found.server = await _serving(found.cache, folder / "xds.sock")
         found.page = await _shown(folder)
 
         def on_delta(url: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> None:
@@ -119,6 +118,11 @@ class Companions:
             found.keep()
 
         client = self._upstream(bootstrap.node_id(proxy), TYPES, on_delta)
+
+        def judged(url: str, refused: Mapping[str, str]) -> None:
+            client.judge(url, "; ".join(dict.fromkeys(refused.values())))
+
+        found.server = await _serving(found.cache, folder / "xds.sock", judged)
         found.stream = aio.spawn(client.run(), f"configuration of {proxy.namespace}/{proxy.name}")
         self.changed()
         self._tell(found)
@@ -187,12 +191,12 @@ class Companions:
         )
 
 
-async def _serving(cache: Cache, socket: Path) -> xds.Server:
+async def _serving(cache: Cache, socket: Path, judged: xds.Judged) -> xds.Server:
     async def connect(peer: xds.Peer, first: object) -> Cache:
         return cache
 
     socket.unlink(missing_ok=True)
-    server = xds.Server(connect)
+    server = xds.Server(connect, judged=judged)
     await server.start(f"unix:{socket}")
     _give(socket)
     return server

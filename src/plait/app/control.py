@@ -17,6 +17,7 @@ from cryptography.x509 import random_serial_number
 from plait.app import certificates, gateway_controller, revocation, trusting
 from plait.app.allocation_controller import AllocationController
 from plait.app.gateway_controller import GatewayController
+from plait.app.measured import Measured, judged
 from plait.app.pipeline import READ, Pipeline
 from plait.app.proxy_caches import ROLES, ProxyCaches, UnknownProxy, named
 from plait.app.rotation import Rotation
@@ -95,7 +96,7 @@ class Control:
         for kind, informer in self._informers.items():
             informer.on_change(_feeding(self.pipeline, kind))
         self.gateways = GatewayController(api, self._informers, proxies)
-        self.statuses = StatusWriter(api, self.pipeline, self._informers, measured=self.gateways.measured)
+        self.statuses = StatusWriter(api, self.pipeline, self._informers, measured=self._measured)
         self.pipeline.on_compiled = self.statuses.compiled
         self.webhooks = Webhooks(api, self._trust, Config(proxies, root_namespace=settings.root_namespace))
         self._allocation = AllocationController(api, self._informers[kinds.SERVICE_ENTRY])
@@ -145,6 +146,9 @@ class Control:
         self._status.ready = True
         _log.info("serving", port=bound, status=bound_status, workloads=len(self.pipeline.mesh.workloads))
         return bound, bound_status
+
+    def _measured(self) -> Mapping[tuple[str, str], Measured]:
+        return judged(self.gateways.measured(), self.proxies.refused())
 
     def _revoke(self, root_namespace: str) -> None:
         self._revoked = revocation.identities(self._lists.get(revocation.CONFIG_MAP, root_namespace))

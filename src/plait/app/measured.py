@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from plait.model.status import Condition, GatewayStatus
 
@@ -37,6 +38,15 @@ class Measured(Protocol):
     def message(self) -> str: ...
 
 
+class Refusal(Struct, frozen=True):
+    """Proxies that run, and that refuse what they are told now."""
+
+    addresses: tuple[str, ...]
+    message: str
+    programmed: bool = False
+    reason: str = "Invalid"
+
+
 _NOBODY = "no proxy of this gateway has its configuration yet"
 Measure = Callable[[], Mapping[Name, Measured]]
 
@@ -44,6 +54,14 @@ Measure = Callable[[], Mapping[Name, Measured]]
 def nothing() -> Mapping[Name, Measured]:
     """Nobody runs proxies."""
     return {}
+
+
+def judged(found: Mapping[Name, Measured], refused: Mapping[str, str]) -> dict[Name, Measured]:
+    """`refused`: why proxies of a Gateway ("ns/name") did not take what they were told last: it is not programmed."""
+    return {
+        name: each if (why := refused.get("/".join(name))) is None else Refusal(tuple(each.addresses), why)
+        for name, each in found.items()
+    }
 
 
 def programmed(status: GatewayStatus, found: Measured | None) -> GatewayStatus:

@@ -25,9 +25,12 @@ from plait.model.proxies import Proxy, Role
 from plait.model.views.asking import proxy_of
 from plait.resources.problems import Problem
 from plait.xds.cache import Cache
+from plait.xds.session import SessionState
 
 Document = dict[str, Any]
 _log = logger("proxies")
+_WORDS = 1000
+"""Characters of a proxy's refusal that a status shows."""
 ROLES: dict[str, Role] = {"sidecar": "sidecar", "waypoint": "waypoint", "router": "gateway"}
 """By the first word of a node id (`<type>~<address>~<pod>.<namespace>~<domain>`)."""
 
@@ -115,6 +118,18 @@ class ProxyCaches:
     def problems(self) -> tuple[Problem, ...]:
         """What could not be said to some connected proxy."""
         return tuple(problem for told in self._told.values() for problem in told.problems)
+
+    def refused(self) -> dict[str, str]:
+        """Gateway ("ns/name") -> which of its proxies refuses what of its configuration, in the proxy's words."""
+        found: dict[str, str] = {}
+        for told in self._told.values():
+            for state in told.cache.statistics():
+                if told.proxy.gateway and isinstance(state, SessionState):
+                    words = dict.fromkeys(w for each in state.types.values() for w in each.refused.values())
+                    if words:
+                        text = "; ".join(words)[:_WORDS]
+                        found[told.proxy.gateway] = f"proxy {told.proxy.name} keeps its last configuration: {text}"
+        return found
 
     def _proxy(self, role: Role, namespace: str, pod: str) -> Proxy | None:
         mesh = self._mesh()

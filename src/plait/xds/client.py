@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 
-from plait.base.aio import backoff
+from plait.base.aio import backoff, spawn
 from plait.base.bundle import Resource
 from plait.base.observe import logger
 from plait.xds import messages
@@ -63,8 +63,23 @@ class Client:
         self._authority = override_authority
         self._wishes: tuple[str, ...] = ("*",) if explicit else ()
         self._held: dict[str, dict[str, str]] = {type_url: {} for type_url in types}
+        self._nonces: dict[str, str] = {}
+        self._refused: dict[str, str] = {}
+        self._stream_now: grpc.aio.StreamStreamCall[bytes, bytes] | None = None
+        self._speaking = asyncio.Lock()
         self._synced: set[str] = set()
         self._complete = asyncio.Event()
+
+    def judge(self, type_url: str, error: str) -> None:
+        """Of a relay: whoever applies this type refuses something of what was taken here; "" when no more."""
+        if error == self._refused.get(type_url, ""):
+            return
+        if error:
+            self._refused[type_url] = error
+        else:
+            del self._refused[type_url]
+        if self._stream_now is not None and type_url in self._nonces:
+            spawn(self._judgement(self._stream_now, type_url), "verdict on configuration")
 
     def trust(self, credentials: grpc.ChannelCredentials) -> None:
         """For the next connection; the present one stays."""
@@ -102,20 +117,32 @@ class Client:
 
     async def _converse(self, stream: grpc.aio.StreamStreamCall[bytes, bytes]) -> bool:
         heard = False
+        self._stream_now, self._nonces = stream, {}
         node: Node | None = self._node
         for type_url in self._types:
-            await stream.write(
-                messages.write_request(
-                    Request(type_url, subscribe=self._wishes, versions=self._held[type_url], node=node)
-                )
-            )
+            request = Request(type_url, subscribe=self._wishes, versions=self._held[type_url], node=node)
+            await self._say(stream, request)
             node = None
         while (data := await stream.read()) is not grpc.aio.EOF:
             if not heard:
                 heard = True
                 self._on_state(True, "")
-            await stream.write(messages.write_request(self._heard(data)))
+            answer = self._heard(data)
+            await self._say(stream, answer)
+            if answer.type_url in self._refused:
+                await self._judgement(stream, answer.type_url)
         return heard
+
+    async def _say(self, stream: grpc.aio.StreamStreamCall[bytes, bytes], request: Request) -> None:
+        async with self._speaking:
+            await stream.write(messages.write_request(request))
+
+    async def _judgement(self, stream: grpc.aio.StreamStreamCall[bytes, bytes], type_url: str) -> None:
+        error = self._refused.get(type_url)
+        try:
+            await self._say(stream, Request(type_url, nonce=self._nonces[type_url], error=error))
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, KeyError):
+            pass  # the stream has ended; the next one hears it after its first answer
 
     def _heard(self, data: bytes) -> Request:
         response = messages.read_response(data)
@@ -131,6 +158,7 @@ class Client:
             for name in response.removed:
                 held.pop(name, None)
             held.update({resource.name: resource.version for resource in response.resources})
+        self._nonces[url] = response.nonce
         self._synced.add(url)
         if self._synced.issuperset(self._types):
             self._complete.set()

@@ -52,15 +52,23 @@ class Denied(Exception):
 
 
 Connect = Callable[[Peer, Request], Awaitable[Cache]]
+Judged = Callable[[str, Mapping[str, str]], None]
+"""(type, what is refused of it: name and the client's words), after each answer of a client."""
 
 
 class Server:
     """`await Server(connect).start("unix:/…/xds.sock")`; several addresses may be served."""
 
     def __init__(
-        self, connect: Connect, *, rules: Rules = DEFAULT, services: Sequence[grpc.GenericRpcHandler] = ()
+        self,
+        connect: Connect,
+        *,
+        rules: Rules = DEFAULT,
+        services: Sequence[grpc.GenericRpcHandler] = (),
+        judged: Judged = lambda url, refused: None,
     ) -> None:
         self._connect = connect
+        self._judged = judged
         self._rules = rules
         self._services = services
         self._server: grpc.aio.Server | None = None
@@ -89,6 +97,14 @@ class Server:
         if self._server is not None:
             await self._server.stop(grace)
             self._server = None
+
+    def _received(self, session: Session, request: Request) -> list[Response]:
+        if request.error is not None:
+            _log.warning("configuration refused", node=session.node.id, type=request.type_url, reason=request.error)
+        found = session.receive(request)
+        if request.nonce:
+            self._judged(request.type_url, session.refused(request.type_url))
+        return found
 
     def _handler(self) -> grpc.GenericRpcHandler:
         method = grpc.stream_stream_rpc_method_handler(
@@ -129,7 +145,7 @@ class Server:
                     data = inbox.get_nowait()
                     if data is None:
                         return
-                    await _write(context, _received(session, messages.read_request(data)))
+                    await _write(context, self._received(session, messages.read_request(data)))
                 await _write(context, session.refresh())
         finally:
             cache.detach(session)
@@ -145,12 +161,6 @@ async def _read(requests: AsyncIterator[bytes], inbox: asyncio.Queue[bytes | Non
         pass  # the client went away
     await inbox.put(None)
     news.set()
-
-
-def _received(session: Session, request: Request) -> list[Response]:
-    if request.error is not None:
-        _log.warning("configuration refused", node=session.node.id, type=request.type_url, reason=request.error)
-    return session.receive(request)
 
 
 async def _write(context: grpc.aio.ServicerContext[bytes, bytes], responses: list[Response]) -> None:

@@ -58,6 +58,8 @@ class _Subscription:
     """Names the client was told do not exist."""
     pending: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Nonce -> names in that response, until answered."""
+    answered: str = ""
+    """The last nonce that was acknowledged or refused. A relay may give another verdict on it later."""
     acknowledged: str = ""
     refused: dict[str, str] = field(default_factory=dict)
     """Name -> the client's words, until a later version is accepted."""
@@ -128,6 +130,11 @@ class Session:
             return []
         self._seen = self._source.generation
         return self._spoken({url: self._difference(url, s, set()) for url, s in self._types.items()})
+
+    def refused(self, type_url: str) -> Mapping[str, str]:
+        """Names of this type that the client refuses, with its words."""
+        subscription = self._types.get(type_url)
+        return dict(subscription.refused) if subscription is not None else {}
 
     def statistics(self) -> SessionState:
         types = {
@@ -251,7 +258,10 @@ class Session:
 def _answered(s: _Subscription, request: Request) -> None:
     names = s.pending.pop(request.nonce, None)
     if names is None:
+        if request.nonce and request.nonce == s.answered:
+            _judged(s, request.error)
         return
+    s.answered = request.nonce
     if request.error is None:
         s.acknowledged = request.nonce
         for name in names:
@@ -260,3 +270,12 @@ def _answered(s: _Subscription, request: Request) -> None:
         # Envoy applies the good resources of a refused response and names the bad ones in its message.
         blamed = [name for name in names if name in request.error]
         s.refused.update(dict.fromkeys(blamed or names, request.error))
+
+
+def _judged(s: _Subscription, error: str | None) -> None:
+    """The client acknowledged for another, who has judged by now: of all that it was ever told."""
+    if error is None:
+        s.refused.clear()
+        return
+    known = (name for name in (*s.base, *s.held) if name in error)
+    s.refused.update(dict.fromkeys(known, error) or {"*": error})

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from plait.app.measured import addresses, nothing, programmed
+from plait.app.measured import addresses, judged, nothing, programmed
 from plait.model.status import Condition, GatewayStatus, ListenerStatus
 
 
@@ -42,3 +42,10 @@ def test_addresses_say_what_they_are() -> None:
         {"type": "IPAddress", "value": "fd00::1"},
         {"type": "Hostname", "value": "edge.shop.svc.cluster.local"},
     ]
+
+
+def test_a_gateway_whose_proxy_refuses_its_configuration_is_not_programmed_and_keeps_its_addresses() -> None:
+    found = judged({("shop", "edge"): Found(addresses=["10.0.0.1"]), ("shop", "door"): Found()}, {"shop/edge": "no"})
+    assert found["shop", "door"] == Found()
+    told = found["shop", "edge"]
+    assert (told.programmed, told.reason, told.message, list(told.addresses)) == (False, "Invalid", "no", ["10.0.0.1"])
