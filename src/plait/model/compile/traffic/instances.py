@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
-from plait.base.wellknown import REDIRECTION, SIDECAR_STATUS
+from plait.base.wellknown import REDIRECTION, SIDECAR_STATUS, TEMPLATES
 from plait.model.attachment import labels_of
 from plait.model.compile.memory import Memory
 from plait.model.http_services import Instance
@@ -43,8 +43,8 @@ def entries(found: Iterable[WorkloadEntry], outside: Iterable[ServiceEntry], set
 def _pod(pod: Pod, settings: Settings) -> Instance:
     labels, annotations = pod.meta.labels, pod.meta.annotations
     gateway = labels.get(GATEWAY_NAME, "")
-    # A gateway's pod is a proxy itself: it presents its own certificate as a sidecar would.
-    sidecar = SIDECAR_STATUS in annotations
+    # An injected gateway listens as its Gateways say, in the clear too: nothing in it answers mutual TLS by itself.
+    sidecar = SIDECAR_STATUS in annotations and "gateway" not in annotations.get(TEMPLATES, "")
     mode: Mode = "sidecar" if sidecar else "ambient" if annotations.get(REDIRECTION) == "enabled" else "none"
     containers = (*pod.spec.containers, *pod.spec.init_containers)
     return Instance(
