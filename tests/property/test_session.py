@@ -56,8 +56,10 @@ class Conversation(RuleBasedStateMachine):
 
     def take(self, response: Response, refuse: bool = False) -> None:
         for resource in response.resources:
+            if not self.wildcard and resource.name not in self.names:
+                continue  # a late answer about what is not wanted any more
             self.known[resource.name] = resource.version
-            if not refuse and (self.wildcard or resource.name in self.names):
+            if not refuse:
                 self.held[resource.name] = resource.version
         for name in response.removed:
             self.known.pop(name, None)
@@ -105,3 +107,16 @@ class Conversation(RuleBasedStateMachine):
 
 Conversation.TestCase.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
 TestConversation = Conversation.TestCase
+
+
+def test_a_late_answer_about_a_name_wanted_again_is_taken_back() -> None:
+    """Given up and wanted again while its answer is under way, and gone meanwhile: the client must not keep it."""
+    talk = Conversation()
+    talk.begin(url=CLUSTER, wildcard=False, first=["a"])
+    talk.push({"a": 1})
+    talk.flush()
+    talk.push({})
+    talk.unsubscribe(["a"])
+    talk.subscribe(["a"])
+    talk.settle()
+    assert talk.held == {}

@@ -22,6 +22,8 @@ from plait.xds.types import Rules
 
 _NONE: Mapping[str, Resource] = MappingProxyType({})
 _WILDCARD = "*"
+_UNDER_WAY = ""
+"""Stands for the version of what the client is about to hold; no resource has it."""
 _MAX_TYPES = 64
 _MAX_PENDING = 1024
 
@@ -69,6 +71,10 @@ class _Subscription:
         if (version := self.held.get(name)) is not None:
             return version
         return resource.version if (resource := self.base.get(name)) is not None else None
+
+    def conveys(self, name: str) -> bool:
+        """Whether a response that the client has not answered names it."""
+        return any(name in names for names in self.pending.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +179,7 @@ class Session:
                 s.names.add(name)
                 s.absent.discard(name)
                 again.add(name)
+                self._restored(request.type_url, s, name)
         for name in request.unsubscribe:
             if name == _WILDCARD:
                 self._narrowed(request.type_url, s)
@@ -189,6 +196,11 @@ class Session:
                 if canonical not in still:
                     s.held.pop(canonical, None)
         return again
+
+    def _restored(self, type_url: str, s: _Subscription, name: str) -> None:
+        """A name given up and wanted again: a response under way still names it, and will be taken as an answer."""
+        if s.version(name) is None and self._source.find(type_url, name) is None and s.conveys(name):
+            s.held[name] = _UNDER_WAY
 
     def _narrowed(self, type_url: str, s: _Subscription) -> None:
         """The wildcard ends: the client keeps only what it asks for by name."""
