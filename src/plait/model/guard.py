@@ -23,6 +23,9 @@ from plait.model.policies import Group, Policy
 
 PREFIX = "plait_guard_"
 """Names of the L4 policies that carry a guard out begin so: no object of the API can be called this."""
+SELECTED = f"{PREFIX}L4_"
+"""Those of policies by selector begin so (no waypoint's name has a capital). Only node proxies need them: a sidecar
+enforces such a policy itself."""
 ALL_PORTS = 0
 Owed = frozenset[str]
 """Policies as "Kind/ns/name"."""
@@ -162,7 +165,7 @@ def as_http(policies: Mapping[str, Policy], names: Iterable[str]) -> Iterator[Ht
     """The guards among a workload's attached policies, as its sidecar enforces them."""
     for name in names:
         policy = policies.get(name)
-        if policy is not None and policy.name.startswith(PREFIX):
+        if policy is not None and policy.name.startswith(PREFIX) and not policy.name.startswith(SELECTED):
             yield HttpPolicy(
                 policy.name, policy.namespace, "deny", Attachment(policy.namespace), tuple(map(_rule, policy.groups))
             )

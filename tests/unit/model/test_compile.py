@@ -8,7 +8,7 @@ from kit import documents as d
 from plait.model.compile import compile
 from plait.model.mesh import Mesh, Port, Workload
 from plait.model.modes import wanted_mode
-from plait.model.policies import Group, Match, Policy, Range, Rule, Text
+from plait.model.policies import Account, Group, Match, Policy, Range, Rule, Text
 from plait.resources.objects import from_documents
 from plait.resources.problems import Problem
 
@@ -107,7 +107,7 @@ def test_a_strict_port_of_a_permissive_workload_denies_plaintext_there_only() ->
     mesh, _ = compiled(d.peers("own", "PERMISSIVE", spec=selector))
     policy = mesh.policies["shop/converted_peer_authentication_own"]
     assert (policy.action, policy.scope) == ("deny", "workload")
-    assert policy.groups == (Group((PLAINTEXT, Rule((Match(destination_ports=(9000,)),)))),)
+    assert policy.groups == (Group((Rule((Match(not_principals=(Text("presence"),), destination_ports=(9000,)),)),)),)
 
 
 def test_l4_attributes_become_clauses_that_must_all_hold() -> None:
@@ -125,6 +125,7 @@ def test_l4_attributes_become_clauses_that_must_all_hold() -> None:
     assert policy.groups == (
         Group(
             (
+                Rule((Match(destination_ports=(80,)),)),
                 Rule(
                     (
                         Match(
@@ -134,7 +135,6 @@ def test_l4_attributes_become_clauses_that_must_all_hold() -> None:
                         Match(namespaces=(Text("prefix", "b"),)),
                     )
                 ),
-                Rule((Match(destination_ports=(80,)),)),
                 Rule((Match(not_destination_ports=(90,)),)),
             )
         ),
@@ -148,15 +148,23 @@ def test_an_allow_rule_with_http_attributes_allows_nobody_at_l4() -> None:
     assert (policy.action, policy.groups, problems) == ("allow", (), ["PLT0313"])
 
 
-def test_a_deny_rule_loses_its_http_attributes_and_so_denies_more() -> None:
+def test_a_deny_rule_loses_its_http_attributes_and_a_guard_denies_what_it_then_misses() -> None:
     rule = {
         "from": [{"source": {"namespaces": ["a"]}}],
         "to": [{"operation": {"methods": ["GET"]}}, {"operation": {"ports": ["80"]}}],
     }
-    policy, problems = only_policy(d.allow("p", [rule], action="DENY"))
-    assert policy is not None
-    assert policy.groups == (Group((Rule((Match(namespaces=(Text("exact", "a"),)),)),)),)
-    assert problems == ["PLT0315"]
+    mesh, problems = compiled(d.allow("p", [rule], action="DENY"))
+    source = Rule((Match(namespaces=(Text("exact", "a"),)),))
+    assert mesh.policies["shop/p"].groups == (Group((Rule((Match(), Match(destination_ports=(80,)))), source)),)
+    assert mesh.policies["shop/plait_guard_L4_p"].groups == (Group((source,)),)
+    assert [p.code for p in problems] == ["PLT0315"]
+
+
+def test_a_deny_rule_that_only_loses_what_made_it_narrower_needs_no_guard() -> None:
+    rule = {"to": [{"operation": {"methods": ["GET"], "ports": ["80"]}}]}
+    mesh, problems = compiled(d.allow("p", [rule], action="DENY"))
+    assert mesh.policies["shop/p"].groups == (Group((Rule((Match(destination_ports=(80,)),)),)),)
+    assert ("shop/plait_guard_L4_p" in mesh.policies, [p.code for p in problems]) == (False, ["PLT0315"])
 
 
 def at_l4(codes: list[str]) -> list[str]:
@@ -167,17 +175,58 @@ def at_l4(codes: list[str]) -> list[str]:
     ("action", "codes"), [("DENY", ["PLT0314"]), ("CUSTOM", ["PLT0311", "PLT0314"])], ids=["deny", "custom"]
 )
 def test_what_only_an_http_proxy_could_refuse_is_refused_altogether_at_l4(action: str, codes: list[str]) -> None:
+    """Istio's own reading of it has no effect, or there is none; the guard beside it denies everybody."""
     rule = {"to": [{"operation": {"paths": ["/admin"]}}]}
-    policy, problems = only_policy(d.allow("p", [rule], action=action))
-    assert policy is not None
-    assert (policy.action, policy.groups, at_l4(problems)) == ("deny", (Group(()),), codes)
+    mesh, problems = compiled(d.allow("p", [rule], action=action))
+    own, guard = mesh.policies.get("shop/p"), mesh.policies["shop/plait_guard_L4_p"]
+    assert (own.groups if own else None) == ((Group((Rule((Match(),)),)),) if action == "DENY" else None)
+    assert (guard.action, guard.scope, guard.groups) == ("deny", "namespace", (Group(()),))
+    assert at_l4([p.code for p in problems]) == codes
 
 
 def test_what_an_authorizer_would_be_asked_about_is_denied_at_l4_and_nothing_else() -> None:
-    policy, problems = only_policy(d.allow("p", [{"to": [{"operation": {"ports": ["80"]}}]}], action="CUSTOM"))
-    assert policy is not None
-    assert (policy.action, at_l4(problems)) == ("deny", ["PLT0311"])
+    mesh, problems = compiled(d.allow("p", [{"to": [{"operation": {"ports": ["80"]}}]}], action="CUSTOM"))
+    policy = mesh.policies["shop/plait_guard_L4_p"]
+    assert (policy.action, at_l4([p.code for p in problems])) == ("deny", ["PLT0311"])
     assert policy.groups == (Group((Rule((Match(destination_ports=(80,)),)),)),)
+    assert "shop/p" not in mesh.policies
+
+
+def test_a_guard_is_attached_wherever_its_policy_is_and_no_trial_run_refuses() -> None:
+    rule, selector = {"to": [{"operation": {"paths": ["/admin"]}}]}, {"selector": {"matchLabels": {"app": "a"}}}
+    trial = {"istio.io/dry-run": "true"}
+    mesh, _ = compiled(
+        d.allow("p", [rule], action="DENY", spec=selector),
+        d.allow("q", [rule], action="DENY", annotations=trial),
+        d.pod("a", "10.0.0.1", labels={"app": "a"}),
+        d.pod("b", "10.0.0.2", labels={"app": "b"}),
+    )
+    attached = {each.name: each.policies for each in mesh.workloads.values()}
+    assert attached == {"a": ("shop/p", "shop/plait_guard_L4_p"), "b": ()}
+    assert mesh.policies["shop/plait_guard_L4_q"].dry_run
+
+
+@pytest.mark.parametrize(
+    ("source", "own", "guard"),
+    [
+        ({"trustDomains": ["evil"]}, Match(), Match(principals=(Text("prefix", "evil/"),))),
+        ({"notTrustDomains": ["evil"]}, Match(), Match(not_principals=(Text("prefix", "evil/"),))),
+        ({"principals": ["a"], "trustDomains": ["evil"]}, Match(principals=(Text("exact", "a"),)), None),
+    ],
+)
+def test_a_trust_domain_has_no_field_of_its_own_so_a_guard_tests_it_as_part_of_the_principal(
+    source: dict[str, Any], own: Match, guard: Match | None
+) -> None:
+    mesh, _ = compiled(d.allow("p", [{"from": [{"source": source}]}], action="DENY"))
+    assert mesh.policies["shop/p"].groups == (Group((Rule((own,)),)),)
+    guarding = mesh.policies.get("shop/plait_guard_L4_p")
+    assert (guarding.groups if guarding else None) == ((Group((Rule((guard,)),)),) if guard else None)
+
+
+def test_an_account_without_a_namespace_is_one_of_the_policys() -> None:
+    policy, _ = only_policy(d.allow("p", [{"from": [{"source": {"serviceAccounts": ["a", "other/b"]}}]}]))
+    assert policy is not None
+    assert policy.groups[0].rules[0].matches[0].accounts == (Account("shop", "a"), Account("other", "b"))
 
 
 @pytest.mark.parametrize(
@@ -196,9 +245,10 @@ def test_a_value_that_means_nothing_never_widens_an_allow(rule: dict[str, Any]) 
 
 
 def test_a_deny_of_which_nothing_can_be_read_denies_everybody() -> None:
-    policy, problems = only_policy(d.allow("p", [{"from": [{"source": {"ipBlocks": ["300.0.0.0/8"]}}]}], action="DENY"))
-    assert policy is not None
-    assert (policy.groups, problems) == ((Group(()),), ["PLT0312"])
+    unreadable = {"from": [{"source": {"ipBlocks": ["300.0.0.0/8"]}}]}
+    mesh, problems = compiled(d.allow("p", [unreadable], action="DENY"))
+    guard = mesh.policies["shop/plait_guard_L4_p"]
+    assert (guard.groups, [p.code for p in problems]) == ((Group(()),), ["PLT0312"])
 
 
 def test_an_empty_rule_allows_everybody_and_no_rules_nobody() -> None:

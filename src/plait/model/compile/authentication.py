@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from plait.model.mesh import Settings
 from plait.model.policies import Group, Match, Policy, Rule, Text
 from plait.resources.problems import Problem
-from plait.resources.security import PeerAuthentication
+from plait.resources.security import MutualTLS, PeerAuthentication
 
 STATIC_STRICT = "istio_converted_static_strict"
 _CONVERTED = "converted_peer_authentication_"
-_PLAINTEXT = Rule((Match(not_principals=(Text("presence"),)),))
+_NOBODY_KNOWN = (Text("presence"),)
+_PLAINTEXT = Rule((Match(not_principals=_NOBODY_KNOWN),))
 
 
 class Authentication:
@@ -44,9 +45,8 @@ class Authentication:
         for each in (p for found in self._selecting.values() for p in found):
             if ports := self._exceptions(each):
                 strict = self._mode(each.namespace, each) == "STRICT"
-                match = Match(not_destination_ports=ports) if strict else Match(destination_ports=ports)
-                group = Group((_PLAINTEXT, Rule((match,))))
-                yield Policy(_CONVERTED + each.name, each.namespace, "workload", "deny", (group,))
+                groups = (_all_but(ports, each.spec.mtls),) if strict else tuple(map(_only_at, ports))
+                yield Policy(_CONVERTED + each.name, each.namespace, "workload", "deny", groups)
 
     def _mode(self, namespace: str, own: PeerAuthentication | None) -> str:
         for each in (own, self._wide.get(namespace), self._wide.get(self._root)):
@@ -63,6 +63,18 @@ class Authentication:
             if port.isdigit() and mtls.mode != "UNSET" and (mtls.mode == "STRICT") != strict
         }
         return tuple(sorted(ports))
+
+
+def _only_at(port: int) -> Group:
+    """Plaintext is refused at this port."""
+    return Group((Rule((Match(not_principals=_NOBODY_KNOWN, destination_ports=(port,)),)),))
+
+
+def _all_but(ports: tuple[int, ...], own: MutualTLS | None) -> Group:
+    """Plaintext is refused but at these ports. In Istio's order: strictness of its own comes first, what namespace or
+    mesh ask for last."""
+    exempt = tuple(Rule((Match(not_destination_ports=(port,)),)) for port in ports)
+    return Group((_PLAINTEXT, *exempt) if own is not None and own.mode == "STRICT" else (*exempt, _PLAINTEXT))
 
 
 def _labels(each: PeerAuthentication) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_network
+from ipaddress import ip_interface
 
 from plait.model.policies import Account, Range
 
@@ -13,13 +13,14 @@ class Unreadable(Exception):
 
 
 def ranges(values: Iterable[str]) -> tuple[Range, ...]:
+    """As written: what lies outside the prefix is kept, and means nothing."""
     made = []
     for value in values:
         try:
-            network = ip_network(value, strict=False)
+            found = ip_interface(value)
         except ValueError:
             raise Unreadable(f"{value!r} is no IP address or CIDR; write 10.0.0.1 or 10.0.0.0/8") from None
-        made.append(Range(str(network.network_address), network.prefixlen))
+        made.append(Range(str(found.ip), found.network.prefixlen))
     return tuple(made)
 
 
@@ -30,6 +31,12 @@ def ports(values: Iterable[str]) -> tuple[int, ...]:
     return tuple(int(value) for value in values)
 
 
-def accounts(values: Iterable[str]) -> tuple[Account, ...]:
-    """`namespace/name`, or `name` alone."""
-    return tuple(Account(namespace, name) for namespace, _, name in (value.rpartition("/") for value in values))
+def accounts(values: Iterable[str], namespace: str) -> tuple[Account, ...]:
+    """`namespace/name`; `name` alone is one of the policy's own namespace."""
+    parted = (value.rpartition("/") for value in values)
+    return tuple(Account(found if slash else namespace, name) for found, slash, name in parted)
+
+
+def true(annotation: str) -> bool:
+    """How Go reads it, so that an annotation means here what it means to Istio."""
+    return annotation in ("1", "t", "T", "true", "TRUE", "True")

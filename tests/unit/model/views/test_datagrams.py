@@ -47,7 +47,9 @@ WEB = {"app": "web"}
         ([peer("STRICT", labels=WEB)], CLOSED),
         ([peer("STRICT"), peer("PERMISSIVE", labels=WEB)], OPEN),
         ([peer("STRICT", {"53": "PERMISSIVE", "54": "DISABLE"}, WEB)], Datagrams(True, (53, 54))),
+        ([peer("STRICT"), peer("", {"53": "PERMISSIVE", "54": "DISABLE"}, WEB)], Datagrams(True, (53, 54))),
         ([peer("PERMISSIVE", {"53": "STRICT"}, WEB)], Datagrams(False, (53,))),
+        ([peer("PERMISSIVE", {"53": "STRICT", "54": "STRICT"}, WEB)], Datagrams(False, (53, 54))),
     ],
 )
 def test_strict_refuses_on_every_port_but_its_exceptions(written: list[PeerAuthentication], verdict: Datagrams) -> None:
@@ -69,6 +71,8 @@ def test_several_rules_add_up() -> None:
     assert admitted([spared, strict(Match(not_destination_ports=(54, 55)))], known=True) == Datagrams(True, (54,))
     assert admitted([spared, strict(Match(destination_ports=(53,)))], known=True) == Datagrams(True, (54,))
     assert admitted([spared, strict()], known=True) == CLOSED
+    ports = strict(Match(destination_ports=(53,), not_principals=(Text("presence"),)))
+    assert admitted([ports, strict(Match(destination_ports=(55,)))], known=True) == Datagrams(False, (53, 55))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +80,6 @@ def test_several_rules_add_up() -> None:
     [
         strict(dry_run=True),
         strict(action="allow"),
-        strict(Match(destination_ports=(53,), not_principals=(Text("presence"),))),
         strict(Match(destination_ports=(53,)), Match(destination_ports=(54,))),
         Policy("p", "shop", "workload", "deny", (Group((Rule((Match(destination_ports=(53,)),)),)),)),
         Policy("p", "shop", "workload", "deny", (Group(),)),

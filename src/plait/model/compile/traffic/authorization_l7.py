@@ -60,7 +60,7 @@ def _policy(each: AuthorizationPolicy, settings: Settings) -> tuple[HttpPolicy |
     widens = spec.action in ("DENY", "AUDIT")
     rules: list[HttpRule] = []
     for number, rule in enumerate(spec.rules or ()):
-        made = _rule(rule, f"spec.rules[{number}]", widens, report)
+        made = _rule(rule, f"spec.rules[{number}]", widens, each.namespace, report)
         if made is not None:
             rules.append(made)
     provider = spec.provider.name if spec.provider is not None else ""
@@ -73,7 +73,7 @@ def _policy(each: AuthorizationPolicy, settings: Settings) -> tuple[HttpPolicy |
         attachment=bound,
         rules=tuple(rules),
         provider=provider,
-        dry_run=each.meta.annotations.get(DRY_RUN, "").lower() == "true",
+        dry_run=rule_values.true(each.meta.annotations.get(DRY_RUN, "")),
         created=each.meta.creation_timestamp or "",
         needs_http=bool(bound.targets) or spec.action in ("AUDIT", "CUSTOM") or any(_http(rule) for rule in rules),
     )
@@ -95,7 +95,7 @@ def _http(rule: HttpRule) -> bool:
     )
 
 
-def _rule(rule: security.Rule, path: str, widens: bool, report: Report) -> HttpRule | None:
+def _rule(rule: security.Rule, path: str, widens: bool, namespace: str, report: Report) -> HttpRule | None:
     """The rule; None when it can match nothing. A wide one of which nothing is left matches everything."""
     sources: list[Source] = []
     operations: list[Operation] = []
@@ -103,7 +103,7 @@ def _rule(rule: security.Rule, path: str, widens: bool, report: Report) -> HttpR
     broken = False
     for number, origin in enumerate(rule.from_):
         try:
-            sources.append(_source(origin.source or security.Source()))
+            sources.append(_source(origin.source or security.Source(), namespace))
         except rule_values.Unreadable as error:
             report.error(BAD_VALUE, f"{path}.from[{number}]", str(error))
             broken = True
@@ -115,7 +115,7 @@ def _rule(rule: security.Rule, path: str, widens: bool, report: Report) -> HttpR
             broken = True
     for number, condition in enumerate(rule.when):
         try:
-            conditions.append(_condition(condition))
+            conditions.append(_condition(condition, namespace))
         except rule_values.Unreadable as error:
             report.error(BAD_VALUE, f"{path}.when[{number}]", str(error))
             broken = True
@@ -129,7 +129,7 @@ def _rule(rule: security.Rule, path: str, widens: bool, report: Report) -> HttpR
     )
 
 
-def _source(s: security.Source) -> Source:
+def _source(s: security.Source, namespace: str) -> Source:
     made = Source(
         principals=_texts(s.principals),
         not_principals=_texts(s.not_principals),
@@ -137,8 +137,8 @@ def _source(s: security.Source) -> Source:
         not_request_principals=_texts(s.not_request_principals),
         namespaces=_texts(s.namespaces),
         not_namespaces=_texts(s.not_namespaces),
-        accounts=rule_values.accounts(s.service_accounts),
-        not_accounts=rule_values.accounts(s.not_service_accounts),
+        accounts=rule_values.accounts(s.service_accounts, namespace),
+        not_accounts=rule_values.accounts(s.not_service_accounts, namespace),
         ips=rule_values.ranges(s.ip_blocks),
         not_ips=rule_values.ranges(s.not_ip_blocks),
         remote_ips=rule_values.ranges(s.remote_ip_blocks),
@@ -167,7 +167,7 @@ def _operation(o: security.Operation) -> Operation:
     return made
 
 
-def _condition(c: security.Condition) -> Condition:
+def _condition(c: security.Condition, namespace: str) -> Condition:
     yes, no = c.values, c.not_values
     if not yes and not no:
         raise rule_values.Unreadable(f"{c.key} has neither values nor notValues; add one")
@@ -178,7 +178,11 @@ def _condition(c: security.Condition) -> Condition:
     if c.key == "destination.port":
         return Condition("destination.port", ports=rule_values.ports(yes), not_ports=rule_values.ports(no))
     if c.key == "source.serviceAccount":
-        return Condition("source.account", accounts=rule_values.accounts(yes), not_accounts=rule_values.accounts(no))
+        return Condition(
+            "source.account",
+            accounts=rule_values.accounts(yes, namespace),
+            not_accounts=rule_values.accounts(no, namespace),
+        )
     if found := re.fullmatch(r"request\.headers\[([^\[\]]+)\]", c.key):
         return Condition("header", found[1].lower(), texts=_texts(yes), not_texts=_texts(no))
     if found := re.fullmatch(r"request\.auth\.claims((?:\[[^\[\]]+\])+)", c.key):
