@@ -169,13 +169,14 @@ class Supervisor:
                     await self._kill(new)
                 self._undo(old)
                 raise
-            self._process, self.generation = new, self.generation + 1
+            self._process = new
             generation.pid_file.write_text(f"{old.pid} {old.started}\n")
             os.replace(self.settings.next_file, self.settings.pid_file)
             with contextlib.suppress(AdminError):
                 await generation.refuse_new()
                 await generation.measure()
             self.retired.add(generation)
+            self.generation += 1  # now: who sees the count finds the old one among the retired
             took = asyncio.get_running_loop().time() - began
             _log.info("envoy handed over", proxy=self.settings.name, old=old.pid, pid=new.pid, seconds=round(took, 2))
             return Handover(new.pid, self.generation, old.pid, generation.connections, took)
