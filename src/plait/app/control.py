@@ -89,7 +89,7 @@ class Control:
         self._trust: Callable[[], Trust] = (lambda: custody.trust) if custody is not None else (lambda: root)
         self.pipeline = Pipeline(settings)
         self.proxies = ProxyCaches(
-            lambda: self.pipeline.mesh, lambda name: certificates.served(name, self.pipeline.objects)
+            lambda: self.pipeline.told, lambda name: certificates.served(name, self.pipeline.objects)
         )
         self.pipeline.on_mesh = self.proxies.changed
         self._informers = {kind: Informer(api, kind, indexers=_indexers(kind)) for kind in READ}

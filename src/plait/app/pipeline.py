@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from plait.app.arming import Arming
 from plait.app.essence import essence
 from plait.base.bundle import Bundle
 from plait.base.bundle import Resource as Named
@@ -85,7 +86,8 @@ class Pipeline:
 
     def __init__(self, settings: Settings, on_problems: Callable[[tuple[Problem, ...]], None] | None = None) -> None:
         self.cache = Cache()
-        self.mesh = Mesh(settings)
+        self.mesh = self.told = Mesh(settings)
+        """What objects mean, and what of it is told now (see `arming`)."""
         self.problems: tuple[Problem, ...] = ()
         self.statistics = Statistics()
         self._settings = settings
@@ -105,7 +107,9 @@ class Pipeline:
         self._merged: tuple[Mapping[str, Policy], Mapping[str, Policy], Mapping[str, Policy]] | None = None
         self._beside: dict[str, Mapping[str, Named]] = {}
         self._open = False
+        self._arming = Arming()
         self._due: asyncio.TimerHandle | None = None
+        self._again: asyncio.TimerHandle | None = None
         self._waiting_since = 0.0
 
     def changed(self, kind: Kind, old: Document | None, new: Document | None) -> None:
@@ -189,29 +193,37 @@ class Pipeline:
             self._due.cancel()
         self._due = loop.call_later(_SETTLE, self._run)
 
+    def _tell(self, mesh: Mesh) -> None:
+        """Tell as much of it as is to be told now: L7 proxies first, for node proxies will send to them."""
+        loop = asyncio.get_running_loop()
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        began = time.perf_counter()
+        told = self._arming.told(mesh, loop.time())
+        if (ends := self._arming.ends) is not None:
+            self._again = loop.call_at(ends, lambda: self._tell(self.mesh))
+        encoded = encode(self._with_added(told), self._encoded)
+        self.statistics.encode_seconds = time.perf_counter() - began
+        self.mesh, self.told, before, self._encoded = mesh, told, self._encoded, encoded
+        self.on_mesh()
+        if before is None or any(before.bundle.of(url) is not encoded.bundle.of(url) for url in encoded.bundle.types):
+            self.statistics.pushes += 1
+            self._set()
+
     def _run(self) -> None:
         self._due = None
         began = time.perf_counter()
         try:
             mesh, problems = compile(self._objects, self.mesh, settings=self._settings)
             compiled = time.perf_counter()
-            encoded = encode(self._with_added(mesh), self._encoded)
+            self._tell(mesh)
         except Exception as error:  # a defect of ours must not take the mesh down: the last good world stays
             self.statistics.errors += 1
             _log.error("compile failed; the last configuration stays", error=repr(error), exc_info=error)
             return
         self.statistics.compiles += 1
         self.statistics.compile_seconds = compiled - began
-        self.statistics.encode_seconds = time.perf_counter() - compiled
-        self.mesh = mesh
-        self.on_mesh()
-        if self._encoded is None or any(
-            self._encoded.bundle.of(url) is not encoded.bundle.of(url) for url in encoded.bundle.types
-        ):
-            self.statistics.pushes += 1
-            self._encoded = encoded
-            self._set()
-        self._encoded = encoded
         found = ordered((*problems, *(problem for each in self._unread.values() for problem in each)))
         if found != self.problems:
             self.problems = found

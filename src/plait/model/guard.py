@@ -158,14 +158,18 @@ def _security(l7: L7) -> Iterator[tuple[str, Target, str]]:
             yield "RequestAuthentication", target, tokens.key
 
 
+def guarding(names: Iterable[str]) -> list[str]:
+    """Which of these policies ("ns/name") let in nobody but waypoints."""
+    return [key for key in names if f"/{PREFIX}" in key and f"/{SELECTED}" not in key]
+
+
 # For sidecars ---
 
 
 def as_http(policies: Mapping[str, Policy], names: Iterable[str]) -> Iterator[HttpPolicy]:
     """The guards among a workload's attached policies, as its sidecar enforces them."""
-    for name in names:
-        policy = policies.get(name)
-        if policy is not None and policy.name.startswith(PREFIX) and not policy.name.startswith(SELECTED):
+    for name in guarding(names):
+        if (policy := policies.get(name)) is not None:
             yield HttpPolicy(
                 policy.name, policy.namespace, "deny", Attachment(policy.namespace), tuple(map(_rule, policy.groups))
             )
