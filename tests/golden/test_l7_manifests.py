@@ -139,6 +139,60 @@ STORIES: dict[str, tuple[d.Document, ...]] = {
 }
 
 
+LIMITED: dict[str, Any] = {
+    "rateLimits": [
+        {"name": "all", "requests": 100, "burst": 200},
+        {
+            "name": "login",
+            "match": [
+                {"path": {"exact": "/login"}, "methods": ["POST", "PUT"]},
+                {"path": {"prefix": "/api"}, "headers": {"x-tier": {"regex": "gold|silver"}}},
+            ],
+            "by": [{"header": "x-user"}, {"clientAddress": True}],
+            "requests": 5,
+            "per": "1m",
+            "refusal": {"status": 423, "headers": {"x-calm": "down"}},
+        },
+    ],
+    "sharedRateLimit": {
+        "service": {"name": "counting", "port": 8081},
+        "domain": "shop",
+        "timeout": "50ms",
+        "failureMode": "Allow",
+        "limits": [
+            {"descriptor": [{"key": "kind", "value": "any"}]},
+            {
+                "match": [{"methods": ["POST"]}],
+                "descriptor": [
+                    {"key": "user", "header": "x-user"},
+                    {"key": "method", "value": "POST"},
+                    {"key": "remote_address", "clientAddress": True},
+                ],
+            },
+        ],
+    },
+    "circuitBreaker": {"maxConnections": 10, "maxPendingRequests": 20, "maxRequests": 30, "maxRetries": 2},
+    "adaptiveConcurrency": {"percentile": 90, "maxConcurrency": 200, "status": 503},
+    "connections": {"max": 50, "rate": {"connections": 10, "per": "1s"}},
+}
+STORIES["limits"] = (
+    *BASE,
+    worlds.gateway("edge", "shop", *EDGE[:1]),
+    api_route("HTTPRoute", "web", "http", rules=[{"backendRefs": [{"name": "cart", "port": 80}]}]),
+    d.service("counting", "10.9.0.7", spec={"ports": [{"name": "grpc", "port": 8081, "protocol": "TCP"}]}),
+    d.pod("counting-1", "10.0.0.8", labels={"app": "counting"}),
+    worlds.rules("cart", trafficPolicy={"connectionPool": {"http": {"http2MaxRequests": 25}}}),
+    *(
+        worlds.limits(name, targetRefs=[ref], **LIMITED)
+        for name, ref in (
+            ("cart", {"kind": "Service", "name": "cart"}),
+            ("reviews", {"kind": "Service", "name": "reviews"}),
+            ("edge", {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "edge"}),
+        )
+    ),
+)
+
+
 def translated(story: str, role: str) -> dict[str, Any]:
     mesh, _ = worlds.world(*STORIES[story])
     if role == "gateway":
@@ -151,7 +205,13 @@ def translated(story: str, role: str) -> dict[str, Any]:
     return {**sidecar.documents(seen), "refusals": [str(each) for each in sidecar.refusals(seen)]}
 
 
-CASES = [("istio", "waypoint"), ("istio", "client"), ("istio", "server"), ("gateway_api", "gateway")]
+CASES = [
+    ("istio", "waypoint"),
+    ("istio", "client"),
+    ("istio", "server"),
+    ("gateway_api", "gateway"),
+    *(("limits", role) for role in ("waypoint", "server", "gateway")),
+]
 
 
 @pytest.mark.parametrize(("story", "role"), CASES)

@@ -51,6 +51,14 @@ def api(kind: str, name: str, namespace: str = "shop", /, **spec: Any) -> d.Docu
     return d.document(_API, kind, name, namespace, spec=spec, **rest)
 
 
+def limits(name: str, target: str = "web", namespace: str = "shop", /, **spec: Any) -> d.Document:
+    targets = spec.pop("targetRefs", [{"kind": "Service", "name": target}])
+    rest = {key: spec.pop(key) for key in ("creationTimestamp",) if key in spec}
+    return d.document(
+        "plait.dev/v1alpha1", "LimitPolicy", name, namespace, spec={"targetRefs": targets, **spec}, **rest
+    )
+
+
 def waypoint(name: str = "waypoint", namespace: str = "shop", /, **rest: Any) -> d.Document:
     listener = {"name": "mesh", "port": 15008, "protocol": "HBONE"}
     return api("Gateway", name, namespace, gatewayClassName="istio-waypoint", listeners=[listener], **rest)

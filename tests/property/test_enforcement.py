@@ -61,6 +61,10 @@ CORPUS: dict[str, tuple[Kind, d.Document]] = {
     "DENY by target": ("waypoint-policy", d.allow("targeted-deny", _HTTP, action="DENY", spec=_SERVICE)),
     "tokens by target": ("waypoint-policy", _tokens("targeted", _SERVICE)),
     "tokens by selector": ("authentication", _tokens("selected", _PODS)),
+    "rate limit": ("rate-limit", l7.limits("counted", rateLimits=[{"name": "all", "requests": 3, "per": "1h"}])),
+    "circuit breaker": ("load-limit", l7.limits("breaker", circuitBreaker={"maxRequests": 7})),
+    "adaptive concurrency": ("load-limit", l7.limits("adaptive", adaptiveConcurrency={"percentile": 90})),
+    "connections": ("load-limit", l7.limits("connections", connections={"max": 5, "rate": {"connections": 2}})),
     "PeerAuthentication": ("peer-mode", d.peers("strict", "STRICT", spec=_PODS)),
 }
 

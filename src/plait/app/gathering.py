@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from plait.model import acceptance, binding
+from plait.model import acceptance, attaching, binding
 from plait.model.mesh import Mesh
 from plait.model.reconciled import reconciled
 from plait.model.status import BoundStatus, Status
@@ -68,6 +68,13 @@ class Gathering:
             (policies, problems, l7.authorization, l7.gateways, l7.services),
             lambda: acceptance.accepted(policies, problems, l7),
         )
+        limits = objects.of(kinds.LIMIT_POLICY)
+        limited = self._made(
+            "limited",
+            (limits, problems, l7.limits, l7.gateways, l7.services, l7.instances, mesh.workloads),
+            lambda: {f"{kinds.LIMIT_POLICY}/{'/'.join(name)}": s for name, s in _limited(limits, problems, mesh)},
+        )
+        parts.append(limited)
         more = self._made("more", (accepted, bound), lambda: dict(_more(accepted, bound)))
         everything: Statuses = self._made("all", (*parts, more), lambda: dict(_joined(parts, more)))
         return everything
@@ -99,6 +106,10 @@ def _reconciled(
     wrong = about.get(kind.kind, {})
     names = {**dict.fromkeys(objects), **dict.fromkeys(wrong)}
     return {f"{kind}/{name[0]}/{name[1]}": reconciled(wrong.get(name, ())) for name in names}
+
+
+def _limited(limits: Iterable[Name], problems: Iterable[Problem], mesh: Mesh) -> Iterable[tuple[Name, BoundStatus]]:
+    return attaching.attached(limits, problems, mesh).items()
 
 
 def _services(bound: Mapping[binding.Name, BoundStatus]) -> Iterator[tuple[str, BoundStatus]]:

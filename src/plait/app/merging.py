@@ -9,12 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from plait.model import acceptance, binding, reconciled
+from plait.model import acceptance, attaching, binding, reconciled
 from plait.model.compile.traffic.gateway_api.classes import CONTROLLERS
 
 Document = dict[str, Any]
 OURS = frozenset(
-    {"Accepted", "Programmed", acceptance.CONDITION, acceptance.WAYPOINT, binding.CONDITION, reconciled.CONDITION}
+    {
+        "Accepted",
+        "Programmed",
+        acceptance.CONDITION,
+        acceptance.WAYPOINT,
+        attaching.ATTACHED,
+        binding.CONDITION,
+        reconciled.CONDITION,
+    }
 )
 """Types of the conditions we write on objects."""
 _ENTRIES = {"parents": "parentRef", "ancestors": "ancestorRef"}

@@ -64,6 +64,7 @@ READ: tuple[Kind, ...] = (
     kinds.TLS_ROUTE,
     kinds.REFERENCE_GRANT,
     kinds.BACKEND_TLS_POLICY,
+    kinds.LIMIT_POLICY,
 )
 _SETTLE, _CAP = 0.003, 0.050
 _log = logger("pipeline")

@@ -34,6 +34,7 @@ _FIELDS: Mapping[Kind, Sequence[str]] = {
     **dict.fromkeys(ISTIO_KINDS, ("conditions", "validationMessages")),
     **dict.fromkeys(_ROUTES, ("parents",)),
     kinds.BACKEND_TLS_POLICY: ("ancestors",),
+    kinds.LIMIT_POLICY: ("conditions",),
     kinds.GATEWAY_CLASS: ("conditions", "supportedFeatures"),
     kinds.GATEWAY: ("conditions", "listeners", "attachedListenerSets"),
     kinds.LISTENER_SET: ("conditions", "listeners"),

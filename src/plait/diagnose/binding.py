@@ -10,6 +10,7 @@ from plait.model.attachment import Attachment, Target
 from plait.model.enforcement import Kind
 from plait.model.guard import waypoint_targets
 from plait.model.http_services import HttpService
+from plait.model.limits import LimitPolicy
 from plait.model.mesh import Mesh, Workload
 from plait.model.proxies import Proxy
 from plait.model.views.scope import Scope
@@ -63,7 +64,20 @@ def binding(mesh: Mesh, called: Called, asking: Proxy) -> Iterator[Bound]:
             yield Bound("RequestAuthentication", tokens.namespace, tokens.name, "waypoint-policy", issuers)
         elif _selects(mesh, called.workload, tokens.attachment):
             yield Bound("RequestAuthentication", tokens.namespace, tokens.name, "authentication", issuers)
+    for limits in sorted(mesh.l7.limits.values(), key=lambda each: each.order):
+        if limits.attachment.names(*targets):
+            yield from _limits(limits)
     yield from _peers(mesh, called)
+
+
+def _limits(limits: LimitPolicy) -> Iterator[Bound]:
+    """Its sections are two things to the planner: what must be counted, and what only keeps load away."""
+    counted = [*(rate.name for rate in limits.rates), *(["shared"] if limits.shared is not None else [])]
+    if counted:
+        yield Bound("LimitPolicy", limits.namespace, limits.name, "rate-limit", ", ".join(counted))
+    words = {"breaker": "circuit breaker", "adaptive": "adaptive concurrency", "connections": "connections"}
+    if load := [word for field, word in words.items() if getattr(limits, field) is not None]:
+        yield Bound("LimitPolicy", limits.namespace, limits.name, "load-limit", ", ".join(load))
 
 
 def _selects(mesh: Mesh, workload: Workload, attachment: Attachment) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from plait.model.modes import Mode
@@ -17,9 +18,20 @@ ClientMode = Literal["none", "ambient", "ambient+waypoint", "sidecar", "gateway"
 """How the client is in the mesh; whether a waypoint stands before the CLIENT changes nothing of what it calls."""
 ServerMode = Literal["none", "none+waypoint", "ambient", "ambient+waypoint", "sidecar", "sidecar+waypoint", "gateway"]
 """`+waypoint`: a waypoint stands before the service or workload that is called; `none+waypoint` is egress."""
-Kind = Literal["l4-policy", "l7-policy", "waypoint-policy", "authentication", "route", "balancing", "peer-mode"]
+Kind = Literal[
+    "l4-policy",
+    "l7-policy",
+    "waypoint-policy",
+    "rate-limit",
+    "load-limit",
+    "authentication",
+    "route",
+    "balancing",
+    "peer-mode",
+]
 """l4-policy: selector or namespace, only L4 attributes. l7-policy: the same with HTTP attributes. waypoint-policy:
 AuthorizationPolicy or RequestAuthentication attached by targetRefs to a Service, ServiceEntry or Gateway.
+rate-limit: LimitPolicy that counts requests, load-limit: its other sections, which protect the server from load only.
 authentication: request tokens by selector. route: VirtualService, HTTPRoute and everything they hold. balancing:
 DestinationRule. peer-mode: PeerAuthentication."""
 Point = Literal[
@@ -66,8 +78,10 @@ def decide(client: ClientMode, server: ServerMode, kind: Kind) -> Decision:
             return Decision(point) if point is not None else Decision("nowhere", _NOT_IN_MESH)
         case "l7-policy" | "authentication":
             return _workload(server, kind)
-        case "waypoint-policy":
+        case "waypoint-policy" | "rate-limit":
             return _attached(client, server)
+        case "load-limit":  # what would be refused for want of it is what it is there to keep
+            return msgspec.structs.replace(_attached(client, server), guard="")
         case _:
             return _routed(client, server)
 

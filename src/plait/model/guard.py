@@ -148,7 +148,7 @@ def waypoint_targets(l7: L7, waypoint: str) -> tuple[Target, ...]:
 
 
 def _security(l7: L7) -> Iterator[tuple[str, Target, str]]:
-    """Everything attached by name that refuses somebody."""
+    """Everything attached by name that refuses somebody, or may once it has counted him."""
     for policy in l7.authorization.values():
         if policy.action != "audit" and not policy.dry_run:
             for target in policy.attachment.targets:
@@ -156,6 +156,9 @@ def _security(l7: L7) -> Iterator[tuple[str, Target, str]]:
     for tokens in l7.authentication.values():
         for target in tokens.attachment.targets:
             yield "RequestAuthentication", target, tokens.key
+    for limits in l7.limits.values():
+        for target in limits.attachment.targets if limits.owed else ():
+            yield "LimitPolicy", target, limits.key
 
 
 def guarding(names: Iterable[str]) -> list[str]:

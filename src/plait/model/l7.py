@@ -16,6 +16,7 @@ from plait.model.gateways import Gateway
 from plait.model.http_security import Authorizer, HttpPolicy, RequestAuthentication
 from plait.model.http_services import HttpService, Instance
 from plait.model.http_telemetry import Sink, TelemetryPolicy
+from plait.model.limits import LimitPolicy
 from plait.model.patches import PatchSet, Plugin
 from plait.model.routes import Retry, Routing
 from plait.model.sidecars import SidecarScope
@@ -94,5 +95,6 @@ class L7(Struct, frozen=True, dict=True):
     patches: Mapping[str, PatchSet] = _NOTHING
     plugins: Mapping[str, Plugin] = _NOTHING
     """By "Kind/ns/name"."""
+    limits: Mapping[str, LimitPolicy] = _NOTHING
     statuses: Mapping[str, Status] = _NOTHING
     """By "plural.group/ns/name" of the object (`kinds.Kind` as text)."""

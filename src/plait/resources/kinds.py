@@ -61,6 +61,7 @@ _ISTIO = ("istio-io",)
 _GW = ("gateway-api",)
 _NET, _SEC, _TEL, _EXT = "networking.istio.io", "security.istio.io", "telemetry.istio.io", "extensions.istio.io"
 _GWAPI = "gateway.networking.k8s.io"
+_PLAIT = "plait.dev"
 _ALL = ("all",)
 
 NAMESPACE = _core("Namespace", "namespaces", "ns", namespaced=False, sub=("status", "finalize"))
@@ -125,13 +126,15 @@ BACKEND_TLS_POLICY = _kind(_GWAPI, "v1 v1alpha3", "BackendTLSPolicy", "backendtl
                            cat=_GW)
 LISTENER_SET = _kind(_GWAPI, "v1", "ListenerSet", "listenersets", "lset", sub=_STATUS, cat=_GW)
 
+LIMIT_POLICY = _kind(_PLAIT, "v1alpha1", "LimitPolicy", "limitpolicies", "lp", sub=_STATUS, cat=("plait-dev",))
+
 # fmt: on
 
 ALL: tuple[Kind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Kind))
 
 _BY_GROUP_KIND = {(k.group, k.kind): k for k in ALL}
 _BY_GROUP_PLURAL = {(k.group, k.plural): k for k in ALL}
-MESH_GROUPS = frozenset({_NET, _SEC, _TEL, _EXT, _GWAPI})
+MESH_GROUPS = frozenset({_NET, _SEC, _TEL, _EXT, _GWAPI, _PLAIT})
 
 
 def by_document(document: dict[str, object]) -> Kind | None:

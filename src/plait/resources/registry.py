@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plait.resources import extensions, kinds, kubernetes, security, telemetry
+from plait.resources import extensions, kinds, kubernetes, limits, security, telemetry
 from plait.resources.gateway_api import gateway, policies, routes
 from plait.resources.kinds import Kind
 from plait.resources.meta import Resource
@@ -42,6 +42,7 @@ MESH: dict[Kind, type[Resource]] = {
     kinds.TLS_ROUTE: routes.TLSRoute,
     kinds.REFERENCE_GRANT: policies.ReferenceGrant,
     kinds.BACKEND_TLS_POLICY: policies.BackendTLSPolicy,
+    kinds.LIMIT_POLICY: limits.LimitPolicy,
 }
 
 KUBERNETES: dict[Kind, type[Resource]] = {

@@ -38,6 +38,8 @@ TABLE: dict[Kind, tuple[str, ...]] = {
     "l7-policy": ("--!!ssG",) * 5,
     "authentication": ("----ssG",) * 5,
     "waypoint-policy": ("--!!s?G", "-w!WsVG", "-w!WsVG", "-w!WsVG", "-w!WsVG"),
+    "rate-limit": ("--!!s?G", "-w!WsVG", "-w!WsVG", "-w!WsVG", "-w!WsVG"),
+    "load-limit": ("----s-G", "-w-wswG", "-w-wswG", "-w-wswG", "-w-wswG"),
     "route": ("------G", "-w-w-wG", "-w-w-wG", "cwcwcwG", "gwgwgwG"),
     "balancing": ("------G", "-w-w-wG", "-w-w-wG", "cwcwcwG", "gwgwgwG"),
 }
@@ -53,7 +55,7 @@ def test_the_whole_table(kind: Kind) -> None:
 
 
 def test_security_is_never_just_not_applied_where_the_server_is_in_the_mesh() -> None:
-    kinds: tuple[Kind, ...] = ("l4-policy", "l7-policy", "waypoint-policy")
+    kinds: tuple[Kind, ...] = ("l4-policy", "l7-policy", "waypoint-policy", "rate-limit")
     inside = [server for server in SERVERS if not server.startswith("none")]
     for client, server, kind in product(CLIENTS, inside, kinds):
         decision = decide(client, server, kind)

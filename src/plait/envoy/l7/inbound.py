@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from plait.envoy.l7 import balancing, manager, routes, telemetry, terminate, tls
+from plait.envoy.l7 import balancing, limits, manager, routes, telemetry, terminate, tls
 from plait.envoy.l7.authorization import Where
 from plait.envoy.l7.chains import HTTP_PROTOCOLS
 from plait.envoy.l7.context import Context, may_be_http, seconds
 from plait.envoy.l7.telemetry import Point
 from plait.envoy.pieces import UNLIMITED, Doc, cidr, socket_address
 from plait.model.l7 import MtlsMode
+from plait.model.limits import narrowed
 from plait.model.traffic import Pool
 from plait.model.views.sidecar import InboundPort, SidecarView
 
@@ -32,7 +33,8 @@ def clusters(ctx: Context, view: SidecarView) -> list[Doc]:
     """To the application: where the packet was going, another port, or a socket file. Its source says it is ours."""
     found = [_application(ctx, PASSTHROUGH, None, view.pool)]
     for port in view.inbound:
-        found.append(_application(ctx, cluster_name(port), names_local(ctx, port), port.pool or view.pool))
+        pool = narrowed(port.pool or view.pool, view.enforced.limits)
+        found.append(_application(ctx, cluster_name(port), names_local(ctx, port), pool))
     return found
 
 
@@ -68,12 +70,12 @@ def _application(ctx: Context, name: str, local: Doc | None, pool: Pool | None) 
     return {**document, "type": "STATIC", "load_assignment": {"cluster_name": name, "endpoints": ends}}
 
 
-def route_configuration(ctx: Context, port: InboundPort) -> Doc:
-    name = cluster_name(port)
+def route_configuration(ctx: Context, view: SidecarView, port: InboundPort) -> Doc:
+    name, counts = cluster_name(port), limits.per_route(view.enforced.limits)
     if port.virtual_hosts:
         local = replace(ctx, local={port.hostname: name} if port.hostname else {})
-        return routes.configuration(local, name, port.virtual_hosts, port.service_port or port.port)
-    return _to_application(name, name)
+        return routes.configuration(local, name, port.virtual_hosts, port.service_port or port.port, **counts)
+    return {**_to_application(name, name), **counts}
 
 
 def _to_application(name: str, cluster: str) -> Doc:
@@ -195,11 +197,12 @@ def _chain(
             forward_client_cert_details="APPEND_FORWARD" if mutual else "SANITIZE",
             set_current_client_cert_details={"subject": True, "dns": True, "uri": True},
         )
-        document["filters"] = [http]
+        document["filters"] = [*limits.connections(view.enforced.limits, cluster_name(port)), http]
     else:
         pool = port.pool or view.pool
         cluster = cluster_name(port)
-        document["filters"] = manager.tcp(ctx, cluster, (), seen, view.enforced, where, pool=pool, cluster=cluster)
+        filters = manager.tcp(ctx, cluster, (), seen, view.enforced, where, pool=pool, cluster=cluster, counted=cluster)
+        document["filters"] = filters
     if socket is not None:
         document["transport_socket"] = socket
     return document

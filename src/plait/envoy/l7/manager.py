@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from plait.envoy.l7 import authorization, external, plugins, routes, telemetry, tokens
+from plait.envoy.l7 import authorization, external, limits, plugins, routes, telemetry, tokens
 from plait.envoy.l7.authorization import Where
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.order import ORDER, Slot
@@ -111,6 +111,7 @@ def filters(
             *(authorization.refuse_all(reason) for reason in enforced.missing),
             *authorization.filters(enforced.policies, where),
         ]
+        filled["limits"] = limits.http(ctx, enforced.limits)
     filled["route_external"] = external.for_routes(ctx, enforced.authorizers, named)
     if sessions:
         filled["session"] = [extension(routes.SESSION, f"{_HTTP}.stateful_session.v3.StatefulSession")]
@@ -131,14 +132,17 @@ def tcp(
     enforce: bool = True,
     pool: Pool | None = None,
     cluster: str = "",
+    counted: str = "",
 ) -> list[Doc]:
-    """Network filters ending in a proxy to weighted destinations, or to `cluster`."""
+    """Network filters ending in a proxy to weighted destinations, or to `cluster`. Chains of one name `counted` share
+    the rate of their connections."""
     chain: list[Doc] = []
     if enforce:
+        chain += limits.connections(enforced.limits, counted or name)
         chain += [authorization.refuse_all(reason, http=False) for reason in enforced.missing]
         chain += external.custom(ctx, enforced.policies, enforced.authorizers, where, http=False)
         chain += authorization.filters(enforced.policies, where, http=False)
-    guarded = bool(chain)
+    guarded = any(each["name"] not in limits.AT_ONCE for each in chain)
     chain += [
         made
         for phase in ("authn", "authz", "stats", "")

@@ -12,6 +12,7 @@ Slot = Literal[
     "route_external",
     "authz_plugins",
     "authorization",
+    "limits",
     "stats_plugins",
     "plugins",
     "grpc_stats",
@@ -29,6 +30,7 @@ ORDER: Final[tuple[Slot, ...]] = (
     "route_external",
     "authz_plugins",
     "authorization",
+    "limits",  # who is refused does not count
     "stats_plugins",
     "plugins",
     "grpc_stats",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from plait.base.bundle import Bundle
-from plait.envoy.l7 import manager, patches, routes, telemetry, tls
+from plait.envoy.l7 import limits, manager, patches, routes, telemetry, tls
 from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.options import DEFAULT, Options
@@ -102,7 +102,14 @@ def _http(ctx: Context, view: GatewayView, port: ServerPort, chain: HttpChain, n
     secure = chain.tls is not None
     name = chain.name or (f"http.{port.port}" if not secure else f"https.{port.port}.{number}")
     found.routes.append(
-        routes.configuration(ctx, name, chain.virtual_hosts, port.port, ignore_port_in_host_matching=True)
+        routes.configuration(
+            ctx,
+            name,
+            chain.virtual_hosts,
+            port.port,
+            ignore_port_in_host_matching=True,
+            **limits.per_route(view.enforced.limits),
+        )
     )
     more: dict[str, Any] = {
         "use_remote_address": True,
@@ -115,7 +122,8 @@ def _http(ctx: Context, view: GatewayView, port: ServerPort, chain: HttpChain, n
     http = manager.http(
         ctx, f"outbound_0.0.0.0_{port.port}", name, chain.virtual_hosts, point, view.enforced, "tls", port.port, **more
     )
-    document: Doc = {"name": name, "filters": [http]}
+    counts = limits.connections(view.enforced.limits, f"port {port.port}")
+    document: Doc = {"name": name, "filters": [*counts, http]}
     if chain.tls is not None:
         document["transport_socket"] = tls.server(ctx, chain.tls, tls.HTTP_ALPN, name)
         if match := _names(chain.server_names):
@@ -128,7 +136,15 @@ def _tcp(ctx: Context, view: GatewayView, chain: TcpChain, port: ServerPort) -> 
     point = telemetry.outgoing(view.proxy)
     document: Doc = {
         "name": name,
-        "filters": manager.tcp(ctx, f"tcp.{port.port}", chain.destinations, point, view.enforced, "tls"),
+        "filters": manager.tcp(
+            ctx,
+            f"tcp.{port.port}",
+            chain.destinations,
+            point,
+            view.enforced,
+            "tls",
+            counted=f"port {port.port}",
+        ),
     }
     match = _names(chain.server_names)
     if chain.sources:

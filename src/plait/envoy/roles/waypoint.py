@@ -12,7 +12,19 @@ from typing import NamedTuple
 
 from plait.base.bundle import Bundle
 from plait.envoy import names
-from plait.envoy.l7 import chains, endpoints, manager, patches, routes, telemetry, terminate, tls, upstreams
+from plait.envoy.l7 import (
+    balancing,
+    chains,
+    endpoints,
+    limits,
+    manager,
+    patches,
+    routes,
+    telemetry,
+    terminate,
+    tls,
+    upstreams,
+)
 from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.chains import chain, tree
 from plait.envoy.l7.context import Context, may_be_http, seconds
@@ -21,6 +33,7 @@ from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.report import Refusal
 from plait.envoy.l7.telemetry import Point
 from plait.envoy.pieces import UNLIMITED, Constant, Doc, extension, state
+from plait.model.limits import narrowed
 from plait.model.views.waypoint import ServedPort, ServedService, ServedWorkload, WaypointView
 
 _FS_LOCAL = "envoy.filters.listener.original_dst.local_ip"
@@ -220,9 +233,10 @@ def _service_chains(ctx: Context, service: ServedService, port: ServedPort, rout
     point = _point(ctx, telemetry.service(service.hostname, service.name, service.namespace))
     if may_be_http(port.protocol) and (port.virtual_hosts or port.protocol != "auto"):
         name = _chain_name(service, port, "http")
-        routed.append(routes.configuration(ctx, name, port.virtual_hosts, port.port))
+        counts = limits.per_route(service.enforced.limits)
+        routed.append(routes.configuration(ctx, name, port.virtual_hosts, port.port, **counts))
         http = manager.http(ctx, name, name, port.virtual_hosts, point, service.enforced, "state", port.port)
-        yield {"name": name, "filters": [http]}
+        yield {"name": name, "filters": [*limits.connections(service.enforced.limits, name), http]}
     if port.protocol == "auto" or not may_be_http(port.protocol):
         name = _chain_name(service, port, "tcp")
         yield {"name": name, "filters": manager.tcp(ctx, name, port.destinations, point, service.enforced, "state")}
@@ -237,10 +251,11 @@ def _workload_chains(ctx: Context, workload: ServedWorkload, routed: list[Doc]) 
     cluster, name = f"direct|{workload.uid}", f"direct-http|{workload.uid}"
     action = {"match": {"prefix": "/"}, "name": "default", "route": {"cluster": cluster, "timeout": "0s"}}
     host = {"name": cluster, "domains": ["*"], "routes": [action]}
-    routed.append({"name": name, "virtual_hosts": [host], "validate_clusters": False})
+    counts = limits.per_route(workload.enforced.limits)
+    routed.append({"name": name, "virtual_hosts": [host], "validate_clusters": False, **counts})
     http = manager.http(ctx, name, name, (), point, workload.enforced, "state", 0)
     http["typed_config"]["http_filters"].insert(-1, _target("http"))
-    yield {"name": name, "filters": [http]}
+    yield {"name": name, "filters": [*limits.connections(workload.enforced.limits, name), http]}
     tcp = manager.tcp(ctx, f"direct-tcp|{workload.uid}", (), point, workload.enforced, "state", cluster=cluster)
     yield {"name": f"direct-tcp|{workload.uid}", "filters": [_target("network"), *tcp]}
 
@@ -258,10 +273,11 @@ def _target(kind: str) -> Doc:
 def _direct(ctx: Context, workload: ServedWorkload) -> Doc:
     """The cluster of one workload's own addresses; a tunnel gets its target from the connection."""
     name, end = f"direct|{workload.uid}", workload.endpoint
+    pool = narrowed(None, workload.enforced.limits)
     common: Doc = {
         "name": name,
         "connect_timeout": seconds(ctx.settings.connect_timeout),
-        "circuit_breakers": UNLIMITED,
+        "circuit_breakers": UNLIMITED if pool is None else balancing.breakers(pool, None, ctx, ""),
         "typed_extension_protocol_options": {
             upstreams.OPTIONS: {
                 "@type": f"type.googleapis.com/{upstreams.OPTIONS}",

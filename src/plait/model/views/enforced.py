@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from plait.model.http_security import Authorizer, HttpPolicy, RequestAuthentication
 from plait.model.http_telemetry import Logging, Metrics, Sink, Tracing
+from plait.model.limits import LimitPolicy
 from plait.model.patches import PatchSet, Plugin
 
 
@@ -31,5 +32,7 @@ class Enforced(Struct, frozen=True):
     """In the order of the chain."""
     patches: tuple[PatchSet, ...] = ()
     """In the order they are laid on."""
+    limits: tuple[LimitPolicy, ...] = ()
+    """The oldest first: where only one can hold, it does."""
     missing: tuple[str, ...] = ()
     """Why requests must be refused altogether: a policy that must be applied here cannot be."""

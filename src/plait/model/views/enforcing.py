@@ -63,15 +63,19 @@ def enforced(
                 key=lambda p: p.order,
             )
         ),
+        limits=tuple(sorted((each for each in l7.limits.values() if binds(each.attachment)), key=lambda p: p.order)),
         missing=missing,
     )
 
 
 def asked(found: Iterable[Enforced]) -> tuple[Destination, ...]:
-    """Services that a proxy asks or tells by itself: authorizers, issuers' keys, collectors. No route names them."""
+    """Services that a proxy asks or tells by itself: authorizers, who counts, issuers' keys, collectors. No route names
+    them."""
     places: set[tuple[str, int, str]] = set()
     for each in found:
         places.update((a.hostname, a.port, a.namespace) for a in each.authorizers if not a.broken)
+        counting = (limits.shared for limits in each.limits if limits.shared is not None)
+        places.update((s.hostname, s.port, s.namespace) for s in counting if not s.broken)
         places.update((sink.hostname, sink.port, sink.namespace) for sink in each.telemetry.sinks if sink.hostname)
         for rule in (rule for authentication in each.authentication for rule in authentication.rules):
             if rule.jwks_uri and not rule.jwks:

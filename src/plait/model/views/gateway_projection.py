@@ -36,6 +36,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: GatewayView | None = None) -> Ga
                 group.append((gateway, listener))
     targets = tuple(Target("Gateway", g.namespace, g.name) for g in mine if g.managed)
     classes = tuple(Target("GatewayClass", "", g.class_name) for g in mine if g.managed)
+    resolver.limiting = (*targets, *classes)
     ports = tuple(_port(port, bind, group, resolver) for (port, bind), group in sorted(groups.items()))
     binds = enforcing.by_selector(proxy.namespace, proxy.tags, (*targets, *classes))
     bound = enforcing.enforced(mesh.l7, proxy, binds)

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from plait.base import wellknown
-from plait.model.attachment import Labels, carries
+from plait.model.attachment import Labels, Target, carries
 from plait.model.enforcement import decide, server_mode
 from plait.model.guard import Owed, guard_of
 from plait.model.http_services import HttpPort, HttpService
 from plait.model.index import index_of
+from plait.model.limits import LimitPolicy, narrowed
 from plait.model.mesh import Workload
 from plait.model.routes import Destination
 from plait.model.traffic import NO_POLICY, TrafficPolicy
@@ -30,6 +31,8 @@ class Resolver:
         self.scope, self._index = scope, index_of(scope.mesh)
         self.passing: Owed | None = None
         """Of a waypoint: the policies that the requests it is resolving for have passed (see `model.guard`)."""
+        self.limiting: tuple[Target, ...] = ()
+        """What this proxy enforces limits for beside the services behind it: the Gateway it was made for, its class."""
         self._made: dict[UpstreamKey, Upstream] = {}
         self.asked: set[str] = set()
         """Hosts whose destinations were resolved; with `named`, what a part of a view depends on."""
@@ -146,7 +149,18 @@ class Resolver:
         if (settings.pool and not policy.pool) or (settings.outliers and not policy.outliers):
             pool, outliers = policy.pool or settings.pool, policy.outliers or settings.outliers
             policy = msgspec.structs.replace(policy, pool=pool, outliers=outliers)
-        return policy
+        pool = narrowed(policy.pool, self._limits(service))
+        return policy if pool is policy.pool else msgspec.structs.replace(policy, pool=pool)
+
+    def _limits(self, service: HttpService) -> Iterator[LimitPolicy]:
+        """Whose circuit breakers hold on the way from this proxy to the service."""
+        proxy, targets = self.scope.proxy, self.limiting
+        if proxy.role == "waypoint":
+            own = Target(service.kind, service.namespace, service.name)
+            targets = (own, *targets) if service.waypoint == proxy.gateway else ()
+        for each in self.scope.mesh.l7.limits.values():
+            if each.breaker is not None and each.attachment.names(*targets):
+                yield each
 
     def through_waypoint(self, service: HttpService) -> bool:
         """Whether routes and policies of the service are the business of its waypoint, so that traffic goes there."""

@@ -28,7 +28,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
     """The view of one waypoint's instance (`proxy.gateway` says which); equal parts of `previous` come back."""
     scope = Scope(mesh, proxy)
     resolver = Resolver(scope)
-    own = waypoint_targets(mesh.l7, proxy.gateway)
+    own = resolver.limiting = waypoint_targets(mesh.l7, proxy.gateway)
     additions = enforcing.by_selector(proxy.namespace, proxy.tags, own)
     before = _Before(mesh, proxy, previous)
     services: list[ServedService] = []

@@ -8,7 +8,7 @@ from typing import Any
 from plait.resources import codes, kinds
 from plait.resources.kinds import Kind
 from plait.resources.meta import Resource
-from plait.resources.rules import authorization, gateway_api, networking
+from plait.resources.rules import authorization, gateway_api, limits, networking
 from plait.resources.structure import Finding
 
 Rule = Callable[[Any], Iterable[Finding]]
@@ -33,6 +33,7 @@ RULES: dict[Kind, Rule] = {
     kinds.TCP_ROUTE: gateway_api.route,
     kinds.TLS_ROUTE: gateway_api.route,
     kinds.BACKEND_TLS_POLICY: gateway_api.backend_tls,
+    kinds.LIMIT_POLICY: limits.policy,
 }
 WARNINGS = frozenset({codes.DEPRECATED, codes.UNREACHABLE, codes.INEFFECTIVE, codes.NO_MATCHING_SELECTOR})
 

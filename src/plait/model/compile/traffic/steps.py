@@ -15,6 +15,7 @@ from plait.model.compile.traffic import (
     instances,
     istio_gateway,
     kubernetes_services,
+    limits,
     mesh_settings,
     references,
     request_authentication,
@@ -113,6 +114,7 @@ def l7(
     plugins = extensions.plugins(
         objects.of(kinds.WASM_PLUGIN).values(), objects.of(kinds.TRAFFIC_EXTENSION).values(), settings, memory, problems
     )
+    limited = limits.policies(objects.of(kinds.LIMIT_POLICY).values(), settings, memory, problems)
     made = L7(
         settings=config.settings if config.settings != old.settings else old.settings,
         services=services,
@@ -135,6 +137,7 @@ def l7(
             old.patches, extensions.patches(objects.of(kinds.ENVOY_FILTER).values(), settings, memory, problems)
         ),
         plugins=_by_key(old.plugins, plugins),
+        limits=_by_key(old.limits, limits.checked(limited, services, problems)),
         backend_tls=_kept(old.backend_tls, {f"{b.service}:{b.port}": b.rule for b in api.backend_tls}),
         statuses=_kept(old.statuses, api.statuses),
     )
