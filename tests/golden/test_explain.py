@@ -31,6 +31,13 @@ def test_the_samples_are_explained_to_people(capsys: pytest.CaptureFixture[str])
     assert "verdict: allowed: nobody refuses it" in lines
 
 
+def test_a_limit_is_explained_with_its_one_place(capsys: pytest.CaptureFixture[str]) -> None:
+    limits = f"--filename={SAMPLES / 'limits' / 'limits.yaml'}"
+    _, text, _ = run(capsys, "shop/order", "shop/dispatch", *FILES, limits)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "LimitPolicy shop/dispatch each-caller, logins rate-limit waypoint server node proxy" in lines
+
+
 def test_json_has_the_fields_that_help_names(capsys: pytest.CaptureFixture[str]) -> None:
     code, text, _ = run(capsys, "shop/order", "shop/dispatch", *FILES, "--request", "GET", "/x", "-o", "json")
     found: list[dict[str, Any]] = json.loads(text)

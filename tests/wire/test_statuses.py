@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 
-from kit import apiserver
+import pytest
+
+from kit import apiserver, worlds
 from kit import documents as d
 from plait.app.control import Control
 from plait.base import aio
@@ -15,7 +17,7 @@ from plait.identity import trust
 from plait.model.mesh import Settings
 from plait.resources import kinds
 from plait.resources.kinds import Kind
-from plait.store.api import Document
+from plait.store.api import ApiError, Document
 
 API = "gateway.networking.k8s.io/v1"
 USED = {"istio.io/use-waypoint": "waypoint"}
@@ -132,3 +134,25 @@ async def test_a_thousand_routes_have_their_status_and_one_more_follows() -> Non
         beats = False
         await beating
         assert lag < 5, "a burst must not hold up everybody else; how long exactly is for a benchmark to say"
+
+
+async def test_a_limit_policy_is_served_checked_and_says_who_carries_it_out() -> None:
+    async with running() as (cluster, _):
+        http = cluster.http
+        wrong = worlds.limits("wrong", rateLimits=[{"name": "all", "requests": 0}])
+        with pytest.raises(ApiError, match=r"spec\.rateLimits\[0\]\.requests"):
+            await http.create(kinds.LIMIT_POLICY, wrong)
+        limits = worlds.limits("limits", rateLimits=[{"name": "all", "requests": 5}])
+        await http.create(kinds.LIMIT_POLICY, limits)
+
+        def says(*wanted: str) -> Callable[[], Awaitable[bool]]:
+            async def ask() -> bool:
+                found = (await http.get(kinds.LIMIT_POLICY, "limits", "shop")).get("status") or {}
+                return {f"{each['type']} {each['reason']}" for each in found.get("conditions", ())} == {*wanted}
+
+            return ask
+
+        await until(says("Accepted TargetNotFound", "Attached NotEnforced"))
+        await http.create(kinds.GATEWAY, gateway("waypoint", "istio-waypoint", 15008, "HBONE"))
+        await http.create(kinds.SERVICE, d.service("web", "", labels=USED))
+        await until(says("Accepted Accepted", "Attached Attached"))
