@@ -1,7 +1,7 @@
 """A server that says what reached it: method, path, every header as it came, its name, how often a tag came.
 
-The tag is the header `x-tag`. `/flaky/N` fails the first N times a tag comes (503), `/slow/SECONDS` waits, and
-`/count/TAG` answers how often the tag came and counts nothing.
+The tag is the header `x-tag`. `/flaky/N` fails the first N times a tag comes (503), `/slow/SECONDS` (or brittle, crowd)
+waits, and `/count/TAG` answers how often the tag came and counts nothing.
 """
 
 import json
@@ -29,7 +29,7 @@ class Handler(BaseHTTPRequestHandler):
         with LOCK:
             SEEN[tag] += 1
             times = SEEN[tag]
-        if first == "slow" and rest:
+        if first in ("slow", "brittle", "crowd") and rest:
             time.sleep(float(rest[0]))
         failing = first == "flaky" and rest and times <= int(rest[0])
         headers = [[name.lower(), value] for name, value in self.headers.items()]
@@ -51,4 +51,5 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+ThreadingHTTPServer.request_queue_size = 128
 ThreadingHTTPServer(("0.0.0.0", int(os.environ.get("PORT", "8080"))), Handler).serve_forever()

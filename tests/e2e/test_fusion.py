@@ -24,6 +24,6 @@ def test_all_sixteen_cells_hold() -> None:
     for client in MODES:
         for server in MODES:
             assert f"ok    {client} -> {server}\n" in done.stdout
-    assert "14 applied at the client sidecar and the server sidecar" in done.stdout
-    assert "14 applied at the waypoint" in done.stdout
-    assert "16 of 16 claims held" in done.stdout
+    assert "17 applied at the client sidecar and the server sidecar" in done.stdout
+    assert "17 applied at the waypoint" in done.stdout
+    assert "17 of 17 claims held" in done.stdout

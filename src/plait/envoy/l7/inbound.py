@@ -163,6 +163,11 @@ def _others(ctx: Context, view: SidecarView, mode: MtlsMode) -> Iterator[Doc]:
         yield {"name": "virtualInbound", "filters": proxy("virtualInbound", plain)}
 
 
+def _named(port: InboundPort) -> dict[str, str]:
+    """The port's service, by the same labels whichever way a request came in."""
+    return telemetry.service(port.hostname, port.hostname.partition(".")[0], port.service.partition("/")[0])
+
+
 def _unknown() -> dict[str, str]:
     return telemetry.service("", "", "")
 
@@ -180,9 +185,7 @@ def _chain(
     where: Where = "tls",
     point: Point | None = None,
 ) -> Doc:
-    namespace = port.service.partition("/")[0]
-    named = telemetry.service(port.hostname, port.hostname.partition(".")[0], namespace)
-    seen = point or telemetry.incoming(view.proxy, named, mutual=mutual)
+    seen = point or telemetry.incoming(view.proxy, _named(port), mutual=mutual)
     document: Doc = {"name": name, "filter_chain_match": match} if match else {"name": name}
     if kind == "http":
         http = manager.http(
@@ -217,7 +220,7 @@ def tunnelled(ctx: Context, view: SidecarView) -> Iterator[Doc]:
     if not view.proxy.addresses:
         return
     for port in view.inbound:
-        point = telemetry.incoming(view.proxy, telemetry.service(port.hostname, "", ""), mutual=True)
+        point = telemetry.incoming(view.proxy, _named(port), mutual=True)
         seen = Point("destination", "server", terminate.source_labels(), point.destination, point.service, "mutual_tls")
         match = {**own, "destination_port": port.port}
         name = f"hbone_{port.port}"

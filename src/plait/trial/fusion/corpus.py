@@ -15,6 +15,14 @@ from plait.model.enforcement import Kind
 
 DELAY: Final = 0.5
 """Seconds. Twice would be seen as twice as long, so it is long enough for a busy machine to be told from that."""
+RATE: Final = 4
+"""Requests of one tag that the LimitPolicy lets in, in an hour."""
+BRITTLE: Final = 2
+"""Requests at a time that the DestinationRule lets to the subset `brittle`."""
+CROWD: Final = 4
+"""Requests at a time that the LimitPolicy lets in."""
+HELD: Final = 0.8
+"""Seconds that the server holds a request which must meet others there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,20 @@ class Seen:
     """How often the request's tag came to the service's own servers."""
     mirrored: int = 0
     """How often it came to the mirror."""
+    statuses: tuple[int, ...] = ()
+    """Of every request of a case that asks several times; the rest is of the first."""
+    acted: tuple[tuple[str, int], ...] = ()
+    """Proxies that counted the case's action, and how often (see `counters`)."""
+
+    @property
+    def times(self) -> list[int]:
+        """How often each proxy acted that did; one number when exactly one proxy did."""
+        return [number for _, number in self.acted]
+
+    def passed(self, number: int, status: int) -> bool:
+        """Of several requests so many were served by the server, the others refused with this status before it."""
+        answers = self.statuses.count(200), self.statuses.count(status)
+        return sum(answers) == len(self.statuses) and answers[0] == number == self.arrived
 
     def server(self, name: str) -> str:
         """A field of what the server says of the request, "" where no server answered."""
@@ -65,6 +87,11 @@ class Case:
     """Was the action applied, exactly once?"""
     plain: Callable[[Seen], bool]
     """Is it what comes when nobody applies it (and nobody has to refuse)?"""
+    requests: int = 1
+    together: bool = False
+    """The requests are sent at once, not one after another."""
+    counter: str = ""
+    """Expression for the proxies' counters that tell who acted."""
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -131,5 +158,34 @@ def cases(token: str, foreign: str) -> tuple[Case, ...]:
             "/moved",
             lambda s: s.status == 301 and s.arrived == 0 and any(v.endswith("/found") for _, v in s.headers),
             _untouched("/moved"),
+        ),
+        Case(
+            "rate limit",
+            "rate-limit",
+            "/limited",
+            lambda s: s.passed(RATE, 429) and s.times == [s.statuses.count(429)],
+            lambda s: {*s.statuses} == {200},
+            requests=RATE + 3,
+            counter=r"\.http_local_rate_limit\.rate_limited$",
+        ),
+        Case(
+            "circuit break",
+            "balancing",
+            f"/brittle/{HELD}",
+            lambda s: s.passed(BRITTLE, 503) and s.times == [s.statuses.count(503)],
+            lambda s: {*s.statuses} == {200},
+            requests=CROWD,  # all of them reach the server where nobody breaks the circuit
+            together=True,
+            counter=r"brittle.*upstream_rq_active_overflow$",
+        ),
+        Case(
+            "load limit",
+            "load-limit",
+            f"/crowd/{HELD}",
+            lambda s: s.passed(CROWD * len(s.times), 503) and sum(s.times) == s.statuses.count(503),
+            lambda s: {*s.statuses} == {200},
+            requests=CROWD * 7,  # where connections are spread over two pods, each of them gets too many
+            together=True,
+            counter=r"^(?!.*brittle).*upstream_rq_active_overflow$",
         ),
     )

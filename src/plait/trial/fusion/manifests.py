@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from plait.model.enforcement import ClientMode, ServerMode
-from plait.trial.fusion.corpus import DELAY
+from plait.trial.fusion.corpus import BRITTLE, CROWD, DELAY, RATE
 
 Document = dict[str, Any]
 NAMESPACE: Final = "cells"
 ISSUER: Final = "https://issuer.cells"
 PORT: Final = 80
+WAYPOINT: Final = "waypoint"
 CLIENTS: Final[dict[ClientMode, str]] = {
     "none": "c-none",
     "ambient": "c-ambient",
@@ -47,7 +48,9 @@ def world(jwks: str) -> list[Document]:
 def policies(host: str, jwks: str) -> list[Document]:
     """The same sentence about each service."""
     target = [{"group": "", "kind": "Service", "name": host}]
-    subsets = [{"name": v, "labels": {"version": v}} for v in ("v1", "v2")]
+    subsets: list[Document] = [{"name": v, "labels": {"version": v}} for v in ("v1", "v2")]
+    breaker = {"connectionPool": {"http": {"http2MaxRequests": BRITTLE}}}
+    subsets.append({"name": "brittle", "labels": {"version": "v1"}, "trafficPolicy": breaker})
     rules = [
         _route("/to-v2", host, subset="v2"),
         _route("/old", host, rewrite={"uri": "/new"}),
@@ -61,12 +64,14 @@ def policies(host: str, jwks: str) -> list[Document]:
         _route("/faulty", host, fault={"abort": {"httpStatus": 555, "percentage": {"value": 100}}}),
         _route("/delayed", host, fault={"delay": {"fixedDelay": f"{DELAY}s", "percentage": {"value": 100}}}),
         _route("/slow", host, timeout="0.5s"),
+        _route("/brittle", host, subset="brittle", retries={"attempts": 0}),
         {"match": [{"uri": {"prefix": "/moved"}}], "redirect": {"uri": "/found"}},
         _route("/", host, retries={"attempts": 0}),
     ]
     return [
         _object("networking.istio.io/v1", "DestinationRule", host, spec={"host": host, "subsets": subsets}),
         _object("networking.istio.io/v1", "VirtualService", host, spec={"hosts": [host], "http": rules}),
+        _limits(host),
         _object(
             "security.istio.io/v1",
             "RequestAuthentication",
@@ -92,6 +97,17 @@ def policies(host: str, jwks: str) -> list[Document]:
     ]
 
 
+def _limits(host: str) -> Document:
+    """Each tag has a count of its own, so that cells do not share one."""
+    rate = {"name": "each", "match": [{"path": {"prefix": "/limited"}}], "by": [{"header": "x-tag"}]}
+    spec = {
+        "targetRefs": [{"kind": "Service", "name": host}],
+        "rateLimits": [{**rate, "requests": RATE, "per": "1h"}],
+        "circuitBreaker": {"maxRequests": CROWD},
+    }
+    return _object("plait.dev/v1alpha1", "LimitPolicy", host, spec=spec)
+
+
 def _route(prefix: str, host: str, subset: str = "v1", **more: Any) -> Document:
     destination = {"host": host, "subset": subset, "port": {"number": PORT}}
     return {"match": [{"uri": {"prefix": prefix}}], "route": [{"destination": destination}], **more}
@@ -105,13 +121,13 @@ def _object(version: str, kind: str, name: str, namespace: str = NAMESPACE, **re
 def _waypoint() -> Document:
     listeners = [{"name": "mesh", "port": 15008, "protocol": "HBONE"}]
     spec = {"gatewayClassName": "istio-waypoint", "listeners": listeners}
-    return _object("gateway.networking.k8s.io/v1", "Gateway", "waypoint", spec=spec)
+    return _object("gateway.networking.k8s.io/v1", "Gateway", WAYPOINT, spec=spec)
 
 
 def _service(name: str, waypoint: bool = False) -> Document:
     found = _object("v1", "Service", name)
     found["spec"] = {"selector": {"app": name}, "ports": [{"name": "http", "port": PORT, "targetPort": 8080}]}
-    found["metadata"]["labels"] = {"istio.io/use-waypoint": "waypoint"} if waypoint else {}
+    found["metadata"]["labels"] = {"istio.io/use-waypoint": WAYPOINT} if waypoint else {}
     return found
 
 

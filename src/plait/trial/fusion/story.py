@@ -15,7 +15,7 @@ from plait.model.enforcement import ClientMode, ServerMode
 from plait.resources import kinds
 from plait.resources.kinds import by_document
 from plait.trial.evidence import Evidence
-from plait.trial.fusion import manifests
+from plait.trial.fusion import manifests, telemetry
 from plait.trial.fusion.corpus import Case, cases
 from plait.trial.fusion.run import Finding, Trial
 from plait.trial.scene import Scene, until
@@ -73,6 +73,8 @@ async def tell(scene: Scene, evidence: Evidence, say: Callable[[str], None]) -> 
             found = await trial.ask(client, server, keys.cases())
             findings += found
             evidence.check(f"{client} -> {server}", all(each.held for each in found), _evidence(found))
+    alike, words = telemetry.alike(findings, trial.reported)
+    evidence.check("whoever applies reports alike", alike, words)
     say(table(findings))
     return findings
 
