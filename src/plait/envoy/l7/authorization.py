@@ -31,6 +31,14 @@ class _Scope:
     where: Where
     http: bool
 
+    @property
+    def source_ip(self) -> str:
+        """Inside a tunnel the connection itself comes from nowhere: its client's address was put in its place.
+
+        No client can write that one; `remote_ip` it could, by X-Forwarded-For.
+        """
+        return "source_ip" if self.where == "state" else "direct_remote_ip"
+
 
 def rules(policies: Iterable[HttpPolicy], action: str, where: Where, *, http: bool = True) -> Doc:
     """An RBAC rule set. One policy without rules is kept out of it: it never matches."""
@@ -132,7 +140,7 @@ def _source(source: Source, scope: _Scope) -> Doc:
     parts += _both(lambda t: _namespace(t, where), source.namespaces, source.not_namespaces)
     parts += _both(lambda a: _account(a, where), source.accounts, source.not_accounts)
     parts += _both(lambda t: _domain(t, where), source.trust_domains, source.not_trust_domains)
-    parts += _both(lambda r: {"direct_remote_ip": _cidr(r)}, source.ips, source.not_ips)
+    parts += _both(lambda r: {scope.source_ip: _cidr(r)}, source.ips, source.not_ips)
     if scope.http:
         parts += _both(_token, source.request_principals, source.not_request_principals)
         parts += _both(lambda r: {"remote_ip": _cidr(r)}, source.remote_ips, source.not_remote_ips)
@@ -209,7 +217,7 @@ def _on_caller(condition: Condition, scope: _Scope) -> Doc:
     where = scope.where
     match condition.attribute:
         case "source.ip" | "remote.ip":
-            kind = "direct_remote_ip" if condition.attribute == "source.ip" else "remote_ip"
+            kind = scope.source_ip if condition.attribute == "source.ip" else "remote_ip"
             wanted = [{kind: _cidr(r)} for r in condition.ranges]
             unwanted = [{kind: _cidr(r)} for r in condition.not_ranges]
         case "source.account":
