@@ -17,7 +17,7 @@ from typing import Any
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from plait.app import agent_status
+from plait.app import agent_status, loads
 from plait.app.agent_commands import AgentCommands
 from plait.app.companions import Companions
 from plait.app.configuration import Configuration
@@ -269,7 +269,8 @@ class Agent:
         return (("authorization", bearer), ("clusterid", self.place.settings.cluster_id))
 
     async def _serve_metrics(self) -> None:
-        metrics = MetricsServer(self._numbers, self._registry, lambda: agent_status.document(self))
+        more = {loads.PATH: lambda: loads.measured(self.companions)}
+        metrics = MetricsServer(self._numbers, self._registry, lambda: agent_status.document(self), more=more)
         await metrics.start(self.place.address, METRICS_PORT)
         reports = ProxyReports(self.place.node, self.config.cache, self.admin, self.companions)
         commands = AgentCommands(self.place.layout.command_socket(self.place.node), self.supervisor.renew, reports)

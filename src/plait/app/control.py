@@ -16,7 +16,6 @@ from cryptography.x509 import random_serial_number
 
 from plait.app import certificates, gateway_controller, revocation, trusting
 from plait.app.allocation_controller import AllocationController
-from plait.app.gateway_controller import GatewayController
 from plait.app.measured import Measured, judged
 from plait.app.pipeline import READ, Pipeline
 from plait.app.proxy_caches import ROLES, ProxyCaches, UnknownProxy, named
@@ -24,6 +23,7 @@ from plait.app.rotation import Rotation
 from plait.app.serving import ServingCertificate
 from plait.app.status import StatusServer
 from plait.app.status_writer import StatusWriter
+from plait.app.waypoints import POD_INDEX, Waypoints, pod_gateway
 from plait.app.webhooks import Webhooks
 from plait.base import aio
 from plait.base.observe import logger
@@ -54,7 +54,7 @@ STATUS_PORT = 15014
 
 async def serve(layout: Layout, plan: AddressPlan, *, settings: Settings | None = None) -> None:
     """Run until cancelled."""
-    settings = settings or Settings(ranges=plan.ranges)
+    settings = settings or Settings(ranges=plan.ranges, activator=str(plan.control))
     while not (layout.kubeconfig.exists() and layout.api_socket.exists()):
         await asyncio.sleep(0.01)
     custody = Custody(layout.mesh_ca, settings.trust_domain, aio.now(), random_serial_number())
@@ -95,7 +95,8 @@ class Control:
         self._informers = {kind: Informer(api, kind, indexers=_indexers(kind)) for kind in READ}
         for kind, informer in self._informers.items():
             informer.on_change(_feeding(self.pipeline, kind))
-        self.gateways = GatewayController(api, self._informers, proxies)
+        self.waypoints = Waypoints(api, self._informers, proxies, settings.activator)
+        self.gateways = self.waypoints.gateways
         self.statuses = StatusWriter(api, self.pipeline, self._informers, measured=self._measured)
         self.pipeline.on_compiled = self.statuses.compiled
         self.webhooks = Webhooks(api, self._trust, Config(proxies, root_namespace=settings.root_namespace))
@@ -136,7 +137,7 @@ class Control:
         await asyncio.gather(*(i.synced.wait() for i in (*self._informers.values(), self._lists)))
         self.pipeline.open()
         self._tasks.append(aio.spawn(self.statuses.run(), "status writer"))
-        self._tasks.append(aio.spawn(self.gateways.run(), "gateways"))
+        self._tasks.append(aio.spawn(self.waypoints.run(), "gateways"))
         (bound,) = await self._server.start(f"{host}:{port}", credentials=_Credentials(self._trust, addresses).server())
         self._tasks.append(aio.spawn(self._allocation.run(), "addresses of service entries"))
         if self._rotation is not None:
@@ -262,7 +263,7 @@ def _account(pod: Document) -> tuple[str, ...]:
 def _indexers(kind: Kind) -> Mapping[str, Any]:
     if kind is kinds.ENDPOINT_SLICE:
         return {gateway_controller.SERVICE_INDEX: gateway_controller.slice_service}
-    return {"account": _account} if kind is kinds.POD else {}
+    return {"account": _account, POD_INDEX: pod_gateway} if kind is kinds.POD else {}
 
 
 def _feeding(pipeline: Pipeline, kind: Kind) -> Handler:

@@ -10,13 +10,16 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from plait.app.activator import Activator
 from plait.app.parameters import merge
+from plait.app.scaler import Scaled
 from plait.base import aio
 from plait.base.observe import logger
 from plait.base.wellknown import MANAGED
 from plait.deploy import classes as built
-from plait.deploy import desired, drift, overlays
+from plait.deploy import desired, drift, operation, overlays
 from plait.deploy.measured import Measured, any_ready, measured
+from plait.deploy.operation import Operation
 from plait.deploy.overlays import Refused
 from plait.deploy.plans import Plan
 from plait.local.controllers.controller import Concerned, itself, managed_by
@@ -46,7 +49,7 @@ READ = (
 """Kinds whose informers it is given. That of EndpointSlices has the index `SERVICE_INDEX`."""
 SERVICE_INDEX = "service"
 MANAGER = "plait-gateways"
-_WRITTEN = (kinds.SERVICE_ACCOUNT, kinds.SERVICE, kinds.DEPLOYMENT)
+_WRITTEN = (kinds.SERVICE_ACCOUNT, kinds.SERVICE, kinds.DEPLOYMENT, kinds.ENDPOINT_SLICE)
 _WORKERS = 4
 _AGAIN = 5.0  # seconds
 _log = logger("gateways")
@@ -70,12 +73,15 @@ class _Applied:
 class GatewayController:
     """`run` it beside the informers it was given; `folder` holds the folders of all proxies of a node."""
 
-    def __init__(self, api: Api, informers: Mapping[Kind, Informer], folder: str) -> None:
-        self._api, self._folder = api, folder
+    def __init__(
+        self, api: Api, informers: Mapping[Kind, Informer], folder: str, activator: Activator | None = None
+    ) -> None:
+        self._api, self._folder, self._activator = api, folder, activator
         self._informers = {kind: informers[kind] for kind in READ}
         self._made = {kind: Informer(api, kind, labels=MANAGED, indexers={"owner": _owners}) for kind in _WRITTEN}
         self._queue: WorkQueue[Key] = WorkQueue()
         self._plans: dict[Key, Plan] = {}
+        self._operations: dict[Key, Operation] = {}
         self._failed: dict[Key, str] = {}
         self._applied: dict[tuple[Kind, Key], _Applied] = {}
         self._built_in = built.built_in()
@@ -112,6 +118,18 @@ class GatewayController:
             )
             for key, plan in self._plans.items()
         }
+
+    def scaled(self) -> Mapping[Key, Scaled]:
+        """Waypoints whose number of proxies is ours to choose."""
+        return {
+            key: Scaled(operation, self._plans[key].names.workload)
+            for key, operation in self._operations.items()
+            if operation.scaled and key in self._plans and self._plans[key].managed
+        }
+
+    @property
+    def deployments(self) -> Informer:
+        return self._made[kinds.DEPLOYMENT]
 
     # ------------------------------------------------------------------------------------------------ what to look at
     def _wakes(self) -> dict[Kind, Concerned]:
@@ -211,8 +229,13 @@ class GatewayController:
         if isinstance(found, Refused):
             await self._tell(plan.name, document, found.reason)
             return
+        said, wrong = operation.read(plan.annotations, found.get(operation.PARAMETER, {}), waypoint=plan.waypoint)
+        if wrong:  # what runs is left as it is
+            await self._tell(plan.name, document, "; ".join(map(str, wrong)))
+            return
+        self._operations[plan.name] = said
         try:
-            wanted = desired.desired(plan, self._folder, found, merge)
+            wanted = desired.desired(plan, self._folder, found, merge, said, await self._door(plan, said))
         except PatchError as error:
             await self._tell(plan.name, document, f"the parameters cannot be merged: {error}; mend the ConfigMap")
             return
@@ -224,6 +247,15 @@ class GatewayController:
         await self._prune(document, wanted)
         if refusals:
             self._queue.add_after(plan.name, _AGAIN)  # what stands in the way is not followed
+
+    async def _door(self, plan: Plan, said: Operation) -> tuple[str, int] | None:
+        """Where connections are held while the waypoint sleeps."""
+        if self._activator is None:
+            return None
+        if not (said.sleeps and plan.managed):
+            self._activator.forget(plan.name)
+            return None
+        return self._activator.address, await self._activator.port(plan.name)
 
     def _known(self, class_name: str) -> bool:
         return class_name in classes.BUILT_IN or self._informers[kinds.GATEWAY_CLASS].get(class_name) is not None
@@ -306,6 +338,9 @@ class GatewayController:
     def _forget(self, key: Key) -> None:
         plan = self._plans.pop(key, None)
         self._failed.pop(key, None)
+        self._operations.pop(key, None)
+        if self._activator is not None:
+            self._activator.forget(key)
         if plan is not None:
             names = {(key[0], name) for name in plan.names}
             for kind, made in [each for each in self._applied if each[1] in names]:

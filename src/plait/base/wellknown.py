@@ -15,6 +15,7 @@ DNS_CAPTURE_PORT: Final = 15053
 ADMIN_PORT: Final = 15000
 METRICS_PORT: Final = 15020
 READY_PORT: Final = 15021
+HELD_PORT: Final = 15009  # of a waypoint: tunnels that the activator held, each after a PROXY header
 XDS_TLS_PORT: Final = 15012
 PROXY_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT, READY_PORT, METRICS_PORT, 15090})
 """On which a sidecar (or its agent) listens inside the pod."""
@@ -55,6 +56,8 @@ CANONICAL_NAME: Final = "service.istio.io/canonical-name"
 CANONICAL_REVISION: Final = "service.istio.io/canonical-revision"
 DRY_RUN: Final = "istio.io/dry-run"
 ADDRESS: Final = "plait.dev/address"  # on a Pod of the local runtime: the address it is to have
+ACTIVATOR: Final = "plait-activator"  # value of MANAGED_SLICE: the activator's slice of a Service
+MANAGED_SLICE: Final = "endpointslice.kubernetes.io/managed-by"
 AUTO_ALLOCATE: Final = "networking.istio.io/enable-autoallocate-ip"  # "false" on a ServiceEntry: give it no address
 
 EAGER: Final = 500  # services up to which a node proxy has all their clusters before anybody asks

@@ -11,16 +11,20 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from plait.base.wellknown import (
+    ACTIVATOR,
     CANONICAL_NAME,
     CANONICAL_REVISION,
     DATAPLANE_MODE,
     GATEWAY_ACCOUNT,
     GATEWAY_NAME,
     GATEWAY_NAME_OVERRIDE,
+    HBONE_PORT,
     INJECT,
     MANAGED,
+    MANAGED_SLICE,
     READY_PORT,
 )
+from plait.deploy.operation import NODE_CLASS, Operation
 from plait.deploy.plans import Plan
 from plait.resources import kinds
 from plait.resources.kinds import Kind
@@ -40,6 +44,8 @@ KEYS: Final[Mapping[str, Kind]] = {
     "horizontalPodAutoscaler": AUTOSCALER,
 }
 """What a ConfigMap of parameters may change, by its keys."""
+SERVICE_NAME: Final = "kubernetes.io/service-name"
+_USUAL = Operation()
 _NOT_PASSED_ON = frozenset(
     {
         "kubectl.kubernetes.io/last-applied-configuration",
@@ -57,17 +63,28 @@ _RESOURCES = {
 }
 
 
-def desired(plan: Plan, folder: str, overlays: Mapping[str, Document], merge: Merge) -> tuple[Document, ...]:
+def desired(
+    plan: Plan,
+    folder: str,
+    overlays: Mapping[str, Document],
+    merge: Merge,
+    operation: Operation = _USUAL,
+    activator: tuple[str, int] | None = None,
+) -> tuple[Document, ...]:
     """In the order in which they are to be made; none for a Gateway that somebody else deploys.
 
     `folder` holds the folders of the proxies of a node. `overlays` are strategic merge patches by the keys of `KEYS`.
+    `activator`: where connections are held while no proxy runs.
     """
     if not plan.managed:
         return ()
     made = {
         "serviceAccount": _document(kinds.SERVICE_ACCOUNT, plan, plan.names.account),
         "service": {**_document(kinds.SERVICE, plan, plan.names.workload), "spec": _service(plan)},
-        "deployment": {**_document(kinds.DEPLOYMENT, plan, plan.names.workload), "spec": _deployment(plan, folder)},
+        "deployment": {
+            **_document(kinds.DEPLOYMENT, plan, plan.names.workload),
+            "spec": _deployment(plan, folder, operation),
+        },
     }
     if "horizontalPodAutoscaler" in overlays:
         made["horizontalPodAutoscaler"] = {
@@ -76,7 +93,8 @@ def desired(plan: Plan, folder: str, overlays: Mapping[str, Document], merge: Me
         }
     documents = {key: _overlaid(KEYS[key], each, overlays.get(key), merge) for key, each in made.items()}
     _identify(documents["deployment"], made["deployment"])
-    return tuple(documents.values())
+    held = (_slice(plan, activator),) if activator is not None else ()
+    return (*documents.values(), *held)
 
 
 def _identify(deployment: Document, own: Document) -> None:
@@ -137,7 +155,7 @@ def _annotations(plan: Plan) -> dict[str, str]:
     return {name: value for name, value in plan.annotations.items() if name not in _NOT_PASSED_ON}
 
 
-def _deployment(plan: Plan, folder: str) -> Document:
+def _deployment(plan: Plan, folder: str, operation: Operation) -> Document:
     # A proxy is no client of the mesh: it is neither captured nor given a sidecar, unless its labels ask for it.
     defaults = {
         INJECT: "false",
@@ -153,10 +171,38 @@ def _deployment(plan: Plan, folder: str) -> Document:
         "serviceAccountName": plan.names.account,
         "containers": [container(resources=_resources(plan.annotations), low_ports=not plan.waypoint)],
         "volumes": [volume(folder)],
+        **_place(operation),
     }
     return {
         "selector": {"matchLabels": {GATEWAY_NAME: plan.gateway.name}},
         "template": {"metadata": metadata, "spec": spec},
+    }
+
+
+def _place(operation: Operation) -> Document:
+    """Nodes of a class may be kept for such proxies by a taint of the same name."""
+    if operation.placement != "serverless":
+        return {}
+    return {
+        "nodeSelector": {NODE_CLASS: operation.node_class},
+        "tolerations": [{"key": NODE_CLASS, "operator": "Equal", "value": operation.node_class}],
+    }
+
+
+def _slice(plan: Plan, activator: tuple[str, int]) -> Document:
+    """Of the activator, beside that of the pods."""
+    address, port = activator
+    document = _document(kinds.ENDPOINT_SLICE, plan, f"{plan.names.workload}-activator")
+    metadata = document["metadata"]
+    labels = {**metadata["labels"], SERVICE_NAME: plan.names.workload, MANAGED_SLICE: ACTIVATOR}
+    annotations = {**metadata.get("annotations", {}), GATEWAY_ACCOUNT: plan.names.account}
+    names = [each["name"] for each in _ports(plan) if each["port"] == HBONE_PORT]
+    return {
+        **document,
+        "metadata": {**metadata, "labels": labels, "annotations": annotations},
+        "addressType": "IPv6" if ":" in address else "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": [{"name": name, "port": port, "protocol": "TCP"} for name in names],
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from plait.deploy.desired import KEYS
+from plait.deploy.operation import PARAMETER
 from plait.deploy.plans import Plan
 from plait.resources import documents
 
@@ -28,7 +29,7 @@ def config_map(plan: Plan) -> tuple[str, str] | None:
 
 
 def overlays(plan: Plan, found: Document | None) -> Mapping[str, Document] | Refused:
-    """By the keys of `desired.KEYS`. `found` is the ConfigMap that `config_map` names, as it is now."""
+    """By the keys of `desired.KEYS`, and `operation.PARAMETER`. `found`: what `config_map` names, as it is now."""
     infrastructure = plan.gateway.spec.infrastructure
     reference = infrastructure.parameters_ref if infrastructure is not None else None
     if reference is None:
@@ -40,8 +41,8 @@ def overlays(plan: Plan, found: Document | None) -> Mapping[str, Document] | Ref
         return Refused(f"{where} does not exist; create it")
     made: dict[str, Document] = {}
     for key, text in (found.get("data") or {}).items():
-        if key not in KEYS:
-            return Refused(f"{where} has the unknown key {key}; use {', '.join(KEYS)}")
+        if key not in KEYS and key != PARAMETER:
+            return Refused(f"{where} has the unknown key {key}; use {', '.join((*KEYS, PARAMETER))}")
         read, wrong = documents.read(str(text), key)
         if wrong or len(read) != 1:
             why = wrong[0].message if wrong else f"{len(read)} documents"

@@ -83,6 +83,7 @@ def hbone() -> Doc:
     """Every tunnel of the node: peer, certificate and expected SAN all come from the connection."""
     return {
         **_original_dst(names.HBONE),
+        "connect_timeout": "10s",  # a waypoint may first have to start
         "cleanup_interval": "30s",
         "original_dst_lb_config": {"upstream_port_override": HBONE_PORT},
         "typed_extension_protocol_options": {

@@ -158,6 +158,8 @@ class Settings(Struct, frozen=True, gc=False):
     cluster_domain: str = wellknown.CLUSTER_DOMAIN
     network: str = ""
     ranges: tuple[str, ...] = ()
+    activator: str = ""
+    """Address from which connections come to a waypoint that were held while it started; "" nobody holds any."""
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})

@@ -48,6 +48,16 @@ class Admin:
         lines = (line.rpartition(": ") for line in (await self._ask("GET", "/stats", query)).splitlines())
         return {name: int(value) for name, _, value in lines if value.isdigit()}
 
+    async def histograms(self, matching: str) -> list[tuple[tuple[float, int], ...]]:
+        """(upper bound, how many were at most that) of each histogram whose name matches, since the start."""
+        query = {"filter": matching, "format": "json", "histogram_buckets": "cumulative", "usedonly": ""}
+        found = await self._json("/stats", query)
+        return [
+            tuple((float(bucket["upper_bound"]), int(bucket["cumulative"])) for bucket in histogram["buckets"])
+            for part in found.get("stats", ())
+            for histogram in part.get("histograms", ())
+        ]
+
     async def listeners(self) -> dict[str, str]:
         """Active listener name -> address."""
         found = await self._json("/listeners", {"format": "json"})

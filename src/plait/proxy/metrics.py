@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,11 @@ class MetricsServer:
         registry: CollectorRegistry,
         status: Callable[[], Awaitable[Any]] | None = None,
         ended: Callable[[], Awaitable[None]] | None = None,
+        more: Mapping[str, Callable[[], Awaitable[Any]]] = {},
     ) -> None:
-        self._envoy, self._registry, self._status, self._ended = envoy, registry, status, ended
+        """`more`: further paths, and what is told there as JSON."""
+        self._envoy, self._registry, self._ended = envoy, registry, ended
+        self._told = {**({"/status": status} if status is not None else {}), **more}
         self._living, self._one = Living(), asyncio.Lock()
         self._runner: web.AppRunner | None = None
 
@@ -54,8 +57,8 @@ class MetricsServer:
         application = web.Application()
         application.router.add_get("/metrics", self._answer)
         application.router.add_get("/stats/prometheus", self._answer)
-        if self._status is not None:
-            application.router.add_get("/status", self._state)
+        for path, tell in self._told.items():
+            application.router.add_get(path, _telling(tell))
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         return self._runner
@@ -78,6 +81,9 @@ class MetricsServer:
         body = await self.page()
         return web.Response(text=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
-    async def _state(self, request: web.Request) -> web.Response:
-        assert self._status is not None
-        return web.Response(body=orjson.dumps(await self._status()), content_type="application/json")
+
+def _telling(tell: Callable[[], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=orjson.dumps(await tell()), content_type="application/json")
+
+    return answer

@@ -5,8 +5,9 @@ Who calls and from where travels in filter state to `main_internal`, never in he
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from plait.base.wellknown import HELD_PORT
 from plait.envoy import telemetry as l4
 from plait.envoy.l7 import tls, upstreams
 from plait.envoy.l7.authorization import FS_PRINCIPAL
@@ -15,7 +16,10 @@ from plait.envoy.pieces import ADS, UNLIMITED, Doc, any_of, extension, socket_ad
 from plait.envoy.rbac import filters as l4_filters
 from plait.model.policies import Policy
 
-NAME, INTERNAL = "connect_terminate", "main_internal"
+NAME, INTERNAL, HELD = "connect_terminate", "main_internal", "connect_held"
+_PROXY_HEADER = extension(
+    "envoy.filters.listener.proxy_protocol", "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"
+)
 FS_AUTHORITY = "io.istio.connect_authority"
 _LOCAL = "envoy.filters.listener.original_dst.local_ip"
 _REMOTE = "envoy.filters.listener.original_dst.remote_ip"
@@ -75,6 +79,26 @@ def listener(ctx: Context, port: int, policies: Iterable[Policy], domains: tuple
                 "transport_socket": tls.mesh_server(ctx, ["h2"], hbone=True, domains=domains),
             }
         ],
+    }
+
+
+def held(ctx: Context, activator: str, policies: Iterable[Policy], domains: tuple[str, ...]) -> Iterator[Doc]:
+    """The same for connections that the activator held while we started. "" is nobody.
+
+    The PROXY header in front says whose they are, and is believed of nobody but the activator's own address: every
+    other connection finds no chain, so it is closed.
+    """
+    if not activator:
+        return
+    document = listener(ctx, HELD_PORT, policies, domains)
+    (chain,) = document["filter_chains"]
+    own = {"address_prefix": activator, "prefix_len": 128 if ":" in activator else 32}
+    yield {
+        **document,
+        "name": HELD,
+        "stat_prefix": HELD,
+        "listener_filters": [_PROXY_HEADER],
+        "filter_chains": [{**chain, "filter_chain_match": {"direct_source_prefix_ranges": [own]}}],
     }
 
 

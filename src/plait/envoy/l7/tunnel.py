@@ -54,7 +54,7 @@ def cluster() -> Doc:
         "name": names.HBONE,
         "type": "ORIGINAL_DST",
         "lb_policy": "CLUSTER_PROVIDED",
-        "connect_timeout": "5s",
+        "connect_timeout": "10s",  # a waypoint may first have to start
         "cleanup_interval": "60s",
         "circuit_breakers": UNLIMITED,
         "original_dst_lb_config": {"upstream_port_override": HBONE_PORT},

@@ -78,6 +78,7 @@ def build(view: WaypointView, options: Options = DEFAULT, parts: Parts | None = 
     deciding = (bool(view.workloads), *(item for each in behind for item in (each.place, *each.chains)))
     found.listeners += [
         terminate.listener(ctx, view.port, view.l4, view.trust_domains),
+        *terminate.held(ctx, view.activator, view.l4, view.trust_domains),
         parts.made("internal", deciding, lambda: _internal(ctx, behind, bool(view.workloads))),
     ]
     found.clusters.append(terminate.cluster())

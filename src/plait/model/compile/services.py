@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from ipaddress import ip_address
 
+from plait.base.wellknown import ACTIVATOR, MANAGED_SLICE
 from plait.model.compile.memory import Memory
 from plait.model.mesh import (
     AppProtocol,
@@ -121,7 +122,7 @@ def manual(
     """Endpoints of slices that stand for no pod (somebody wrote the slice by hand)."""
     for each in slices:
         service = chosen.sliced(each)
-        if service is None or each.address_type == "FQDN":
+        if service is None or each.address_type == "FQDN" or each.meta.labels.get(MANAGED_SLICE) == ACTIVATOR:
             continue
         yield from memory.made(("slice", each.ident), each, partial(_listed, each, service, chosen, settings), service)
 

@@ -7,7 +7,16 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
-from plait.model.compile import authentication, authorization, external, guards, services, standing, workloads
+from plait.model.compile import (
+    activation,
+    authentication,
+    authorization,
+    external,
+    guards,
+    services,
+    standing,
+    workloads,
+)
 from plait.model.compile.memory import Memory
 from plait.model.compile.traffic import steps as traffic
 from plait.model.index import carried
@@ -105,6 +114,7 @@ def _described(objects: Objects, settings: Settings, memory: Memory, problems: l
     found += external.entries(entries, outside, chosen, attached, settings, problems)
     found += external.inline(outside, settings, problems)
     found += services.manual(slices, chosen, settings, memory)
+    found += activation.asleep(slices, chosen, found, settings)
     by_uid = _kept({}, found, lambda w: w.uid)
     return _Described(by_uid, found_services, [*authorized.policies, *authenticated.policies()])
 

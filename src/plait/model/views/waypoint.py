@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from plait.base.wellknown import HBONE_PORT
 from plait.model.http_services import PortProtocol
 from plait.model.l7 import L7Settings
 from plait.model.policies import Policy
@@ -70,4 +71,6 @@ class WaypointView(Struct, frozen=True, dict=True):
     """Own first, then aliases: whose identities are accepted."""
     l4: tuple[Policy, ...] = ()
     """L4 policies of namespace and mesh the waypoint's own workload is bound by."""
-    port: int = 15008
+    port: int = HBONE_PORT
+    activator: str = ""
+    """Who may bring connections that it held, each with the address of its client before it."""

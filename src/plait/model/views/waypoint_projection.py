@@ -62,6 +62,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
         upstreams=resolver.upstreams(),
         enforced=bound,
         trust_domains=tuple(dict.fromkeys((settings.trust_domain, *mesh.l7.settings.trust_domain_aliases))),
+        activator=settings.activator,
         l4=bindings.effective(mesh, index_of(mesh), proxy.namespace, workload.policies if workload is not None else ()),
     )
     if previous is not None:

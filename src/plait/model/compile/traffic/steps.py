@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from plait.model.compile import activation
 from plait.model.compile.memory import Memory
 from plait.model.compile.traffic import (
     authorization_l7,
@@ -77,7 +78,7 @@ def l7(
         lambda inner, told: _standing(objects, workloads, written, gateways, settings, old, inner, told),
         *(workloads, written, gateways),
         *(objects.of(kind) for kind in (kinds.NAMESPACE, kinds.POD, kinds.WORKLOAD_ENTRY, kinds.SERVICE_ENTRY)),
-        objects.of(kinds.PEER_AUTHENTICATION),
+        *(objects.of(kind) for kind in (kinds.PEER_AUTHENTICATION, kinds.ENDPOINT_SLICE)),
     )
 
     routings = {
@@ -163,6 +164,7 @@ def _standing(
     for each in (
         *instances.pods(objects.of(kinds.POD).values(), settings, memory),
         *instances.entries(objects.of(kinds.WORKLOAD_ENTRY).values(), outside, settings),
+        *activation.instances(objects.of(kinds.ENDPOINT_SLICE).values(), workloads, settings),
     ):
         workload = workloads.get(each.uid)
         if workload is not None:

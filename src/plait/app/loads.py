@@ -1,0 +1,106 @@
+"""What the waypoints of a node carry: the agent asks each Envoy beside it, the control plane asks agents.
+
+CPU is read from the process that answers at the admin socket, so nobody's word about a pid is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from plait.app.companions import Companions
+from plait.base import aio
+from plait.base.observe import logger
+from plait.base.wellknown import METRICS_PORT
+from plait.deploy.scaling import Report
+from plait.proxy.admin import Admin, AdminError
+
+PATH = "/proxies"
+_log = logger("loads")
+_TICK = os.sysconf("SC_CLK_TCK")
+_COUNTED = r"^http\.(inbound-.*|connect_terminate)\.downstream_rq_(total|active)$"
+_TIMED = r"^http\.inbound-.*\.downstream_rq_time$"
+_ASKED = re.compile(r"^http\.inbound-.*_total$")
+_OPEN, _OPENED = (f"http.connect_terminate.downstream_rq_{word}" for word in ("active", "total"))
+_PATIENCE = 2.0
+
+
+async def measured(companions: Companions) -> dict[str, Any]:
+    """Reports by "namespace/pod" of every waypoint of this node that answers."""
+    own = [(proxy, folder) for proxy, folder, _ in companions.proxies if proxy.role == "waypoint"]
+    found = await asyncio.gather(*(_report(folder / "admin.sock") for _, folder in own))
+    return {
+        f"{proxy.namespace}/{proxy.name}": msgspec.to_builtins(report)
+        for (proxy, _), report in zip(own, found, strict=True)
+        if report is not None
+    }
+
+
+async def _report(where: Path) -> Report | None:
+    """None: it is starting, or ending."""
+    admin = Admin(where, timeout=_PATIENCE)
+    try:
+        counted = await admin.stats(_COUNTED)
+        times = await admin.histograms(_TIMED)
+        cpu = await asyncio.to_thread(_cpu, where)
+    except (AdminError, OSError):
+        return None
+    finally:
+        await admin.close()
+    requests = sum(value for name, value in counted.items() if _ASKED.match(name))
+    return Report(aio.now(), max(requests, counted.get(_OPENED, 0)), counted.get(_OPEN, 0), cpu, _merged(times))
+
+
+def _merged(times: Iterable[tuple[tuple[float, int], ...]]) -> tuple[tuple[float, int], ...]:
+    took: dict[float, int] = {}
+    for each in times:
+        for bound, count in each:
+            took[bound] = took.get(bound, 0) + count
+    return tuple(sorted(took.items()))
+
+
+def _cpu(where: Path) -> float:
+    """Seconds that the process listening there has used."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(where))
+        pid, _, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+class Loads:
+    """Asks agents; `close` when done."""
+
+    def __init__(self, node_address: Callable[[str], str]) -> None:
+        self._address = node_address
+        self._session: aiohttp.ClientSession | None = None
+
+    async def of(self, nodes: Iterable[str]) -> dict[str, Report]:
+        """Of every waypoint on these nodes, by "namespace/pod"; a node that does not answer is left out."""
+        found: dict[str, Report] = {}
+        for each in await asyncio.gather(*map(self._ask, nodes)):
+            found.update(each)
+        return found
+
+    async def _ask(self, node: str) -> dict[str, Report]:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PATIENCE))
+        try:
+            async with self._session.get(f"http://{self._address(node)}:{METRICS_PORT}{PATH}") as answer:
+                return msgspec.json.decode(await answer.read(), type=dict[str, Report])
+        except (TimeoutError, OSError, aiohttp.ClientError, msgspec.MsgspecError) as error:
+            _log.debug("no loads", node=node, error=repr(error))
+            return {}
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()

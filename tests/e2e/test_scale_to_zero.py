@@ -1,0 +1,136 @@
+"""A waypoint that nobody uses goes; the first requests after that wait for it, and none is lost."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from kit.mesh import Mesh, mesh, until
+from plait.resources import kinds
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.envoy,
+    pytest.mark.skipif(os.geteuid() != 0, reason="enters namespaces of the host: needs root"),
+]
+WORLD = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient, istio.io/use-waypoint: waypoint}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: waypoint, namespace: shop}
+spec:
+  gatewayClassName: istio-waypoint
+  listeners: [{name: mesh, port: 15008, protocol: HBONE}]
+  infrastructure: {annotations: {plait.dev/scale-to-zero: 3s}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {app: web}
+  ports: [{name: http, port: 80, targetPort: 8000}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: c, image: python, command: [python3, -c, "%s"]}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client, namespace: shop, labels: {app: client}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: c, image: busybox, command: [sleep, "1000"]}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: by-address, namespace: shop}
+spec:
+  targetRefs: [{group: "", kind: Service, name: web}]
+  action: DENY
+  rules:
+  - from: [{source: {notIpBlocks: [CLIENT]}}]
+  - to: [{operation: {paths: ["/secret*"]}}]
+"""
+SERVE = (
+    "import http.server as h;"
+    "h.ThreadingHTTPServer.request_queue_size = 500;"
+    "h.SimpleHTTPRequestHandler.log_message = lambda *a: None;"
+    "h.ThreadingHTTPServer(('', 8000), h.SimpleHTTPRequestHandler).serve_forever()"
+)
+BURST = """
+import http.client, sys, threading, time
+lost, ends, began = [], time.monotonic() + float(sys.argv[3]), time.monotonic()
+answered = []
+def ask():
+    connection = http.client.HTTPConnection(sys.argv[1], 80, timeout=25)
+    try:
+        connection.request("GET", sys.argv[2])
+        answer = connection.getresponse()
+        answer.read()
+        answered.append(time.monotonic() - began)
+        if answer.status != int(sys.argv[4]) or answer.getheader("server") != "istio-envoy":
+            lost.append((answer.status, answer.getheader("server")))
+    except OSError as error:
+        lost.append(repr(error))
+    connection.close()
+threads = []
+while time.monotonic() < ends:
+    threads.append(threading.Thread(target=ask))
+    threads[-1].start()
+    time.sleep(0.01)
+[each.join() for each in threads]
+print(len(threads), round(min(answered, default=-1.0), 3), lost[:3], len(lost))
+"""
+
+
+def burst(mine: Mesh, address: str, path: str, seconds: float, status: int) -> tuple[int, float, str]:
+    """Requests at about 100 a second: how many, when the first was answered, and what was lost."""
+    said = mine.inside("client", BURST, address, path, str(seconds), str(status), namespace="shop").strip()
+    sent, first, lost = said.split(" ", 2)
+    return int(sent), float(first), lost
+
+
+def replicas(mine: Mesh) -> int:
+    return int(mine.get(kinds.DEPLOYMENT, "waypoint", "shop")["spec"]["replicas"])
+
+
+def pods(mine: Mesh) -> list[object]:
+    labels = "gateway.networking.k8s.io/gateway-name=waypoint"
+    found, _ = mine.ask(lambda api: api.list(kinds.POD, "shop", labels=labels))
+    return list(found)
+
+
+def test_a_waypoint_sleeps_and_the_first_requests_wake_it_and_none_is_lost() -> None:
+    with mesh(f"zero{os.getpid()}") as mine, ThreadPoolExecutor(1) as beside:
+        mine.up("--nodes", "2")
+        mine.apply(WORLD.replace("%s", SERVE).split("---\napiVersion: security")[0])
+        mine.ready("shop", "web", "client")
+        mine.captured("shop", "web", "client")
+        mine.programmed("shop", "waypoint")
+        client = mine.get(kinds.POD, "client", "shop")["status"]["podIP"]
+        mine.apply("apiVersion: security" + WORLD.split("---\napiVersion: security")[1].replace("CLIENT", client))
+        address = mine.get(kinds.SERVICE, "web", "shop")["spec"]["clusterIP"]
+        until(lambda: burst(mine, address, "/", 0.01, 200)[2] == "[] 0", "a request passes the waypoint")
+        for _ in range(2):
+            until(lambda: replicas(mine) == 0 and not pods(mine), "nobody uses it: it sleeps", 60)
+            (programmed,) = [
+                each["status"]
+                for each in mine.get(kinds.GATEWAY, "waypoint", "shop")["status"]["conditions"]
+                if each["type"] == "Programmed"
+            ]
+            assert programmed == "True"
+            # The policy lets this client's address alone in: that it is served says that its address was kept.
+            sent, first, lost = beside.submit(burst, mine, address, "/", 3.0, 200).result()
+            print("from zero", sent, first, lost)
+            assert sent > 100
+            assert lost == "[] 0"
+            assert replicas(mine) == 1
+        assert burst(mine, address, "/secret", 0.1, 403)[2] == "[] 0"
