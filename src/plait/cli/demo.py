@@ -35,6 +35,7 @@ def demo(
     samples: Annotated[Path | None, typer.Option(help="Folder of the sample manifests.")] = None,
     capture: Annotated[str, typer.Option(help="Form of capture: in-pod or node (the classic ten steps).")] = FORMS[0],
     fusion: Annotated[bool, typer.Option("--fusion", help="The same requests in every pair of modes.")] = False,
+    waypoint: Annotated[bool, typer.Option("--waypoint", help="A waypoint comes, acts, sleeps and goes.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the mesh running afterwards.")] = False,
 ) -> int:
     """Bring up a mesh, apply samples/, enrol a namespace under load, and prove each claim on the wire."""
@@ -46,7 +47,8 @@ def demo(
             return code
         print()
         evidence = Evidence(_print)
-        code = asyncio.run(_fusion(name, evidence) if fusion else _tell(name, folder, evidence))
+        told = _fusion(name, evidence) if fusion else _waypoint(name, evidence) if waypoint else None
+        code = asyncio.run(told or _tell(name, folder, evidence))
         print(f"\n{len(evidence.checks) - len(evidence.failed)} of {len(evidence.checks)} claims held", end="")
         print(f" ({time.monotonic() - began:.0f} s in all)")
     finally:
@@ -79,6 +81,20 @@ async def _fusion(name: str, evidence: Evidence) -> int:
     async with connected(Layout.of(name)) as scene:
         try:
             await story.tell(scene, evidence, lambda text: print(f"\n{text}"))
+        except SceneError as error:
+            print(f"plait demo: {error}", file=sys.stderr)
+            return 1
+    return 1 if evidence.failed else 0
+
+
+async def _waypoint(name: str, evidence: Evidence) -> int:
+    from plait.cli.connect import connected
+    from plait.trial.scene import SceneError
+    from plait.trial.waypoint import story
+
+    async with connected(Layout.of(name)) as scene:
+        try:
+            await story.tell(scene, evidence)
         except SceneError as error:
             print(f"plait demo: {error}", file=sys.stderr)
             return 1
