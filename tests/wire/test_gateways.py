@@ -14,6 +14,7 @@ from typing import Any
 from kit import apiserver
 from kit import documents as d
 from kit import gateways as g
+from plait.app.activator import Activator
 from plait.app.gateway_controller import READ, SERVICE_INDEX, GatewayController, slice_service
 from plait.base import aio
 from plait.deploy.measured import Measured
@@ -78,13 +79,15 @@ class World:
 async def controlling(api: HttpApi) -> AsyncIterator[World]:
     indexers = {kinds.ENDPOINT_SLICE: {SERVICE_INDEX: slice_service}}
     informers = {kind: Informer(api, kind, indexers=indexers.get(kind, {})) for kind in READ}
-    controller = GatewayController(api, informers, "/proxies")
+    activator = Activator("127.0.0.1", lambda key: None, lambda key: ())
+    controller = GatewayController(api, informers, "/proxies", activator)
     tasks = [aio.spawn(each.run(), f"informer {kind}") for kind, each in informers.items()]
     tasks.append(aio.spawn(controller.run(), "gateways"))
     try:
         yield World(api, controller)
     finally:
         await aio.cancel(*tasks)
+        await activator.close()
 
 
 @asynccontextmanager
@@ -245,6 +248,60 @@ async def test_parameters_are_merged_followed_and_a_wrong_one_leaves_what_runs()
         await w.until(
             lambda: (m := w.measured()) is not None and "has no HorizontalPodAutoscaler" in m.message, "no such kind"
         )
+
+
+def operated(**annotations: str) -> Document:
+    said = {f"plait.dev/{name.replace('_', '-')}": value for name, value in annotations.items()}
+    return written(g.waypoint(spec={"infrastructure": {"annotations": said}}))
+
+
+async def test_a_waypoint_that_may_sleep_has_a_slice_of_the_activator_beside_that_of_its_pods() -> None:
+    async with world() as w:
+        await w.api.create(kinds.GATEWAY, operated(scale_to_zero="60s", target_rps="100"))
+        await w.until(lambda: w.there(kinds.ENDPOINT_SLICE, "waypoint-activator"), "a slice")
+        found = await w.api.get(kinds.ENDPOINT_SLICE, "waypoint-activator", "shop")
+        assert found["metadata"]["labels"]["kubernetes.io/service-name"] == "waypoint"
+        assert found["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] == "plait-activator"
+        assert found["metadata"]["annotations"]["gateway.istio.io/service-account"] == "waypoint"
+        assert found["endpoints"][0]["addresses"] == ["127.0.0.1"]
+        assert [each["name"] for each in found["ports"]] == ["mesh"]
+        await w.until(lambda: (m := w.measured()) is not None and m.programmed, "whoever calls is held: it serves")
+        (scaled,) = w.controller.scaled().values()
+        assert (scaled.deployment, scaled.operation.idle, scaled.operation.rps) == ("waypoint", 60.0, 100.0)
+        await w.api.patch(kinds.GATEWAY, "waypoint", {"spec": {"infrastructure": None}}, "shop")
+        await w.until(lambda: w.absent(kinds.ENDPOINT_SLICE, "waypoint-activator"), "it may not sleep: no slice")
+        assert not w.controller.scaled()
+
+
+async def test_a_serverless_waypoint_asks_for_nodes_of_its_class_and_a_wrong_place_leaves_what_runs() -> None:
+    async with world() as w:
+        await w.api.create(kinds.GATEWAY, operated(placement="serverless", node_class="spot"))
+        await w.made()
+        pod = (await w.api.get(kinds.DEPLOYMENT, "waypoint", "shop"))["spec"]["template"]["spec"]
+        assert pod["nodeSelector"] == {"plait.dev/node-class": "spot"}
+        assert [(each["key"], each["value"]) for each in pod["tolerations"]] == [("plait.dev/node-class", "spot")]
+        wrong = {"spec": {"infrastructure": {"annotations": {"plait.dev/placement": "moon"}}}}
+        await w.api.patch(kinds.GATEWAY, "waypoint", wrong, "shop")
+        await w.until(lambda: (m := w.measured()) is not None and m.reason == "Invalid", "told")
+        said = w.measured()
+        assert said is not None
+        assert said.message == (
+            'PLT0008 spec.infrastructure.annotations[plait.dev/placement]: "moon" is not a placement; '
+            "write node or serverless"
+        )
+        kept = (await w.api.get(kinds.DEPLOYMENT, "waypoint", "shop"))["spec"]["template"]["spec"]
+        assert kept["nodeSelector"] == {"plait.dev/node-class": "spot"}
+
+
+async def test_parameters_say_how_a_waypoint_is_operated() -> None:
+    async with world() as w:
+        params = {**d.document("v1", "ConfigMap", "params"), "data": {"operation": "target-p99: 50ms"}}
+        await w.api.create(kinds.CONFIG_MAP, params, "shop")
+        reference = {"group": "", "kind": "ConfigMap", "name": "params"}
+        await w.api.create(kinds.GATEWAY, written(g.waypoint(spec={"infrastructure": {"parametersRef": reference}})))
+        await w.made()
+        (scaled,) = w.controller.scaled().values()
+        assert scaled.operation.p99 == 0.05
 
 
 async def test_the_built_in_classes_are_there_and_come_back() -> None:

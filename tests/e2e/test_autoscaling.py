@@ -1,0 +1,115 @@
+"""Load brings proxies of a waypoint, and takes them away again when it is over; no request is lost on the way."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from kit.mesh import Mesh, mesh, until
+from plait.resources import kinds
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.envoy,
+    pytest.mark.skipif(os.geteuid() != 0, reason="enters namespaces of the host: needs root"),
+]
+SERVE = (
+    "import http.server as h;"
+    "h.ThreadingHTTPServer.request_queue_size = 500;"
+    "h.SimpleHTTPRequestHandler.log_message = lambda *a: None;"
+    "h.ThreadingHTTPServer(('', 8000), h.SimpleHTTPRequestHandler).serve_forever()"
+)
+WORLD = f"""
+apiVersion: v1
+kind: Namespace
+metadata: {{name: shop, labels: {{istio.io/dataplane-mode: ambient, istio.io/use-waypoint: waypoint}}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: waypoint, namespace: shop}}
+spec:
+  gatewayClassName: istio-waypoint
+  listeners: [{{name: mesh, port: 15008, protocol: HBONE}}]
+  infrastructure:
+    annotations:
+      plait.dev/target-rps: "15"
+      plait.dev/max-replicas: "3"
+      plait.dev/scale-down-after: 6s
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: web, namespace: shop}}
+spec:
+  selector: {{app: web}}
+  ports: [{{name: http, port: 80, targetPort: 8000}}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: web, namespace: shop, labels: {{app: web}}}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{{name: c, image: python, command: [python3, -c, "{SERVE}"]}}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: client, namespace: shop, labels: {{app: client}}}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{{name: c, image: busybox, command: [sleep, "1000"]}}]
+"""
+LOAD = """
+import http.client, os, sys, threading, time
+lost, sent = [], 0
+def ask():
+    connection = http.client.HTTPConnection(sys.argv[1], 80, timeout=20)
+    try:
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != 200 or answer.getheader("server") != "istio-envoy":
+            lost.append((answer.status, answer.getheader("server")))
+    except OSError as error:
+        lost.append(repr(error))
+    connection.close()
+threads, ends = [], time.monotonic() + float(sys.argv[3])
+while time.monotonic() < ends:
+    threads.append(threading.Thread(target=ask))
+    threads[-1].start()
+    time.sleep(1 / float(sys.argv[2]))
+[each.join() for each in threads]
+print(len(threads), lost[:3], len(lost))
+"""
+
+
+def replicas(mine: Mesh) -> int:
+    return int(mine.get(kinds.DEPLOYMENT, "waypoint", "shop")["spec"].get("replicas", 1))
+
+
+def serving(mine: Mesh) -> int:
+    labels = "gateway.networking.k8s.io/gateway-name=waypoint"
+    found, _ = mine.ask(lambda api: api.list(kinds.POD, "shop", labels=labels))
+    return sum("deletionTimestamp" not in each["metadata"] for each in found)
+
+
+def test_load_grows_a_waypoint_and_its_end_shrinks_it_and_no_request_is_lost() -> None:
+    with mesh(f"auto{os.getpid()}") as mine, ThreadPoolExecutor(1) as beside:
+        mine.up("--nodes", "2")
+        mine.apply(WORLD)
+        mine.ready("shop", "web", "client")
+        mine.captured("shop", "web", "client")
+        mine.programmed("shop", "waypoint")
+        address = mine.get(kinds.SERVICE, "web", "shop")["spec"]["clusterIP"]
+
+        def load(rate: float, seconds: float) -> str:
+            return mine.inside("client", LOAD, address, str(rate), str(seconds), namespace="shop").strip()
+
+        until(lambda: load(1000, 0.001).endswith(" [] 0"), "a request passes the waypoint")
+        much = beside.submit(load, 60.0, 12.0)
+        until(lambda: replicas(mine) == 3, "it grows to its bound", 30)
+        assert much.result().endswith(" [] 0"), "none is lost while proxies come"
+        little = beside.submit(load, 5.0, 20.0)
+        until(lambda: replicas(mine) == 1, "it shrinks", 40)
+        until(lambda: serving(mine) == 1, "to one proxy", 40)
+        assert little.result().endswith(" [] 0"), "none is lost while proxies go"
