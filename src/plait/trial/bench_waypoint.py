@@ -1,8 +1,9 @@
 """`plait bench waypoint`: how fast a waypoint comes, what is lost while it comes and goes, and what it costs.
 
-Cold: from the write of the Gateway to the first request answered through it. Attached: from the label that asks for a
-running one. Latency and CPU are measured side by side on one pair of pods, interleaved: `none` outside the mesh, `l4`
-without and `waypoint` with a waypoint on the way.
+Cold: from the write of the Gateway to the first request answered through it. From zero: the longest that requests wait
+for one that sleeps. Attached: from the label that asks for a running one, so what a warm one costs. Latency and CPU
+are measured side by side on one pair of pods, interleaved: `none` outside the mesh, `l4` without and `waypoint` with a
+waypoint on the way.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -73,10 +75,34 @@ async def run(
         await until(lambda: _straight(scene, client, host), _PATIENCE)
         attached.append(await _until_through(scene, client, host, lambda: _label(scene, waypoints.NAME)))
     report.times("attached: label to first answer through it", attached)
+    await _from_zero(scene, client, host, rounds, report, tell)
     await _flips(scene, client, host, flips, report)
     await _split(scene, client, host, report)
     await _costs(scene, client, server, host, blocks, seconds, report, tell)
     return report
+
+
+async def _from_zero(scene: Scene, client: Pod, host: str, rounds: int, report: Report, tell: Tell) -> None:
+    """100 requests a second at once to a waypoint that sleeps, a connection each: the longest wait is its start."""
+    waited, lost, sent = [], Counter[str](), 0
+    plan = load.Plan(host, waypoints.HTTP, rate=100.0, seconds=2.0, connections=100, keep_alive=False)
+    await _may_sleep(scene, "1s")
+    for number in range(rounds):
+        await until(lambda: waypoints.absent(scene), 60.0)
+        result = await scene.inside(client, lambda stop: load.run(plan, stop))
+        waited.append(result.percentile(1.0))
+        lost += result.lost
+        sent += result.sent
+        tell(f"from zero {number + 1}: {waited[-1] * 1e3:.0f} ms")
+    await _may_sleep(scene, "never")
+    await until(lambda: waypoints.through(scene, client, host), 60.0)
+    report.times("from zero: the longest wait of a request at 100 rps", waited)
+    report.count("lost from zero at 100 rps", f"{lost.total()} lost {dict(lost)}", sent)
+
+
+async def _may_sleep(scene: Scene, after: str) -> None:
+    body = {"spec": {"infrastructure": {"annotations": {"plait.dev/scale-to-zero": after}}}}
+    await scene.api.patch(kinds.GATEWAY, waypoints.NAME, body, waypoints.NAMESPACE)
 
 
 def _behind() -> Document:

@@ -45,12 +45,13 @@ async def attach(scene: Scene, attached: bool = True) -> None:
 async def remove(scene: Scene) -> None:
     """The Gateway, and wait until its pods are gone."""
     await scene.api.delete(kinds.GATEWAY, NAME, NAMESPACE)
+    await until(lambda: absent(scene), 60.0)
 
-    async def gone() -> str:
-        pods, _ = await scene.api.list(kinds.POD, NAMESPACE, labels=f"{wellknown.GATEWAY_NAME}={NAME}")
-        return f"{len(pods)} pods of the waypoint are still there" if pods else ""
 
-    await until(gone, 60.0)
+async def absent(scene: Scene) -> str:
+    """ "" when no pod of it is left."""
+    pods, _ = await scene.api.list(kinds.POD, NAMESPACE, labels=f"{wellknown.GATEWAY_NAME}={NAME}")
+    return f"{len(pods)} pods of the waypoint are still there" if pods else ""
 
 
 async def ask(scene: Scene, client: Pod, host: str) -> talk.Reply:
