@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import selectors
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -66,9 +67,17 @@ def started() -> None:
 
 
 def start(
-    work: Callable[[asyncio.Event], Coroutine[Any, Any, T]], namespace: Path | None = None, holder: int = 0
+    work: Callable[[asyncio.Event], Coroutine[Any, Any, T]],
+    namespace: Path | None = None,
+    holder: int = 0,
+    *,
+    precise: bool = False,
 ) -> Child[T]:
-    """Fork, enter `namespace`, run `work(stop)`; `stop` is set by SIGTERM. The result must be picklable."""
+    """Fork, enter `namespace`, run `work(stop)`; `stop` is set by SIGTERM. The result must be picklable.
+
+    `precise`: timers of the loop fire within microseconds (select) instead of whole milliseconds (epoll); below 1,024
+    descriptors only.
+    """
     reader, writer = os.pipe()
     started_reader, started_writer = os.pipe()
     sys.stdout.flush()
@@ -90,7 +99,8 @@ def start(
             netns.enter(namespace)
         asyncio.set_event_loop(None)
         asyncio._set_running_loop(None)  # the parent's loop was copied by fork and is not ours
-        answer = (True, asyncio.run(_run(work)))
+        with asyncio.Runner(loop_factory=_precise if precise else None) as runner:
+            answer = (True, runner.run(_run(work)))
     except BaseException:
         import traceback
 
@@ -100,6 +110,10 @@ def start(
             pickle.dump(answer, pipe)
     finally:
         os._exit(0)
+
+
+def _precise() -> asyncio.AbstractEventLoop:
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 async def _run(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:

@@ -2,21 +2,34 @@
 
 Latency is counted from when a request was *due*, so a stalled server cannot hide behind a waiting client
 (coordinated omission). A request is lost when it got no complete answer or a status of 500 or more; nothing is retried.
+What the generator itself could not keep is told apart: how late it was to hand requests on, and what it never sent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
+import socket
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from pathlib import Path
+
+from plait.base import netns
 
 _TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to send. `rate` in requests a second (0 = as fast as `connections` allow), `seconds` 0 = until stopped."""
+    """What to send. `rate` in requests a second (0 = as fast as `connections` allow), `seconds` 0 = until stopped.
+
+    `phase` delays every request by so many seconds: plans that run side by side would else send at the same moments.
+    `seed` other than 0 makes the times between requests random (Poisson arrivals) and the same in every run. `inside`:
+    the network namespace that connections are opened in, None for the one that the load runs in.
+    """
 
     host: str
     port: int
@@ -26,12 +39,17 @@ class Plan:
     keep_alive: bool = True
     path: str = "/"
     headers: tuple[tuple[str, str], ...] = ()
+    phase: float = 0.0
+    seed: int = 0
+    inside: Path | None = None
 
 
 @dataclass(slots=True)
 class Result:
-    """`latencies` in seconds, one an answered request; `lost` maps a reason to how often it happened. `unsent` were due
-    when the load was stopped, and never left: the machine cannot carry the rate."""
+    """`latencies` in seconds, one an answered request; `lost` maps a reason to how often it happened, `lost_at` says
+    when, in seconds since the load began. `unsent` were due when the load was stopped, and never left: the machine
+    cannot carry the rate. `lags`: how late the generator itself was with each request, before any waiting for
+    a connection."""
 
     sent: int = 0
     unsent: int = 0
@@ -39,6 +57,8 @@ class Result:
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
+    lost_at: list[float] = field(default_factory=list)
+    lags: list[float] = field(default_factory=list)
 
     @property
     def lost_total(self) -> int:
@@ -46,10 +66,30 @@ class Result:
 
     def percentile(self, share: float) -> float:
         """Latency in seconds at `share` (0.5, 0.99); 0 when nothing was answered."""
-        if not self.latencies:
-            return 0.0
-        ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+        return _percentile(self.latencies, share)
+
+    def lag(self, share: float) -> float:
+        """How late the generator was at `share`, in seconds."""
+        return _percentile(self.lags, share)
+
+    def take(self, other: Result) -> None:
+        """Add what a load beside this one saw; `seconds` is of the longer one."""
+        self.sent += other.sent
+        self.unsent += other.unsent
+        self.seconds = max(self.seconds, other.seconds)
+        self.statuses += other.statuses
+        self.lost += other.lost
+        for own, more in (
+            (self.latencies, other.latencies),
+            (self.lost_at, other.lost_at),
+            (self.lags, other.lags),
+        ):
+            own.extend(more)
+
+
+def _percentile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
 class _Connection(asyncio.Protocol):
@@ -105,14 +145,23 @@ def _complete(buffer: bytearray) -> int | None:
     return None
 
 
+async def together(plans: Sequence[Plan], stop: asyncio.Event) -> Result:
+    """Several plans side by side, as one result: their requests alternate, each connection in its plan's namespace."""
+    shifted = [replace(plan, phase=n / plan.rate / len(plans) if plan.rate else 0.0) for n, plan in enumerate(plans)]
+    whole = Result()
+    for result in await asyncio.gather(*(run(plan, stop) for plan in shifted)):
+        whole.take(result)
+    return whole
+
+
 async def run(plan: Plan, stop: asyncio.Event) -> Result:
     """Send until `plan.seconds` are over or `stop` is set; waits for requests under way."""
     result = Result()
     request = _request(plan)
     due: asyncio.Queue[float | None] = asyncio.Queue()
     began = time.perf_counter()
-    workers = [asyncio.ensure_future(_worker(plan, request, due, result)) for _ in range(plan.connections)]
-    await (_pace(plan, due, stop, began) if plan.rate else _flood(plan, due, stop, began))
+    workers = [asyncio.ensure_future(_worker(plan, request, due, result, began)) for _ in range(plan.connections)]
+    await (_pace(plan, due, stop, began, result) if plan.rate else _flood(plan, due, stop, began))
     while stop.is_set() and not due.empty():
         due.get_nowait()
         result.unsent += 1
@@ -130,14 +179,37 @@ def _request(plan: Plan) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-async def _pace(plan: Plan, due: asyncio.Queue[float | None], stop: asyncio.Event, began: float) -> None:
+def arrivals(plan: Plan) -> Iterator[float]:
+    """When requests are due, in seconds since the load began; without end where the plan has none."""
+    endless = _poisson(plan) if plan.seed else _even(plan)
+    return takewhile(lambda at: at < plan.seconds + plan.phase, endless) if plan.seconds else endless
+
+
+def _even(plan: Plan) -> Iterator[float]:
     count = 0
-    while not stop.is_set() and not (plan.seconds and count >= plan.rate * plan.seconds):
-        at = began + count / plan.rate
+    while True:
+        yield plan.phase + count / plan.rate
+        count += 1
+
+
+def _poisson(plan: Plan) -> Iterator[float]:
+    numbers, at = random.Random(plan.seed), plan.phase
+    while True:
+        at += numbers.expovariate(plan.rate)
+        yield at
+
+
+async def _pace(
+    plan: Plan, due: asyncio.Queue[float | None], stop: asyncio.Event, began: float, result: Result
+) -> None:
+    for offset in arrivals(plan):
+        at = began + offset
         if (wait := at - time.perf_counter()) > 0:
             await asyncio.sleep(wait)
+        if stop.is_set():
+            return
+        result.lags.append(time.perf_counter() - at)
         due.put_nowait(at)
-        count += 1
 
 
 async def _flood(plan: Plan, due: asyncio.Queue[float | None], stop: asyncio.Event, began: float) -> None:
@@ -148,19 +220,19 @@ async def _flood(plan: Plan, due: asyncio.Queue[float | None], stop: asyncio.Eve
         await asyncio.sleep(0)
 
 
-async def _worker(plan: Plan, request: bytes, due: asyncio.Queue[float | None], result: Result) -> None:
+async def _worker(plan: Plan, request: bytes, due: asyncio.Queue[float | None], result: Result, start: float) -> None:
     connection: _Connection | None = None
-    loop = asyncio.get_running_loop()
     while (at := await due.get()) is not None:
         began = at or time.perf_counter()
         result.sent += 1
         try:
             async with asyncio.timeout(_TIMEOUT):
                 if connection is None or connection.transport is None or connection.transport.is_closing():
-                    _, connection = await loop.create_connection(_Connection, plan.host, plan.port)
+                    connection = await _connect(plan)
                 status = await connection.request(request)
         except (OSError, TimeoutError) as error:
             result.lost[type(error).__name__] += 1
+            result.lost_at.append(time.perf_counter() - start)
             _close(connection)
             connection = None
             continue
@@ -168,10 +240,27 @@ async def _worker(plan: Plan, request: bytes, due: asyncio.Queue[float | None], 
         result.statuses[status] += 1
         if status >= 500:
             result.lost[f"status {status}"] += 1
+            result.lost_at.append(time.perf_counter() - start)
         if not plan.keep_alive:
             _close(connection)
             connection = None
     _close(connection)
+
+
+async def _connect(plan: Plan) -> _Connection:
+    """A socket belongs to the namespace it was made in for good, so only its making has to happen inside; nothing is
+    awaited there, so nobody else of this event loop ever runs in that namespace."""
+    loop = asyncio.get_running_loop()
+    if plan.inside is None:
+        return (await loop.create_connection(_Connection, plan.host, plan.port))[1]
+    with netns.inside(plan.inside):
+        opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        await loop.sock_connect(opened, (plan.host, plan.port))
+        return (await loop.create_connection(_Connection, sock=opened))[1]
+    except BaseException:
+        opened.close()
+        raise
 
 
 def _close(connection: _Connection | None) -> None:
