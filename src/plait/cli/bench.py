@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import replace
-from typing import Annotated, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -20,6 +22,12 @@ from plait.cli.up import bring_up
 from plait.local.layout import Layout
 from plait.trial.scene import Scene
 
+if TYPE_CHECKING:
+    from plait.trial.bench_fuse.day2 import Done
+    from plait.trial.bench_fuse.figures import Run
+    from plait.trial.bench_fuse.run import Wanted
+    from plait.trial.bench_fuse.worlds import State
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure it, side by side with no mesh.")
 T = TypeVar("T")
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter blocks.")]
@@ -27,9 +35,9 @@ Format = Annotated[str, typer.Option("-o", "--output", help="table, json or yaml
 
 
 @contextmanager
-def mesh(nodes: int = 2) -> Iterator[Layout]:
-    """A mesh for the length of one measurement."""
-    name = f"bench-{os.getpid()}"
+def mesh(nodes: int = 2, suffix: str = "") -> Iterator[Layout]:
+    """A mesh for the length of one measurement; `suffix` parts those that run side by side."""
+    name = f"bench-{os.getpid()}{suffix}"
     try:
         if bring_up(name, nodes, 0, detach=True, quiet=True):
             raise typer.Exit(1)
@@ -190,6 +198,64 @@ def propagation(
         )
     print(output.render(report.rows(), form))
     return 0
+
+
+@app.command("fuse")
+def fuse(
+    out: Annotated[Path, typer.Option("--out", help="Folder for report.md, charts and raw data.")],
+    quick: Annotated[bool, typer.Option("--quick", help="3 pods a node, 3 short blocks: does it run?")] = False,
+    pods: Annotated[str, typer.Option(help="Pods a node; several, as 5,10,20, are runs of their own.")] = "",
+    fractions: Annotated[str, typer.Option(help="Shares of services behind a waypoint, as 0.1,1.0.")] = "",
+    blocks: Annotated[int | None, typer.Option(min=2, help="Blocks of each state and load.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length of a block.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Requests a second; 30 % of what M1 carries by itself.")] = None,
+    operations: Annotated[bool | None, typer.Option(help="The day-2 tasks too.")] = None,
+) -> int:
+    """The article's experiment: no mesh, sidecars, L4, waypoints and a mix, side by side, with a report of what holds.
+
+    Every state is a mesh of its own with two nodes. The states take turns in blocks under the same open-loop load; CPU,
+    memory and added latency are compared within one run, with the bounds of their confidence.
+    """
+    from plait.trial.bench_fuse import report, worlds
+    from plait.trial.bench_fuse.run import QUICK, Wanted
+
+    said: dict[str, Any] = {"blocks": blocks, "seconds": seconds, "rate": rate, "operations": operations}
+    said |= {"pods": _numbers("--pods", pods, int), "shares": _numbers("--fractions", fractions, float)}
+    wanted = replace(QUICK if quick else Wanted(), **{name: each for name, each in said.items() if each is not None})
+    if not all(0 < each <= 1 for each in wanted.shares) or not all(each > 0 for each in wanted.pods):
+        raise typer.BadParameter("--fractions are above 0 and at most 1, --pods above 0")
+    states, runs, done = worlds.states(wanted.shares), [], []
+    for number, count in enumerate(wanted.pods):
+        last = number == len(wanted.pods) - 1
+        run, tasks = _fused(states, count, wanted, operations=wanted.operations and last)
+        runs.append(run)
+        done += tasks
+    page = report.write(out, states, runs, done, f"{platform.node()}: {os.cpu_count()} cores, {platform.platform()}")
+    print(page)
+    return 0
+
+
+def _fused(states: Sequence[State], pods: int, wanted: Wanted, *, operations: bool) -> tuple[Run, list[Done]]:
+    """One run in meshes that are there for its length only."""
+    from plait.trial.bench_fuse import run
+
+    async def body(layouts: dict[str, Layout]) -> tuple[Run, list[Done]]:
+        async with AsyncExitStack() as open_:
+            scenes = {key: await open_.enter_async_context(connect.connected(each)) for key, each in layouts.items()}
+            found = await run.measured(scenes, states, pods, wanted, _progress)
+            return found, await run.operations(scenes, _progress) if operations else []
+
+    with ExitStack() as up:
+        layouts = {each.key: up.enter_context(mesh(suffix=f"-{n}")) for n, each in enumerate(states)}
+        return asyncio.run(body(layouts))
+
+
+def _numbers(option: str, text: str, kind: Callable[[str], T]) -> tuple[T, ...] | None:
+    """A list with commas; None when nothing was said."""
+    try:
+        return tuple(kind(each) for each in text.split(",")) if text else None
+    except ValueError:
+        raise typer.BadParameter(f"{option} {text}: numbers with commas between them") from None
 
 
 def _figures(what: str, values: list[float], unit: float = 1.0, name: str = "s") -> dict[str, object]:

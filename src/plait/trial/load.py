@@ -158,7 +158,7 @@ async def run(plan: Plan, stop: asyncio.Event) -> Result:
     """Send until `plan.seconds` are over or `stop` is set; waits for requests under way."""
     result = Result()
     request = _request(plan)
-    due: asyncio.Queue[float | None] = asyncio.Queue()
+    due: asyncio.Queue[float | None] = asyncio.Queue(0 if plan.rate else plan.connections)
     began = time.perf_counter()
     workers = [asyncio.ensure_future(_worker(plan, request, due, result, began)) for _ in range(plan.connections)]
     await (_pace(plan, due, stop, began, result) if plan.rate else _flood(plan, due, stop, began))
@@ -166,7 +166,7 @@ async def run(plan: Plan, stop: asyncio.Event) -> Result:
         due.get_nowait()
         result.unsent += 1
     for _ in workers:
-        due.put_nowait(None)
+        await due.put(None)
     await asyncio.gather(*workers)
     result.seconds = time.perf_counter() - began
     return result
@@ -215,9 +215,7 @@ async def _pace(
 async def _flood(plan: Plan, due: asyncio.Queue[float | None], stop: asyncio.Event, began: float) -> None:
     """Closed loop: keep every connection busy (for finding saturation only)."""
     while not stop.is_set() and time.perf_counter() - began < (plan.seconds or float("inf")):
-        while due.qsize() < plan.connections * 2:
-            due.put_nowait(0.0)
-        await asyncio.sleep(0)
+        await due.put(0.0)
 
 
 async def _worker(plan: Plan, request: bytes, due: asyncio.Queue[float | None], result: Result, start: float) -> None:

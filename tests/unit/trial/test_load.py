@@ -60,6 +60,14 @@ async def test_plans_side_by_side_take_turns_and_give_one_result() -> None:
     assert result.sent == len(result.latencies) == 12
 
 
+async def test_a_flood_keeps_its_connections_busy_and_ends_in_time() -> None:
+    async with server(0.01) as port:
+        plan = load.Plan("127.0.0.1", port, rate=0.0, seconds=0.3, connections=2)
+        result = await load.run(plan, asyncio.Event())
+    assert 20 <= result.sent <= 62 and not result.lost  # two connections, 10 ms an answer
+    assert result.percentile(0.5) < 0.1 and result.seconds < 1.0
+
+
 def test_even_arrivals_begin_at_the_phase_and_end_with_the_plan() -> None:
     plan = load.Plan("h", 1, rate=10.0, seconds=0.3, phase=0.05)
     assert [round(at, 3) for at in load.arrivals(plan)] == [0.05, 0.15, 0.25]
