@@ -200,6 +200,26 @@ def propagation(
     return 0
 
 
+@app.command("switch")
+def switch(
+    quick: Annotated[bool, typer.Option("--quick", help="5 cycles.")] = False,
+    cycles: Annotated[int | None, typer.Option(help="Times sidecar, L4, waypoint and back.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Requests a second.")] = None,
+    connections: Annotated[int | None, typer.Option(help="Long TCP connections.")] = None,
+    form: Format = "table",
+) -> int:
+    """Workloads through all modes under load: what is lost, is every request judged right? 1 when anything was not."""
+    from plait.trial import bench_switch
+
+    said: dict[str, Any] = {"cycles": cycles, "rate": rate, "connections": connections}
+    wanted = bench_switch.QUICK if quick else bench_switch.Wanted()
+    wanted = replace(wanted, **{name: each for name, each in said.items() if each is not None})
+    with mesh() as layout:
+        report = _on(layout, lambda scene: bench_switch.run(scene, wanted, _progress))
+    print(output.render(report.rows(), form))
+    return int(not report.held_true)
+
+
 @app.command("fuse")
 def fuse(
     out: Annotated[Path, typer.Option("--out", help="Folder for report.md, charts and raw data.")],

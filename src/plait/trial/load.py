@@ -1,7 +1,8 @@
 """An open-loop HTTP/1.1 load generator: requests are due at fixed times whether or not earlier ones were answered.
 
 Latency is counted from when a request was *due*, so a stalled server cannot hide behind a waiting client
-(coordinated omission). A request is lost when it got no complete answer or a status of 500 or more; nothing is retried.
+(coordinated omission). A request is lost when it got no complete answer, a status of 500 or more, or not the one status
+that is right where a plan names one; nothing is retried.
 What the generator itself could not keep is told apart: how late it was to hand requests on, and what it never sent.
 """
 
@@ -27,6 +28,7 @@ class Plan:
     """What to send. `rate` in requests a second (0 = as fast as `connections` allow), `seconds` 0 = until stopped.
 
     `phase` delays every request by so many seconds: plans that run side by side would else send at the same moments.
+    `right` is the only status that counts as an answer, 0 for any below 500.
     `seed` other than 0 makes the times between requests random (Poisson arrivals) and the same in every run. `inside`:
     the network namespace that connections are opened in, None for the one that the load runs in.
     """
@@ -41,14 +43,15 @@ class Plan:
     headers: tuple[tuple[str, str], ...] = ()
     phase: float = 0.0
     seed: int = 0
+    right: int = 0
     inside: Path | None = None
 
 
 @dataclass(slots=True)
 class Result:
     """`latencies` in seconds, one an answered request; `lost` maps a reason to how often it happened, `lost_at` says
-    when, in seconds since the load began. `unsent` were due when the load was stopped, and never left: the machine
-    cannot carry the rate. `lags`: how late the generator itself was with each request, before any waiting for
+    when, in seconds since the load began, and why. `unsent` were due when the load was stopped, and never left: the
+    machine cannot carry the rate. `lags`: how late the generator itself was with each request, before any waiting for
     a connection."""
 
     sent: int = 0
@@ -57,7 +60,7 @@ class Result:
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
-    lost_at: list[float] = field(default_factory=list)
+    lost_at: list[tuple[float, str]] = field(default_factory=list)
     lags: list[float] = field(default_factory=list)
 
     @property
@@ -79,12 +82,13 @@ class Result:
         self.seconds = max(self.seconds, other.seconds)
         self.statuses += other.statuses
         self.lost += other.lost
-        for own, more in (
-            (self.latencies, other.latencies),
-            (self.lost_at, other.lost_at),
-            (self.lags, other.lags),
-        ):
-            own.extend(more)
+        self.latencies += other.latencies
+        self.lost_at += other.lost_at
+        self.lags += other.lags
+
+    def lose(self, reason: str, at: float) -> None:
+        self.lost[reason] += 1
+        self.lost_at.append((at, reason))
 
 
 def _percentile(values: Sequence[float], share: float) -> float:
@@ -229,16 +233,14 @@ async def _worker(plan: Plan, request: bytes, due: asyncio.Queue[float | None], 
                     connection = await _connect(plan)
                 status = await connection.request(request)
         except (OSError, TimeoutError) as error:
-            result.lost[type(error).__name__] += 1
-            result.lost_at.append(time.perf_counter() - start)
+            result.lose(type(error).__name__, time.perf_counter() - start)
             _close(connection)
             connection = None
             continue
         result.latencies.append(time.perf_counter() - began)
         result.statuses[status] += 1
-        if status >= 500:
-            result.lost[f"status {status}"] += 1
-            result.lost_at.append(time.perf_counter() - start)
+        if status != plan.right if plan.right else status >= 500:
+            result.lose(f"status {status}", time.perf_counter() - start)
         if not plan.keep_alive:
             _close(connection)
             connection = None

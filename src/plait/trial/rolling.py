@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from plait.base import wellknown
@@ -14,16 +15,19 @@ LINGER = 2
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 
 
-def deployment(name: str, namespace: str, *, replicas: int = 1, port: int = 8080) -> Document:
-    """Of the echo server; a new pod is ready before an old one goes."""
-    container = {
-        "name": "app",
-        "image": "plait/echo",
-        "env": [{"name": "PORT", "value": str(port)}],
-        "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
-        "lifecycle": {"preStop": {"exec": {"command": ["/bin/sleep", str(LINGER)]}}},
-    }
-    spec = {"serviceAccountName": name, "terminationGracePeriodSeconds": 10, "containers": [container]}
+def deployment(name: str, namespace: str, *, replicas: int = 1, ports: Sequence[int] = (8080,)) -> Document:
+    """Of the echo server, a container a port; a new pod is ready before an old one goes."""
+    containers = [
+        {
+            "name": f"app-{port}",
+            "image": "plait/echo",
+            "env": [{"name": "PORT", "value": str(port)}],
+            "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
+            "lifecycle": {"preStop": {"exec": {"command": ["/bin/sleep", str(LINGER)]}}},
+        }
+        for port in ports
+    ]
+    spec = {"serviceAccountName": name, "terminationGracePeriodSeconds": 10, "containers": containers}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -50,7 +51,16 @@ async def test_an_error_of_the_server_is_lost_and_when_is_known() -> None:
     async with server(status=503) as port:
         plan = load.Plan("127.0.0.1", port, rate=50.0, seconds=0.1, connections=1)
         result = await load.run(plan, asyncio.Event())
-    assert result.lost == {"status 503": 5} and len(result.lost_at) == 5
+    assert result.lost == {"status 503": 5} and [why for _, why in result.lost_at] == ["status 503"] * 5
+    assert all(0 <= at < 1.0 for at, _ in result.lost_at)
+
+
+async def test_a_plan_may_name_the_one_status_that_is_right() -> None:
+    async with server(status=403) as port:
+        plan = load.Plan("127.0.0.1", port, rate=50.0, seconds=0.1, connections=1)
+        assert not (await load.run(plan, asyncio.Event())).lost
+        assert not (await load.run(replace(plan, right=403), asyncio.Event())).lost
+        assert (await load.run(replace(plan, right=200), asyncio.Event())).lost == {"status 403": 5}
 
 
 async def test_plans_side_by_side_take_turns_and_give_one_result() -> None:
