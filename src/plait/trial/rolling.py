@@ -10,7 +10,7 @@ from plait.resources import kinds
 from plait.store.api import Document
 from plait.trial.scene import Scene, ready
 
-LINGER = 2
+LINGER = 5
 """Seconds an application goes on serving after its pod was deleted, so that callers hear of it: a preStop hook."""
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 
@@ -27,7 +27,7 @@ def deployment(name: str, namespace: str, *, replicas: int = 1, ports: Sequence[
         }
         for port in ports
     ]
-    spec = {"serviceAccountName": name, "terminationGracePeriodSeconds": 10, "containers": containers}
+    spec = {"serviceAccountName": name, "terminationGracePeriodSeconds": 20, "containers": containers}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -70,4 +70,6 @@ def test_an_application_goes_on_serving_while_callers_hear_that_its_pod_goes() -
     made = rolling.deployment("web", "ns", ports=(8080, 8090))
     containers = made["spec"]["template"]["spec"]["containers"]
     assert [each["env"][0]["value"] for each in containers] == ["8080", "8090"]
-    assert all(each["lifecycle"]["preStop"]["exec"]["command"] == ["/bin/sleep", "2"] for each in containers)
+    assert all(
+        each["lifecycle"]["preStop"]["exec"]["command"] == ["/bin/sleep", str(rolling.LINGER)] for each in containers
+    )

@@ -160,7 +160,7 @@ async def rounds(
     memory: list[tuple[str, int, Memory]] = []
     for world in measured:
         for case in CASES:
-            await _block(world, case, -1, rate, min(1.0, seconds))
+            await _block(world, case, -1, rate * case.share, min(1.0, seconds / 3))
     for number in range(blocks):
         for world in measured if number % 2 == 0 else measured[::-1]:
             for case in CASES:

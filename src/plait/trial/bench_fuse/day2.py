@@ -71,8 +71,9 @@ async def _do(scene: Scene, way: Way, task: Task) -> Done:
     result = await asyncio.get_running_loop().run_in_executor(None, loading.finish)
     after = await _standing(scene)
     words = tuple(command.words for command in task.ways[way])
-    gone = [before[part] - after[part] for part in ("applications", "proxies")]
-    return Done(task.name, way, words, len(gone[0]), len(gone[1]), result.lost_total, result.sent, seconds, failed)
+    restarted = before["applications"] - after["applications"]
+    replaced = after["proxies"] - before["proxies"]  # an old node proxy lives until its last connection ends
+    return Done(task.name, way, words, len(restarted), len(replaced), result.lost_total, result.sent, seconds, failed)
 
 
 async def _standing(scene: Scene) -> dict[str, set[str]]:
