@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -87,6 +88,24 @@ def test_deletion_and_a_rolling_restart_under_load_lose_nothing(mine: Mesh) -> N
         time.sleep(1)
     assert found["sent"] > 200
     assert found["lost"] == [{}, {}]
+
+
+def test_a_transparent_sidecar_shows_the_application_its_clients_address(mine: Mesh) -> None:
+    tproxy = {"sidecar.istio.io/interceptionMode": "TPROXY", "traffic.sidecar.istio.io/excludeInboundPorts": "9000"}
+    for text in (sidecars.server("clear", "node-2", annotations=tproxy), sidecars.PLAIN, sidecars.STRICT):
+        mine.apply(text)
+    mine.ready("shop", "clear", "plain")
+    sidecars.answers(mine, "clear")
+    host, client = sidecars.cluster_ip(mine, "clear"), mine.address("client", "shop")
+    said = json.loads(sidecars.ask(mine, host)[2])
+    assert said["peer"] == client
+    assert "spiffe://cluster.local/ns/shop/sa/default" in said["headers"]["x-forwarded-client-cert"]
+    web = json.loads(sidecars.ask(mine, sidecars.cluster_ip(mine, "web"))[2])
+    assert web["peer"] == "127.0.0.6", "REDIRECT hides it"
+    # Captured all the same: what has no identity is refused, from outside and not from within.
+    assert sidecars.ask(mine, mine.address("clear", "shop"), 8000, whence="plain")[0] == 0
+    status, _, text = sidecars.ask(mine, host, whence="clear")
+    assert status == 200 and "x-forwarded-client-cert" in json.loads(text)["headers"], "out and in again"
 
 
 def test_sidecars_serve_while_their_agents_are_killed_and_hear_the_next_one(mine: Mesh) -> None:

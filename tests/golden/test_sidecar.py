@@ -143,6 +143,7 @@ STORIES: dict[str, SidecarView] = {
         tcp=(TcpOutbound(443, ("10.64.128.9",), (to("tun", 443),)),),
     ),
     "inbound": view(inbound=PORTS, enforced=GUARDED),
+    "transparent": view(proxy=l7.proxy("sidecar", "client", transparent=True), inbound=PORTS[:1], tunnel=True),
     "strict": view(inbound=PORTS[:1], default_mtls="strict", tunnel=True, enforced=GUARDED),
 }
 

@@ -135,6 +135,16 @@ def ask(mine: Mesh, host: str, port: int = 80, path: str = "/", *, whence: str =
     return int(status), str(who), str(body)
 
 
+PLAIN = pod("plain", ["sleep", "10000"], "node-1", {"sidecar.istio.io/inject": "false"})
+"""Outside the mesh."""
+STRICT = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: strict, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+"""
+
+
 def cluster_ip(mine: Mesh, name: str) -> str:
     return str(mine.get(kinds.SERVICE, name, "shop")["spec"]["clusterIP"])
 

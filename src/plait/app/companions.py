@@ -240,6 +240,7 @@ def _prepare(folder: Path, proxy: Proxy) -> None:
 
 
 def _give(path: Path) -> None:
-    """To the proxy's user; without root there is only one user."""
+    """To the proxy's user and group: a transparent one is root with few rights. Without root there is one user."""
     with contextlib.suppress(PermissionError, OSError):
         os.chown(path, PROXY_UID, PROXY_UID)
+        path.chmod(0o770 if path.is_dir() else 0o660)

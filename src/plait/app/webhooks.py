@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from msgspec import structs
 
 from plait.app.serving import ServingCertificate
 from plait.base.observe import logger
@@ -22,6 +23,7 @@ from plait.identity.trust import Trust
 from plait.inject import configuration, review
 from plait.inject.injector import Config
 from plait.resources import kinds
+from plait.resources.mesh_config.proxy import ProxyConfig
 from plait.store.api import Api, ApiError, Document
 
 _log = logger("webhooks")
@@ -33,8 +35,12 @@ _MOST_BYTES = 8 << 20
 class Webhooks:
     """`start`, then `run` until cancelled, then `close`."""
 
-    def __init__(self, api: Api, trust: Callable[[], Trust], config: Config) -> None:
+    def __init__(
+        self, api: Api, trust: Callable[[], Trust], config: Config, defaults: Callable[[], ProxyConfig] | None = None
+    ) -> None:
+        """`defaults` tells those of the mesh as they are now; without it those of `config` stay."""
         self._api, self._trust, self._config = api, trust, config
+        self._defaults = defaults or (lambda: config.defaults)
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
         self._runner: web.AppRunner | None = None
@@ -102,7 +108,8 @@ class Webhooks:
         except ValueError as error:
             return web.Response(status=400, text=f"no AdmissionReview: {error}\n")
         try:
-            answer = review.answer(asked, await self._labels(str(asked.get("namespace") or "")), self._config)
+            labels = await self._labels(str(asked.get("namespace") or ""))
+            answer = review.answer(asked, labels, structs.replace(self._config, defaults=self._defaults()))
         except (ApiError, OSError) as error:
             answer = review.denied(asked, f"the injector cannot read the namespace now: {error}; try again", 500)
         except Exception as error:  # a defect of ours refuses this one pod

@@ -22,6 +22,11 @@ PROXY_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_POR
 WEBHOOK_PORT: Final = 15017
 RESERVED_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT, 15080, ADMIN_PORT})
 
+# Packet marks in a pod whose sidecar captures by TPROXY (Istio's; the first is the socket mark of its proxy).
+TPROXY_MARK: Final = 1337
+TPROXY_SELF_MARK: Final = 1338  # of what the pod's proxy sends to its own pod
+TPROXY_TABLE: Final = 133
+
 # Socket mark of the node proxy's own packets; connection mark of what it answers (Istio in-pod rules).
 PROXY_MARK: Final = 0x539
 TUNNEL_MARK: Final = 0x10539  # towards an application, out of a tunnel: the same to every rule (they mask)

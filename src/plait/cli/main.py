@@ -36,6 +36,7 @@ COMMANDS: dict[str, Command] = {
     "analyze": Command("plait.cli.analyze", "find what is wrong with manifests, or with a running mesh"),
     "validate": Command("plait.cli.validate", "check manifests, offline"),
     "explain": Command("plait.cli.explain", "which proxies a request passes, and which one applies what"),
+    "kube-inject": Command("plait.cli.kube_inject", "put sidecars into manifests, offline"),
     "migrate": Command("plait.cli.migrate", "move workloads between modes, step by step, with the way back"),
     "translate": Command("plait.cli.translate", "what a proxy would be told, offline"),
 }

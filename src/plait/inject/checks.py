@@ -7,20 +7,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from plait.base.wellknown import PROXY_CONTAINER, PROXY_UID, TEMPLATES
-from plait.inject.pod import AUTO, NATIVE, RESOURCES
-from plait.resources.redirection import BadAnnotation, redirection
+from plait.inject.pod import AUTO, RESOURCES
+from plait.inject.proxying import NATIVE, Finding, Proxying
+from plait.resources.redirection import MODE, BadAnnotation, redirection
 
 _QUANTITY: Final = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")
 _KNOWN: Final = ("sidecar", "gateway")
-Finding = tuple[str, str]
-"""Path and message."""
 
 
-def wrong(pod: Mapping[str, Any]) -> Iterator[Finding]:
+def wrong(pod: Mapping[str, Any], wanted: Proxying) -> Iterator[Finding]:
     """Everything for which the pod must not be created."""
     notes = (pod.get("metadata") or {}).get("annotations") or {}
-    yield from _annotations(notes)
-    yield from _containers(pod.get("spec") or {}, "gateway" in notes.get(TEMPLATES, ""))
+    gateway = "gateway" in notes.get(TEMPLATES, "")
+    yield from wanted.wrong
+    yield from _annotations(notes if gateway else {**notes, MODE: wanted.interception})
+    yield from _containers(pod.get("spec") or {}, gateway, wanted.interception == "TPROXY")
 
 
 def _annotations(notes: Mapping[str, str]) -> Iterator[Finding]:
@@ -38,9 +39,10 @@ def _annotations(notes: Mapping[str, str]) -> Iterator[Finding]:
             yield _path(TEMPLATES), f'no template "{name}"; use {" or ".join(_KNOWN)}'
 
 
-def _containers(spec: Mapping[str, Any], gateway: bool) -> Iterator[Finding]:
+def _containers(spec: Mapping[str, Any], gateway: bool, transparent: bool) -> Iterator[Finding]:
     proxied = False
-    shared = (spec.get("securityContext") or {}).get("runAsUser")
+    known = "runAsGroup" if transparent else "runAsUser"  # by which the proxy's packets are told from others
+    shared = (spec.get("securityContext") or {}).get(known)
     for part in ("initContainers", "containers"):
         for number, each in enumerate(spec.get(part) or ()):
             path = f"spec.{part}[{number}]"
@@ -51,9 +53,10 @@ def _containers(spec: Mapping[str, Any], gateway: bool) -> Iterator[Finding]:
                         f'the name {PROXY_CONTAINER} is the proxy\'s; rename the container, or give it image "{AUTO}"'
                     )
                     yield f"{path}.image", f"{text} to say what differs from the default"
-            elif not gateway and (each.get("securityContext") or {}).get("runAsUser", shared) == PROXY_UID:
+            elif not gateway and (each.get("securityContext") or {}).get(known, shared) == PROXY_UID:
                 # Its packets could not be told from the proxy's: they would pass by it.
-                yield f"{path}.securityContext.runAsUser", f"{PROXY_UID} is the proxy's user; use another one"
+                whose = f"{PROXY_UID} is the proxy's {known.removeprefix('runAs').lower()}; use another one"
+                yield f"{path}.securityContext.{known}", whose
     if gateway and not proxied:
         text = f'the gateway template needs a container "{PROXY_CONTAINER}" with image "{AUTO}"; add it'
         yield "spec.containers", text

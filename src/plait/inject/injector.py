@@ -10,20 +10,26 @@ from msgspec import Struct
 from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE
 from plait.inject import checks, policy
 from plait.inject import pod as pods
+from plait.inject.proxying import proxying
 from plait.resources import codes
 from plait.resources.decode import decode, problem
 from plait.resources.kubernetes import Pod
+from plait.resources.mesh_config.proxy import ProxyConfig
 from plait.resources.problems import Problem
 
 Document = dict[str, Any]
 
 
 class Config(Struct, frozen=True):
-    """`folder`: where each node keeps the folders of its proxies. `revision`: ours, as `istio.io/rev` names it."""
+    """`folder`: where each node keeps the folders of its proxies. `revision`: ours, as `istio.io/rev` names it.
+
+    `defaults` are the mesh's for its proxies (`defaultConfig` of the mesh configuration).
+    """
 
     folder: str
     revision: str = "default"
     root_namespace: str = DEFAULT_ROOT_NAMESPACE
+    defaults: ProxyConfig = ProxyConfig()
 
 
 class Outcome(Struct, frozen=True):
@@ -54,10 +60,12 @@ def inject(document: Document, namespace: str, labels: Mapping[str, str], config
         )
     if not verdict.inject:
         return Outcome(document, False, verdict.reason)
-    found = tuple(problem(typed, codes.BAD_VALUE, path, text) for path, text in checks.wrong(document))
+    wanted = proxying(read.meta.annotations, config.defaults)
+    found = tuple(problem(typed, codes.BAD_VALUE, path, text) for path, text in checks.wrong(document, wanted))
     if verdict.warning:
         found = (*found, problem(typed, codes.BOTH_MODES, verdict.path, verdict.warning, "warning"))
     outcome = Outcome(document, False, verdict.reason, found)
     if outcome.refused:
         return outcome
-    return Outcome(pods.inject(document, read, config.folder, config.revision), True, verdict.reason, found)
+    made = pods.inject(document, read, config.folder, config.revision, wanted)
+    return Outcome(made, True, verdict.reason, found)

@@ -23,12 +23,13 @@ from plait.base.wellknown import (
     TLS_MODE,
     TUNNEL_LABEL,
 )
+from plait.inject.proxying import Proxying
 from plait.model.compile.workloads import canonical, controller
 from plait.resources.kubernetes import Pod
 from plait.resources.proxy_container import SCRAPED, container, volume
+from plait.resources.redirection import MODE
 
 Document = dict[str, Any]
-NATIVE: Final = "sidecar.istio.io/nativeSidecar"
 AUTO: Final = "auto"  # image of a container that becomes the proxy
 RESOURCES: Final = {
     "sidecar.istio.io/proxyCPU": ("requests", "cpu"),
@@ -36,6 +37,7 @@ RESOURCES: Final = {
     "sidecar.istio.io/proxyCPULimit": ("limits", "cpu"),
     "sidecar.istio.io/proxyMemoryLimit": ("limits", "memory"),
 }
+_DEFAULT: Final = Proxying()
 _READY: Final = {"path": "/healthz/ready", "port": READY_PORT}
 _STARTUP: Final = {"httpGet": _READY, "periodSeconds": 1, "failureThreshold": 600}
 # The listener answers once Envoy has all its configuration; until then the connection waits or is refused.
@@ -48,13 +50,15 @@ _LISTS: Final = {"env": "name", "ports": "containerPort", "volumeMounts": "mount
 """Lists of a container that are merged, with what tells their items apart."""
 
 
-def inject(document: Mapping[str, Any], pod: Pod, folder: str, revision: str = "default") -> Document:
+def inject(
+    document: Mapping[str, Any], pod: Pod, folder: str, revision: str = "default", wanted: Proxying = _DEFAULT
+) -> Document:
     """`pod` is the same document, read; `folder` is where a node keeps the folders of its proxies."""
     found: Document = copy.deepcopy(dict(document))
     meta, spec = found.setdefault("metadata", {}), found.setdefault("spec", {})
     notes = meta.get("annotations") or {}
     gateway = "gateway" in notes.get(TEMPLATES, "")
-    init, main = _gateway(spec) if gateway else _sidecar(spec, notes)
+    init, main = _gateway(spec, wanted) if gateway else _sidecar(spec, notes, wanted)
     spec["volumes"] = [*_without(spec.get("volumes"), PROXY_VOLUME), volume(folder)]
     status = {
         "initContainers": init,
@@ -65,7 +69,10 @@ def inject(document: Mapping[str, Any], pod: Pod, folder: str, revision: str = "
     }
     # An application that is scraped itself stays so; the two pages are not merged.
     scraped = {} if any(note in notes for note in SCRAPED) else SCRAPED
-    meta["annotations"] = {**notes, **scraped, SIDECAR_STATUS: json.dumps(status, separators=(",", ":"))}
+    # Whoever captures the pod reads the pod alone, not the mesh's defaults.
+    captured = {} if gateway or wanted.interception == notes.get(MODE, "REDIRECT") else {MODE: wanted.interception}
+    text = json.dumps(status, separators=(",", ":"))
+    meta["annotations"] = {**notes, **scraped, **captured, SIDECAR_STATUS: text}
     own = meta.get("labels") or {}
     name, version = canonical(own, controller(pod)[0] or pod.meta.generate_name.rstrip("-"))
     meta["labels"] = {**({CANONICAL_NAME: name} if name else {}), CANONICAL_REVISION: version, **own}
@@ -74,16 +81,22 @@ def inject(document: Mapping[str, Any], pod: Pod, folder: str, revision: str = "
     return found
 
 
-def _sidecar(spec: Document, notes: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def _sidecar(spec: Document, notes: Mapping[str, str], wanted: Proxying) -> tuple[list[str], list[str]]:
     """Names of the proxy among init containers and among containers."""
     brought = _brought(spec)
-    proxy = _merged(container(resources=_resources(notes)), brought)
+    made = container(
+        resources=_resources(notes),
+        transparent=wanted.interception == "TPROXY",
+        threads=wanted.threads,
+        drain_seconds=wanted.drain_seconds,
+    )
+    proxy = _merged(made, brought)
     for part in ("initContainers", "containers"):
         if part in spec:
             spec[part] = _without(spec[part], PROXY_CONTAINER)
-    if notes.get(NATIVE, "true").lower() == "false":
-        # First of all: the kubelet starts the next one only when this hook has ended.
-        spec["containers"] = [_held(proxy), *spec["containers"]]
+    if not wanted.native:
+        # First of all: the kubelet starts the next one only when the hook has ended.
+        spec["containers"] = [_held(proxy) if wanted.hold else proxy, *spec["containers"]]
         return [], [PROXY_CONTAINER]
     # The kubelet ends it when the application has ended: nobody is left to drain for.
     proxy.pop("lifecycle", None)
@@ -96,9 +109,11 @@ def _held(proxy: Document) -> Document:
     return {**proxy, "lifecycle": {"postStart": copy.deepcopy(_HOLD), **(proxy.get("lifecycle") or {})}}
 
 
-def _gateway(spec: Document) -> tuple[list[str], list[str]]:
+def _gateway(spec: Document, wanted: Proxying) -> tuple[list[str], list[str]]:
     """The container becomes the proxy where it stands."""
-    proxy = _merged(container(low_ports=True), _brought(spec))
+    proxy = _merged(
+        container(low_ports=True, threads=wanted.threads, drain_seconds=wanted.drain_seconds), _brought(spec)
+    )
     spec["containers"] = [proxy if each.get("name") == PROXY_CONTAINER else each for each in spec["containers"]]
     return [], [PROXY_CONTAINER]
 

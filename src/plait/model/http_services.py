@@ -104,3 +104,5 @@ class Instance(Struct, frozen=True, gc=False):
     """Gateway ("ns/name") that stands before this workload's own address."""
     ports: tuple[tuple[str, int], ...] = ()
     """Container ports by name."""
+    transparent: bool = False
+    """Its sidecar calls the application from the client's address (interception mode TPROXY)."""

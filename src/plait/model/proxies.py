@@ -34,6 +34,8 @@ class Proxy(Struct, frozen=True, gc=False):
     cluster: str = wellknown.CLUSTER_ID
     locality: Locality = Locality()
     trust_domain: str = wellknown.DEFAULT_TRUST_DOMAIN
+    transparent: bool = False
+    """A sidecar that calls its application from the client's address."""
     gateway: str = ""
     """Of a waypoint or a managed gateway: the Gateway API object "ns/name" it was made for."""
 

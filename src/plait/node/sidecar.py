@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from plait.base.observe import logger
 from plait.base.wellknown import SIDECAR_STATUS, TEMPLATES
-from plait.node import netfilter, rules, sidecar_rules
+from plait.node import netfilter, routing, rules, sidecar_rules
+from plait.node.rules import PolicyRule, Rules
 from plait.resources.redirection import redirection
 
 _log = logger("sidecar")
@@ -33,7 +34,13 @@ class _Captured:
     name: str
     netns: Path
     address: str
-    rules: rules.Rules
+    route: PolicyRule | None
+    rules: Rules
+
+    async def enforce(self) -> bool:
+        """True when something had to change."""
+        routed = self.route is not None and await asyncio.to_thread(routing.apply, self.netns, self.route)
+        return await netfilter.apply(self.netns, self.rules) or routed
 
 
 def wanted(pod: Mapping[str, Any]) -> bool:
@@ -59,12 +66,13 @@ class Sidecars:
         name = f"{meta['namespace']}/{meta['name']}"
         if self._obstacle:
             raise Uncapturable(f"pod {name} has a sidecar: {self._obstacle}")
-        wanted = sidecar_rules.capture(redirection(meta.get("annotations") or {}))
-        await netfilter.apply(netns, wanted)
-        if not await netfilter.verify(netns, wanted):
+        asked = redirection(meta.get("annotations") or {})
+        wanted = _Captured(name, netns, address, sidecar_rules.route(asked), sidecar_rules.capture(asked))
+        await wanted.enforce()
+        if not await netfilter.verify(netns, wanted.rules):
             text = "its capture rules are not in force after they were written"
             raise Uncapturable(f"pod {name}: {text}; see which other program changes iptables in pods")
-        self._pods[meta["uid"]] = _Captured(name, netns, address, wanted)
+        self._pods[meta["uid"]] = wanted
         await self._exempt_probes()
 
     async def detaching(self, uid: str) -> None:
@@ -77,7 +85,7 @@ class Sidecars:
             await asyncio.sleep(self._every)
             for uid, each in list(self._pods.items()):
                 try:
-                    if await netfilter.apply(each.netns, each.rules) and uid in self._pods:
+                    if await each.enforce() and uid in self._pods:
                         _log.warning("CaptureRepaired", pod=each.name, detail="rules were changed by someone else")
                 except (OSError, netfilter.NetfilterError) as error:
                     if uid in self._pods:

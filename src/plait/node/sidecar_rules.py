@@ -1,7 +1,9 @@
 """What the namespace of a pod with a sidecar must contain, as data: TCP in to 15006, TCP out to 15001.
 
-The rules are Istio's of interception mode REDIRECT. They are written by the node's agent before any container starts,
-so a pod needs no privileged init container and no moment of its life is uncaptured. The proxy is known by its user.
+The rules are Istio's, of both interception modes. They are written by the node's agent before any container starts, so
+a pod needs no privileged init container and no moment of its life is uncaptured. With REDIRECT the proxy is known by
+its user. With TPROXY it is root, because it speaks from its clients' addresses, and is known by its group; answers to
+those addresses find it by a mark.
 """
 
 from __future__ import annotations
@@ -17,22 +19,65 @@ from plait.base.wellknown import (
     PROBE_SNAT_IP,
     PROXY_UID,
     READY_PORT,
+    TPROXY_MARK,
+    TPROXY_SELF_MARK,
+    TPROXY_TABLE,
 )
-from plait.node.rules import Rules
+from plait.node.rules import PolicyRule, Rules
 from plait.resources.redirection import Redirection
 
 _OWN_PORTS: Final = (15090, READY_PORT, METRICS_PORT)
 _INBOUND_SOURCE: Final = "127.0.0.6/32"  # from here the proxy connects to its application (Istio's convention)
 _LOOPBACK: Final = "127.0.0.1/32"
+_CALLS: Final = {"PREROUTING": "ISTIO_INBOUND", "OUTPUT": "ISTIO_OUTPUT"}
+_MARK: Final = f"{TPROXY_MARK:#x}/0xffffffff"
+_SELF: Final = f"{TPROXY_SELF_MARK:#x}/0xffffffff"
+_ALL: Final = "--nfmask 0xffffffff --ctmask 0xffffffff"
 
 
 def capture(wanted: Redirection) -> Rules:
     """The chains, in the order in which they decide."""
-    nat = {"ISTIO_INBOUND": tuple(_inbound(wanted)), "ISTIO_OUTPUT": tuple(_outbound(wanted))}
-    return Rules({"nat": nat}, {"nat": {"PREROUTING": "ISTIO_INBOUND", "OUTPUT": "ISTIO_OUTPUT"}})
+    outbound = tuple(_outbound(wanted))
+    if wanted.mode == "REDIRECT":
+        inbound = tuple(_inbound(wanted, f"-j REDIRECT --to-ports {INBOUND_PLAINTEXT_PORT}"))
+        return Rules({"nat": {"ISTIO_INBOUND": inbound, "ISTIO_OUTPUT": outbound}}, {"nat": _CALLS})
+    mangle = {
+        "ISTIO_INBOUND": (*_ours(), *_inbound(wanted, "-j ISTIO_TPROXY", "-j ISTIO_DIVERT")),
+        "ISTIO_OUTPUT": tuple(_marked()),
+        "ISTIO_DIVERT": (f"-j MARK --set-xmark {_MARK}", "-j ACCEPT"),
+        "ISTIO_TPROXY": (
+            f"! -d {_LOOPBACK} -p tcp -j TPROXY --on-port {INBOUND_PLAINTEXT_PORT} --on-ip 0.0.0.0"
+            f" --tproxy-mark {_MARK}",
+        ),
+    }
+    return Rules(
+        {"mangle": mangle, "nat": {"ISTIO_OUTPUT": outbound}},
+        {"mangle": _CALLS, "nat": {"OUTPUT": "ISTIO_OUTPUT"}},
+    )
 
 
-def _inbound(wanted: Redirection) -> Iterator[str]:
+def route(wanted: Redirection) -> PolicyRule | None:
+    """Packets with the mark are for this pod whatever their destination."""
+    return PolicyRule(TPROXY_MARK, 0xFFFFFFFF, TPROXY_TABLE) if wanted.mode == "TPROXY" else None
+
+
+def _ours() -> Iterator[str]:
+    """What the proxy itself sends, to the application: not captured again; its answers are known by a mark."""
+    yield f"-p tcp -m mark --mark {TPROXY_MARK:#x} -j CONNMARK --save-mark {_ALL}"
+    yield f"-p tcp -m mark --mark {TPROXY_MARK:#x} -j RETURN"
+    yield f"-s {_INBOUND_SOURCE} -i lo -p tcp -j RETURN"
+    yield f"-i lo -p tcp -m mark ! --mark {TPROXY_SELF_MARK:#x} -j RETURN"
+
+
+def _marked() -> Iterator[str]:
+    yield f"-o lo -p tcp -m mark --mark {TPROXY_MARK:#x} -j RETURN"
+    # A call of the pod to itself by way of a service: out of the proxy and in through it once more.
+    yield f"! -d {_LOOPBACK} -o lo -p tcp -m owner --gid-owner {PROXY_UID} -j MARK --set-xmark {_SELF}"
+    yield f"-p tcp -m connmark --mark {TPROXY_MARK:#x} -j CONNMARK --restore-mark {_ALL}"
+
+
+def _inbound(wanted: Redirection, to: str, living: str = "") -> Iterator[str]:
+    """`living`: what happens to packets of connections that are known already."""
     yield f"-p tcp --dport {HBONE_PORT} -j RETURN"  # the proxy listens there itself
     # The kubelet's probes, which its node sends from an address that nobody else may use: they pass also under STRICT.
     yield f"-s {PROBE_SNAT_IP}/32 -p tcp -j RETURN"
@@ -40,7 +85,8 @@ def _inbound(wanted: Redirection) -> Iterator[str]:
         yield f"-p tcp --dport {port} -j RETURN"
     if wanted.no_inbound:
         return
-    to = f"-j REDIRECT --to-ports {INBOUND_PLAINTEXT_PORT}"
+    if living:
+        yield f"-p tcp -m conntrack --ctstate RELATED,ESTABLISHED {living}"
     for port in wanted.include_inbound_ports:
         yield f"-p tcp --dport {port} {to}"
     if not wanted.include_inbound_ports:
@@ -52,13 +98,15 @@ def _outbound(wanted: Redirection) -> Iterator[str]:
     for port in sorted(wanted.exclude_outbound_ports):
         yield f"-p tcp --dport {port} -j RETURN"
     yield f"-s {_INBOUND_SOURCE} -o lo -j RETURN"
-    # A call of the pod to itself by way of a service: out of the proxy and in through it once more.
-    yield (
-        f"! -d {_LOOPBACK} -o lo -p tcp ! --dport {HBONE_PORT} -m owner --uid-owner {PROXY_UID}"
-        f" -j REDIRECT --to-ports {INBOUND_PLAINTEXT_PORT}"
-    )
-    yield f"-o lo -m owner ! --uid-owner {PROXY_UID} -j RETURN"
-    yield f"-m owner --uid-owner {PROXY_UID} -j RETURN"
+    proxy = f"--uid-owner {PROXY_UID}" if wanted.mode == "REDIRECT" else f"--gid-owner {PROXY_UID}"
+    if wanted.mode == "REDIRECT":
+        # A call of the pod to itself by way of a service: out of the proxy and in through it once more.
+        yield (
+            f"! -d {_LOOPBACK} -o lo -p tcp ! --dport {HBONE_PORT} -m owner {proxy}"
+            f" -j REDIRECT --to-ports {INBOUND_PLAINTEXT_PORT}"
+        )
+    yield f"-o lo -m owner ! {proxy} -j RETURN"
+    yield f"-m owner {proxy} -j RETURN"
     yield f"-d {PROBE_SNAT_IP}/32 -p tcp -j RETURN"
     yield f"-d {_LOOPBACK} -j RETURN"
     for block in wanted.exclude_outbound:

@@ -7,6 +7,7 @@ credential, so a proxy needs no token of its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -30,14 +31,28 @@ SCRAPED: Final = {
 """Annotations by which a Prometheus of the usual configuration finds the proxy's numbers."""
 
 
-def container(*, resources: Mapping[str, Any] | None = None, low_ports: bool = False) -> Document:
-    """The container; `low_ports` lets it listen below 1024 (gateways)."""
+def container(
+    *,
+    resources: Mapping[str, Any] | None = None,
+    low_ports: bool = False,
+    transparent: bool = False,
+    threads: int = 0,
+    drain_seconds: float = DRAIN_SECONDS,
+) -> Document:
+    """The container; `low_ports` lets it listen below 1024 (gateways).
+
+    `transparent` lets it speak from its clients' addresses. Only root gets that right from Kubernetes; with no other
+    capability root is little more. Capture rules know such a proxy by its group.
+    """
     capabilities: Document = {"drop": ["ALL"]}
     if low_ports:
         capabilities["add"] = ["NET_BIND_SERVICE"]
+    if transparent:
+        capabilities["add"] = ["NET_ADMIN"]
     return {
         "name": PROXY_CONTAINER,
         "image": PROXY_IMAGE,
+        **({"args": ["--concurrency", str(threads)]} if threads else {}),
         "env": [{"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}],
         "ports": [{"name": "status-port", "containerPort": READY_PORT, "protocol": "TCP"}],
         "readinessProbe": {
@@ -46,12 +61,12 @@ def container(*, resources: Mapping[str, Any] | None = None, low_ports: bool = F
             "failureThreshold": 3,
         },
         # The agent drains the listeners when the pod is being deleted; Envoy itself would end at once.
-        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": math.ceil(drain_seconds)}}},
         **({"resources": dict(resources)} if resources else {}),
         "securityContext": {
-            "runAsUser": PROXY_UID,
+            "runAsUser": 0 if transparent else PROXY_UID,
             "runAsGroup": PROXY_UID,
-            "allowPrivilegeEscalation": low_ports,
+            "allowPrivilegeEscalation": low_ports or transparent,
             "capabilities": capabilities,
         },
         "volumeMounts": [{"name": PROXY_VOLUME, "mountPath": PROXY_DIRECTORY, "subPathExpr": "$(POD_UID)"}],

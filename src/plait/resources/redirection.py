@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_network
-from typing import Final
+from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
 PREFIX: Final = "traffic.sidecar.istio.io/"
 MODE: Final = "sidecar.istio.io/interceptionMode"
+Interception = Literal["REDIRECT", "TPROXY"]
+"""How what comes in is captured: only TPROXY shows the client's address to the application."""
 
 
 class Redirection(Struct, frozen=True):
     """Which traffic is the proxy's. Empty `include_…`: all of it."""
 
+    mode: Interception = "REDIRECT"
     include_outbound: tuple[str, ...] = ()
     """CIDRs."""
     exclude_outbound: tuple[str, ...] = ()
@@ -42,11 +45,13 @@ class BadAnnotation(ValueError):
 def redirection(annotations: Mapping[str, str]) -> Redirection:
     """What the pod's annotations ask for. BadAnnotation for the first that cannot be read."""
     mode = annotations.get(MODE, "REDIRECT")
-    if mode != "REDIRECT":
-        raise BadAnnotation(MODE, f'"{mode}" is not supported; use REDIRECT or remove the annotation')
+    if mode not in get_args(Interception):
+        # NONE would leave the application's ports open to everybody, whatever a PeerAuthentication says.
+        raise BadAnnotation(MODE, f'"{mode}" is not supported; use REDIRECT or TPROXY, or remove the annotation')
     inbound = annotations.get(f"{PREFIX}includeInboundPorts", "*")
     outbound = annotations.get(f"{PREFIX}includeOutboundIPRanges", "*")
     return Redirection(
+        mode="TPROXY" if mode == "TPROXY" else "REDIRECT",
         include_outbound=_blocks(annotations, "includeOutboundIPRanges"),
         exclude_outbound=_blocks(annotations, "excludeOutboundIPRanges"),
         include_outbound_ports=_ports(annotations, "includeOutboundPorts"),

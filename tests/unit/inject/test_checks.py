@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 
-from plait.inject.checks import wrong
+from plait.inject import checks
+from plait.inject.proxying import proxying
+from plait.resources.mesh_config.proxy import ProxyConfig
 
 APP = {"name": "app", "image": "x"}
+
+
+def wrong(pod: dict[str, Any]) -> list[tuple[str, str]]:
+    return list(checks.wrong(pod, proxying(pod["metadata"]["annotations"], ProxyConfig())))
 
 
 def pod(annotations: dict[str, str] | None = None, *containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -21,7 +27,10 @@ def pod(annotations: dict[str, str] | None = None, *containers: dict[str, Any], 
     [
         (pod({"traffic.sidecar.istio.io/excludeOutboundPorts": "80,http"}), "metadata.annotations[traffic.sidecar.istio.io/excludeOutboundPorts]", '"http" is no port'),
         (pod({"traffic.sidecar.istio.io/includeOutboundIPRanges": "10/8"}), "metadata.annotations[traffic.sidecar.istio.io/includeOutboundIPRanges]", "10.0.0.0/8"),
-        (pod({"sidecar.istio.io/interceptionMode": "TPROXY"}), "metadata.annotations[sidecar.istio.io/interceptionMode]", "use REDIRECT"),
+        (pod({"sidecar.istio.io/interceptionMode": "NONE"}), "metadata.annotations[sidecar.istio.io/interceptionMode]", "use REDIRECT or TPROXY"),
+        (pod({"proxy.istio.io/config": "concurency: 2"}), "metadata.annotations[proxy.istio.io/config].concurency", "concurrency"),
+        (pod({"proxy.istio.io/config": "interceptionMode: NONE"}), "metadata.annotations[sidecar.istio.io/interceptionMode]", "TPROXY"),
+        (pod({"sidecar.istio.io/interceptionMode": "TPROXY"}, {**APP, "securityContext": {"runAsGroup": 1337}}), "spec.containers[0].securityContext.runAsGroup", "the proxy's group"),
         (pod({"sidecar.istio.io/proxyCPU": "lots"}), "metadata.annotations[sidecar.istio.io/proxyCPU]", "such as 100m"),
         (pod({"sidecar.istio.io/nativeSidecar": "1"}), "metadata.annotations[sidecar.istio.io/nativeSidecar]", "neither"),
         (pod({"inject.istio.io/templates": "gatway"}), "metadata.annotations[inject.istio.io/templates]", "sidecar or gateway"),

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from plait.base import aio, netns
-from plait.node import netfilter
+from plait.node import netfilter, routing, sidecar_rules
 from plait.node.sidecar import Sidecars, Uncapturable, wanted
-from plait.resources.redirection import BadAnnotation
+from plait.resources.redirection import BadAnnotation, Redirection
 
 STATUS = "sidecar.istio.io/status"
 root = pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces: needs root")
@@ -63,6 +63,25 @@ async def test_what_somebody_takes_away_is_put_back(spaces: tuple[Path, Path]) -
         await netfilter.command(node, "iptables", "-t", "nat", "-F")
         async with asyncio.timeout(10):
             while "--dport 9090" not in await netfilter.saved(space) or "SNAT" not in await netfilter.saved(node):
+                await asyncio.sleep(0.02)
+    finally:
+        await aio.cancel(task)
+
+
+@root
+async def test_a_transparent_one_gets_its_route_and_gets_it_back(spaces: tuple[Path, Path]) -> None:
+    node, space = spaces
+    transparent = pod()
+    transparent["metadata"]["annotations"]["sidecar.istio.io/interceptionMode"] = "TPROXY"
+    sidecars = Sidecars(node, every=0.05)
+    await sidecars.attached(transparent, space, "10.0.0.5")
+    route = sidecar_rules.route(Redirection(mode="TPROXY"))
+    assert route is not None and routing.verify(space, route)
+    task = aio.spawn(sidecars.run(), "run")
+    try:
+        routing.remove(space, route)
+        async with asyncio.timeout(10):
+            while not routing.verify(space, route):
                 await asyncio.sleep(0.02)
     finally:
         await aio.cancel(task)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from plait.base import netns
 from plait.node import netfilter, rules, sidecar_rules
@@ -20,6 +21,9 @@ EVERYTHING = Redirection(
     include_inbound_ports=(8080,),
     exclude_inbound_ports=(9090,),
 )
+
+
+TRANSPARENT = Redirection(mode="TPROXY")
 
 
 def chain(name: str, wanted: Redirection) -> list[str]:
@@ -67,6 +71,22 @@ def test_nothing_captured() -> None:
     assert all(r.endswith("RETURN") for r in chain("ISTIO_INBOUND", nothing))
 
 
+def test_a_transparent_proxy_is_known_by_its_group_and_its_answers_by_a_mark() -> None:
+    made = sidecar_rules.capture(TRANSPARENT)
+    assert "ISTIO_INBOUND" not in made.chains["nat"], "what comes in keeps its addresses"
+    outbound = made.chains["nat"]["ISTIO_OUTPUT"]
+    assert "-m owner --gid-owner 1337 -j RETURN" in outbound and not any("uid-owner" in rule for rule in outbound)
+    inbound = made.chains["mangle"]["ISTIO_INBOUND"]
+    assert inbound[1] == "-p tcp -m mark --mark 0x539 -j RETURN", "before anything else, or the proxy captures itself"
+    assert inbound[-2:] == (
+        "-p tcp -m conntrack --ctstate RELATED,ESTABLISHED -j ISTIO_DIVERT",
+        "-p tcp -j ISTIO_TPROXY",
+    )
+    assert "-p tcp --dport 15008 -j RETURN" in inbound and "-s 169.254.7.127/32 -p tcp -j RETURN" in inbound
+    assert sidecar_rules.route(TRANSPARENT) == rules.PolicyRule(1337, 0xFFFFFFFF, 133)
+    assert sidecar_rules.route(Redirection()) is None
+
+
 @pytest.fixture
 def space() -> Iterator[Path]:
     path = Path(f"/run/netns/plt-sidecar-{os.getpid()}")
@@ -76,7 +96,16 @@ def space() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes a network namespace: needs root")
-@pytest.mark.parametrize("wanted", [Redirection(), EVERYTHING, Redirection(no_inbound=True, no_outbound=True)])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Redirection(),
+        EVERYTHING,
+        Redirection(no_inbound=True, no_outbound=True),
+        TRANSPARENT,
+        structs.replace(EVERYTHING, mode="TPROXY"),
+    ],
+)
 async def test_the_kernels_spelling_is_the_same_rules_and_what_was_taken_away_comes_back(
     space: Path, wanted: Redirection
 ) -> None:

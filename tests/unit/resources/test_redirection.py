@@ -34,6 +34,11 @@ def test_what_is_said() -> None:
     )
 
 
+def test_the_way_of_capture() -> None:
+    assert redirection({}).mode == "REDIRECT"
+    assert redirection({"sidecar.istio.io/interceptionMode": "TPROXY"}).mode == "TPROXY"
+
+
 def test_an_empty_list_captures_nothing() -> None:
     found = redirection({f"{PREFIX}includeInboundPorts": "", f"{PREFIX}includeOutboundIPRanges": " "})
     assert (found.no_inbound, found.no_outbound) == (True, True)
@@ -44,7 +49,7 @@ def test_an_empty_list_captures_nothing() -> None:
     [
         (f"{PREFIX}excludeInboundPorts", "70000"),
         (f"{PREFIX}excludeOutboundIPRanges", "example.com"),
-        ("sidecar.istio.io/interceptionMode", "TPROXY"),
+        ("sidecar.istio.io/interceptionMode", "NONE"),
     ],
 )
 def test_what_cannot_be_read_is_named(name: str, value: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from plait.base.wellknown import TPROXY_MARK
 from plait.envoy.pieces import Doc, cidr, extension
 
 _NETWORK: Final = "envoy.extensions.matching.common_inputs.network.v3"
@@ -18,6 +19,13 @@ TLS_INSPECTOR: Final = extension(
 ORIGINAL_DST: Final = extension(
     "envoy.filters.listener.original_dst", "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
 )
+
+ORIGINAL_SRC: Final = extension(
+    "envoy.filters.listener.original_src",
+    "envoy.extensions.filters.listener.original_src.v3.OriginalSrc",
+    mark=TPROXY_MARK,
+)
+"""The application is called from the client's address; by its mark the answer finds the proxy."""
 
 
 def chain(name: str) -> Doc:

@@ -207,12 +207,15 @@ def _inbound(ctx: Context, view: SidecarView) -> Iterator[Doc]:
 
 
 def _listening(ctx: Context, name: str, bind: str, port: int, made: list[Doc], captured: bool) -> Doc:
+    transparent = captured and ctx.proxy.transparent
     return {
         "name": name,
         "address": socket_address(bind, port),
         "traffic_direction": "INBOUND",
+        **({"transparent": True} if transparent else {}),
         "listener_filters": [
             *([chains.ORIGINAL_DST] if captured else []),
+            *([chains.ORIGINAL_SRC] if transparent else []),
             chains.TLS_INSPECTOR,
             chains.HTTP_INSPECTOR,
         ],

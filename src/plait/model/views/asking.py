@@ -35,6 +35,7 @@ def proxy_of(mesh: Mesh, uid: str, role: Role | None = None) -> Proxy | None:
         locality=workload.locality or Locality(),
         trust_domain=workload.trust_domain,
         gateway=instance.gateway,
+        transparent=instance.transparent,
     )
 
 

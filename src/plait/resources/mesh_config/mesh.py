@@ -5,7 +5,7 @@ Unlike the CRDs, this text is protojson: snake_case names are accepted beside ca
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -205,6 +205,7 @@ class MeshConfig(Model, frozen=True, kw_only=True):
         return next((each for each in self.extension_providers if each.name == name), None)
 
 
+_Config = TypeVar("_Config", bound=Model)
 _OPEN_MAPS = frozenset({"proxyMetadata", "runtimeValues", "labels", "customTags", "matchLabels"})
 
 
@@ -216,21 +217,37 @@ def read(text: str, source: str = "mesh") -> tuple[MeshConfig, tuple[Problem, ..
 
 def understood(text: str, source: str = "mesh") -> tuple[MeshConfig | None, tuple[Problem, ...]]:
     """As `read`; None for a text that is no mesh configuration at all."""
+    found, _, problems = _read(text, source, MeshConfig)
+    return found, problems
+
+
+def overlaid(default: ProxyConfig, text: str, source: str) -> tuple[ProxyConfig, tuple[Problem, ...]]:
+    """`default` with what a text (a pod's annotation proxy.istio.io/config) says instead, field by field."""
+    found, said, problems = _read(text, source, ProxyConfig)
+    if found is None:
+        return default, problems
+    names = {each.name for each in msgspec.structs.fields(ProxyConfig) if each.encode_name in said}
+    return msgspec.structs.replace(default, **{name: getattr(found, name) for name in names}), problems
+
+
+def _read(text: str, source: str, kind: type[_Config]) -> tuple[_Config | None, frozenset[str], tuple[Problem, ...]]:
+    """The object, the names of its fields that the text has, and what is wrong. None: the text is none at all."""
     if not text.strip():
-        return MeshConfig(), ()
+        return kind(), frozenset(), ()
     found, problems = documents.read(text, source)
     if not found:
-        return None, tuple(problems)
+        return None, frozenset(), tuple(problems)
     value = _camel_keys(found[0].document)
-    schema = schema_of_type(MeshConfig)
+    schema = schema_of_type(kind)
     wrong = tuple(
-        Problem(each.code, "error", "MeshConfig", "", source, each.path, each.message)
+        Problem(each.code, "error", kind.__name__, "", source, each.path, each.message)
         for each in structure.check(value, schema, "")
     )
     try:
-        return msgspec.convert(structure.trimmed(value, schema), MeshConfig), (*problems, *wrong)
+        made = msgspec.convert(structure.trimmed(value, schema), kind)
     except msgspec.ValidationError:
-        return None, (*problems, *wrong)
+        return None, frozenset(), (*problems, *wrong)
+    return made, frozenset(value), (*problems, *wrong)
 
 
 def _camel_keys(value: Any) -> Any:

@@ -12,6 +12,7 @@ from plait.model.http_services import Instance
 from plait.model.l7 import MtlsMode, PeerMode
 from plait.model.mesh import Settings
 from plait.model.modes import Mode
+from plait.resources import redirection
 from plait.resources.kubernetes import Pod
 from plait.resources.networking.service_entry import ServiceEntry
 from plait.resources.networking.workload import WorkloadEntry
@@ -53,6 +54,7 @@ def _pod(pod: Pod, settings: Settings) -> Instance:
         mode=mode,
         gateway=f"{pod.namespace}/{gateway}" if gateway else "",
         ports=tuple((p.name, p.container_port) for c in containers for p in c.ports if p.name),
+        transparent=sidecar and annotations.get(redirection.MODE) == "TPROXY",
     )
 
 

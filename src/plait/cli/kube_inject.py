@@ -1,0 +1,79 @@
+"""`plait kube-inject`: manifests with sidecars in them, offline. Exit code 0; 1 when one was refused; 2 unreadable.
+
+For whoever does not want a webhook to change what was applied: what comes out is what would have been made. No mesh has
+to run and no rights are needed.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE
+from plait.cli import manifests, output
+from plait.inject.injector import Config
+from plait.inject.manifests import Injected, injected
+from plait.local.layout import Layout
+from plait.resources.mesh_config import mesh
+from plait.resources.problems import Problem
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def kube_inject(
+    file: Annotated[list[str], typer.Option("-f", "--filename", help="File, folder, or - for standard input.")],
+    config: Annotated[Path | None, typer.Option("--mesh-config", help="MeshConfig, as in ConfigMap istio.")] = None,
+    form: Annotated[str, typer.Option("-o", "--output", help="yaml or json.")] = "yaml",
+    revision: Annotated[
+        str, typer.Option("-r", "--revision", help="Which control plane's, as istio.io/rev.")
+    ] = "default",
+    proxies: Annotated[
+        str, typer.Option(help="Where a node keeps the folders of its proxies; by default --name's.")
+    ] = "",
+    name: Annotated[str, typer.Option(help="The mesh in which they are to run.")] = "default",
+) -> int:
+    """Put sidecars into manifests."""
+    if form not in ("json", "yaml"):
+        raise click.UsageError(f"no output format {form!r}; use yaml or json")
+    settings, problems = _settings(config)
+    found, broken = manifests.read(file)
+    folder = proxies or str(Layout.of(name).proxies)
+    root = settings.root_namespace or DEFAULT_ROOT_NAMESPACE
+    made = injected((each.document for each in found), Config(folder, revision, root, settings.default_config))
+    _tell(made, problems, broken)
+    if made.refused or broken:
+        return 1
+    print(_rendered(made, form))
+    return 0
+
+
+def _rendered(made: Injected, form: str) -> str:
+    if form == "yaml":
+        return "\n---\n".join(output.render(each, form) for each in made.documents)
+    if len(made.documents) == 1:
+        return output.render(made.documents[0], form)
+    return output.render({"apiVersion": "v1", "kind": "List", "items": list(made.documents)}, form)
+
+
+def _settings(file: Path | None) -> tuple[mesh.MeshConfig, tuple[Problem, ...]]:
+    if file is None:
+        return mesh.MeshConfig(), ()
+    try:
+        return mesh.read(file.read_text(), str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise manifests.Unreadable(f"{file}: {error}") from error
+
+
+def _tell(made: Injected, settings: tuple[Problem, ...], broken: list[str]) -> None:
+    for problem in (*settings, *made.problems):
+        where = "/".join(part for part in (problem.namespace, problem.name) if part)
+        print(f"plait: {problem.kind} {where}: {problem.path}: {problem.message}", file=sys.stderr)
+    for line in broken:
+        print(f"plait: {line}", file=sys.stderr)
+    for line in made.left:
+        print(f"plait: left as it was: {line}", file=sys.stderr)
