@@ -42,6 +42,16 @@ spec:
     route: [{destination: {host: web}}]
   - route: [{destination: {host: web}}]
 """
+SCOPE = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: narrow, namespace: shop}
+spec:
+  workloadSelector: {labels: {app: client}}
+  egress: [{hosts: ["./web.shop.svc.cluster.local"]}]
+  outboundTrafficPolicy: {mode: REGISTRY_ONLY}
+"""
+TPROXY = {"sidecar.istio.io/interceptionMode": "TPROXY"}
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +101,7 @@ def test_deletion_and_a_rolling_restart_under_load_lose_nothing(mine: Mesh) -> N
 
 
 def test_a_transparent_sidecar_shows_the_application_its_clients_address(mine: Mesh) -> None:
-    tproxy = {"sidecar.istio.io/interceptionMode": "TPROXY", "traffic.sidecar.istio.io/excludeInboundPorts": "9000"}
-    for text in (sidecars.server("clear", "node-2", annotations=tproxy), sidecars.PLAIN, sidecars.STRICT):
+    for text in (sidecars.server("clear", "node-2", annotations=TPROXY), sidecars.PLAIN, sidecars.STRICT):
         mine.apply(text)
     mine.ready("shop", "clear", "plain")
     sidecars.answers(mine, "clear")
@@ -106,6 +115,35 @@ def test_a_transparent_sidecar_shows_the_application_its_clients_address(mine: M
     assert sidecars.ask(mine, mine.address("clear", "shop"), 8000, whence="plain")[0] == 0
     status, _, text = sidecars.ask(mine, host, whence="clear")
     assert status == 200 and "x-forwarded-client-cert" in json.loads(text)["headers"], "out and in again"
+
+
+def test_sidecars_speak_istios_tls_among_each_other_and_tunnels_with_ambient_pods(mine: Mesh) -> None:
+    mine.apply(sidecars.ambient("calm", "node-1"))
+    mine.apply(sidecars.server("clear", "node-2", annotations=TPROXY))
+    mine.ready("shop", "calm", "clear")
+    mine.captured("shop", "calm")
+    for whence, to in (("client", "calm"), ("calm", "clear"), ("client", "web")):
+        sidecars.answers(mine, to, whence=whence)
+    # The sidecar client is known by its certificate on both ways.
+    out = mine.address("calm", "shop")
+    assert sidecars.peers(mine, "client") >= {(out, 15008)}, "a tunnel to the ambient pod"
+    assert not {port for host, port in sidecars.peers(mine, "client") if host != out} & {15008}, "to sidecars none"
+    address = mine.address("clear", "shop")
+    assert (address, 15008) in sidecars.peers(mine, "calm")
+    said = json.loads(sidecars.ask(mine, sidecars.cluster_ip(mine, "clear"), whence="calm")[2])
+    assert said["peer"] == out, "also out of a tunnel the application sees its client"
+
+
+def test_a_sidecar_resource_bounds_what_a_proxy_holds(mine: Mesh) -> None:
+    mine.apply(sidecars.service("other"))
+    until(lambda: "outbound|80||other.shop.svc.cluster.local" in sidecars.clusters(mine, "client"), "all is held")
+    mine.apply(SCOPE)
+    other, web = (sidecars.cluster_ip(mine, name) for name in ("other", "web"))
+    until(lambda: sidecars.services(mine, "client") == {"web.shop.svc.cluster.local"}, "one service is held")
+    assert sidecars.ask(mine, web)[0] == 200
+    assert sidecars.ask(mine, other)[:2] == (502, "istio-envoy"), "what is out of scope is not reached"
+    mine.plait("delete", "sidecars.networking.istio.io", "narrow", "-n", "shop")
+    until(lambda: "other.shop.svc.cluster.local" in sidecars.services(mine, "client"), "all is held again")
 
 
 def test_sidecars_serve_while_their_agents_are_killed_and_hear_the_next_one(mine: Mesh) -> None:

@@ -43,6 +43,15 @@ try:
 except OSError as error:
     print(json.dumps([0, None, repr(error)]))
 """
+PEERS = r"""
+import json, socket, struct
+found = []
+for line in open("/proc/net/tcp").read().splitlines()[1:]:
+    host, port = line.split()[2].split(":")
+    if line.split()[3] == "01":
+        found.append([socket.inet_ntoa(struct.pack("<I", int(host, 16))), int(port, 16)])
+print(json.dumps(found))
+"""
 LOAD = r"""
 import asyncio, json, sys
 from plait.trial import load
@@ -135,6 +144,13 @@ def ask(mine: Mesh, host: str, port: int = 80, path: str = "/", *, whence: str =
     return int(status), str(who), str(body)
 
 
+def ambient(name: str, node: str) -> str:
+    """A server of the ambient mode, in the same namespace, and its Service."""
+    document = yaml.safe_load(server(name, node).split("---")[0])
+    document["metadata"]["labels"] |= {"sidecar.istio.io/inject": "false", "istio.io/dataplane-mode": "ambient"}
+    return yaml.safe_dump(document) + "---\n" + service(name)
+
+
 PLAIN = pod("plain", ["sleep", "10000"], "node-1", {"sidecar.istio.io/inject": "false"})
 """Outside the mesh."""
 STRICT = """
@@ -152,6 +168,25 @@ def cluster_ip(mine: Mesh, name: str) -> str:
 def answers(mine: Mesh, name: str, *, whence: str = "client") -> None:
     """Wait until its Service is answered."""
     until(lambda: ask(mine, cluster_ip(mine, name), whence=whence)[0] == 200, f"{whence} gets an answer of {name}")
+
+
+def peers(mine: Mesh, name: str) -> set[tuple[str, int]]:
+    """Who the pod has connections to: the remote ends of its own namespace's sockets."""
+    found = json.loads(mine.inside(name, PEERS, namespace="shop"))
+    return {(host, port) for host, port in found}
+
+
+def clusters(mine: Mesh, name: str) -> set[str]:
+    """What the Envoy beside this pod balances to, by its own word."""
+    uid = mine.get(kinds.POD, name, "shop")["metadata"]["uid"]
+    command = ["curl", "-s", "--unix-socket", str(mine.layout.proxies / uid / "admin.sock"), "http://envoy/clusters"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
+    return {line.partition("::")[0] for line in lines}
+
+
+def services(mine: Mesh, name: str) -> set[str]:
+    """Hostnames of the services whose clusters it holds."""
+    return {each.rpartition("|")[2] for each in clusters(mine, name) if each.startswith("outbound|")}
 
 
 def running(mine: Mesh, app: str) -> list[dict[str, Any]]:

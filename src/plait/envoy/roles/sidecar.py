@@ -234,7 +234,12 @@ def _internal(ctx: Context, view: SidecarView) -> Doc:
     return {
         "name": terminate.INTERNAL,
         "internal_listener": {},
-        "listener_filters": [chains.ORIGINAL_DST, chains.TLS_INSPECTOR, chains.HTTP_INSPECTOR],
+        "listener_filters": [
+            chains.ORIGINAL_DST,
+            *([chains.ORIGINAL_SRC] if ctx.proxy.transparent else []),
+            chains.TLS_INSPECTOR,
+            chains.HTTP_INSPECTOR,
+        ],
         "listener_filters_timeout": seconds(ctx.settings.sniffing_timeout),
         "continue_on_listener_filters_timeout": True,
         "filter_chains": made,
