@@ -19,6 +19,8 @@ HELD_PORT: Final = 15009  # of a waypoint: tunnels that the activator held, each
 XDS_TLS_PORT: Final = 15012
 PROXY_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT, READY_PORT, METRICS_PORT, 15090})
 """On which a sidecar (or its agent) listens inside the pod."""
+NODE_PROXY_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT, DNS_CAPTURE_PORT})
+"""On which the node proxy listens inside a captured pod."""
 WEBHOOK_PORT: Final = 15017
 RESERVED_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT, 15080, ADMIN_PORT})
 

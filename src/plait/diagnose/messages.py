@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from plait.resources import codes
 from plait.resources.problems import Problem, Severity
 
 
@@ -62,6 +63,7 @@ MESSAGES: dict[str, Message] = {
     "IST0173": Message("DestinationRuleSubsetNotSelectPods", "warning"),
     "IST0174": Message("UnknownDestinationRuleHost", "warning"),
     "IST0177": Message("ServiceEntryConflictingProtocols", "warning"),
+    codes.RESERVED_PORT: Message("ReservedPort", "warning"),
 }
 
 

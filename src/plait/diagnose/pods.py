@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from plait.base.wellknown import PROXY_CONTAINER, PROXY_UID
+from plait.base.wellknown import NODE_PROXY_PORTS, PROXY_CONTAINER, PROXY_PORTS, PROXY_UID
 from plait.diagnose.evidence import Document, Evidence, Workload, part
 from plait.diagnose.messages import say
+from plait.resources import codes
 from plait.resources.problems import Problem
 
 
@@ -29,6 +30,25 @@ def reserved_user(evidence: Evidence) -> Iterator[Problem]:
         for number, container in enumerate(each.containers):
             if container.get("name") != PROXY_CONTAINER and _user(container) == PROXY_UID:
                 yield say("IST0144", each, f"{each.path}.containers[{number}].securityContext.runAsUser", text)
+
+
+def reserved_ports(evidence: Evidence) -> Iterator[Problem]:
+    """Applications that listen where their proxy does: one of the two cannot."""
+    for each in evidence.workloads:
+        if evidence.injected(each) or evidence.has_sidecar(each):
+            taken, whose = PROXY_PORTS, "the sidecar"
+        elif evidence.ambient(each):
+            taken, whose = NODE_PROXY_PORTS, "the node's proxy"
+        else:
+            continue
+        for number, container in enumerate(each.containers):
+            if container.get("name") == PROXY_CONTAINER:
+                continue
+            for at, port in enumerate(container.get("ports") or ()):
+                if isinstance(port, dict) and port.get("containerPort") in taken:
+                    text = f"{whose} listens on {port['containerPort']} in this pod; let the application use another"
+                    path = f"{each.path}.containers[{number}].ports[{at}].containerPort"
+                    yield say(codes.RESERVED_PORT, each, path, f"{text} (in the Service only targetPort changes)")
 
 
 def image_auto(evidence: Evidence) -> Iterator[Problem]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from plait.base.wellknown import GATEWAY_NAME, HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT
 from plait.diagnose.evidence import SYSTEM, Evidence, Workload
 from plait.diagnose.messages import say
 from plait.model.compile.traffic.kubernetes_services import protocol
+from plait.resources import codes
 from plait.resources.kubernetes import Service, ServicePort
 from plait.resources.problems import Problem
+
+# Not the ports of status and metrics: Services of gateways show those.
+_CAPTURE_PORTS = (OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT)
 
 
 def unnamed_protocols(evidence: Evidence) -> Iterator[Problem]:
@@ -31,6 +36,15 @@ def external_names(evidence: Evidence) -> Iterator[Problem]:
             if protocol(port.name, port.app_protocol) in ("auto", "tcp"):
                 text = f"an ExternalName's port {port.port} without a protocol above TCP catches other traffic; name it"
                 yield say("IST0150", each, f"spec.ports[{number}].name", f"{text} http-… or tls-…")
+
+
+def reserved_ports(evidence: Evidence) -> Iterator[Problem]:
+    """Services under a number on which sidecars listen: those let such connections pass as they are."""
+    for each in _applications(evidence):
+        for number, port in enumerate(each.spec.ports):
+            if port.port in _CAPTURE_PORTS and GATEWAY_NAME not in each.meta.labels:
+                text = f"sidecars listen on {port.port} themselves, so they pass this by: no identity, no routes"
+                yield say(codes.RESERVED_PORT, each, f"spec.ports[{number}].port", f"{text}; use another port")
 
 
 def one_port_two_protocols(evidence: Evidence) -> Iterator[Problem]:

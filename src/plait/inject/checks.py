@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from plait.base.wellknown import PROXY_CONTAINER, PROXY_UID, TEMPLATES
+from plait.base.wellknown import PROXY_CONTAINER, PROXY_PORTS, PROXY_UID, TEMPLATES
 from plait.inject.pod import AUTO, RESOURCES
 from plait.inject.proxying import NATIVE, Finding, Proxying
 from plait.resources.redirection import MODE, BadAnnotation, redirection
@@ -57,9 +57,20 @@ def _containers(spec: Mapping[str, Any], gateway: bool, transparent: bool) -> It
                 # Its packets could not be told from the proxy's: they would pass by it.
                 whose = f"{PROXY_UID} is the proxy's {known.removeprefix('runAs').lower()}; use another one"
                 yield f"{path}.securityContext.{known}", whose
+    if not gateway:
+        yield from _ports(spec)
     if gateway and not proxied:
         text = f'the gateway template needs a container "{PROXY_CONTAINER}" with image "{AUTO}"; add it'
         yield "spec.containers", text
+
+
+def _ports(spec: Mapping[str, Any]) -> Iterator[Finding]:
+    for number, each in enumerate(spec.get("containers") or ()):
+        for at, port in enumerate(each.get("ports") or ()):
+            if each.get("name") != PROXY_CONTAINER and port.get("containerPort") in PROXY_PORTS:
+                text = f"{port['containerPort']} is the proxy's in this pod; let the application listen on another port"
+                path = f"spec.containers[{number}].ports[{at}].containerPort"
+                yield path, f"{text} (in its Service only targetPort changes), or do not inject it"
 
 
 def _path(annotation: str) -> str:

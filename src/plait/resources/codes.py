@@ -16,6 +16,7 @@ NOT_TRANSLATED = "PLT0011"
 ASSUMED = "PLT0012"
 UNREADABLE = "PLT0013"
 BOTH_MODES = "PLT0020"
+RESERVED_PORT = "PLT0021"
 SCHEMA = "IST0106"
 DEPRECATED = "IST0002"
 NO_MATCHING_SELECTOR = "IST0127"
@@ -37,6 +38,7 @@ MEANINGS = {
     ASSUMED: "something that only a running mesh has was made up, so that there is an answer offline",
     UNREADABLE: "security or mesh configuration that cannot be read; its last readable state, or a refusal, holds",
     BOTH_MODES: "labels ask for a sidecar and for ambient mode; the sidecar wins",
+    RESERVED_PORT: "ReservedPort: a port that the proxy in the pod listens on itself",
     SCHEMA: "SchemaValidationError: the object breaks a rule of its kind",
     DEPRECATED: "Deprecated: the field or value still works but should be replaced",
     NO_MATCHING_SELECTOR: "NoMatchingWorkloadsFound",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from kit import documents as d
 from kit.evidence import AMBIENT, INJECTED, codes, deployment, said
-from plait.diagnose.pods import image_auto, reserved_user, without_proxy
+from plait.diagnose.pods import image_auto, reserved_ports, reserved_user, without_proxy
 
 SIDECAR = {"containers": [{"name": "app"}, {"name": "istio-proxy"}]}
 
@@ -37,6 +37,20 @@ def test_the_proxy_itself_other_users_and_other_namespaces_are_not() -> None:
     assert codes(reserved_user, INJECTED, d.pod("web", "10.0.0.1", spec=proxy)) == []
     assert codes(reserved_user, INJECTED, deployment("web", securityContext={"runAsUser": 1000})) == []
     assert codes(reserved_user, AMBIENT, deployment("web", securityContext=user)) == []
+
+
+def test_an_application_on_a_port_of_the_proxy_is_told_with_the_way_out() -> None:
+    def listening(port: int, name: str = "app") -> d.Document:
+        return d.pod("web", "10.0.0.1", spec={"containers": [{"name": name, "ports": [{"containerPort": port}]}]})
+
+    path = "spec.containers[0].ports[0].containerPort"
+    assert said(reserved_ports, INJECTED, listening(15001)) == [("PLT0021", "web", path)]
+    assert said(reserved_ports, AMBIENT, listening(15006)) == [("PLT0021", "web", path)]
+    assert said(reserved_ports, AMBIENT, listening(15053)) == [("PLT0021", "web", path)]
+    assert codes(reserved_ports, AMBIENT, listening(15021)) == [], "a sidecar's readiness only"
+    assert codes(reserved_ports, INJECTED, listening(15021, "istio-proxy")) == []
+    assert codes(reserved_ports, listening(15001)) == []
+    assert codes(reserved_ports, INJECTED, listening(8080)) == []
 
 
 def test_image_auto_without_injection_is_told_by_who_made_the_pod() -> None:

@@ -4,7 +4,13 @@ from typing import Any
 
 from kit import documents as d
 from kit.evidence import codes, deployment, said
-from plait.diagnose.services import external_names, one_port_two_protocols, one_target_two_ports, unnamed_protocols
+from plait.diagnose.services import (
+    external_names,
+    one_port_two_protocols,
+    one_target_two_ports,
+    reserved_ports,
+    unnamed_protocols,
+)
 
 
 def service(name: str, *ports: d.Document, app: str = "web", namespace: str = "shop", **spec: Any) -> d.Document:
@@ -25,6 +31,16 @@ def test_ports_that_tell_one_are_not() -> None:
     known = (port(80, "http-web"), port(90, "main", appProtocol="grpc"), port(53, "dns", protocol="UDP"))
     assert codes(unnamed_protocols, service("web", *known)) == []
     assert codes(unnamed_protocols, service("dns", port(53, "dns-tcp"), namespace="kube-system")) == []
+
+
+def test_a_service_on_a_port_of_the_proxies_is_told() -> None:
+    assert said(reserved_ports, service("web", port(80, "http"), port(15001, "http-odd"))) == [
+        ("PLT0021", "web", "spec.ports[1].port")
+    ]
+    assert codes(reserved_ports, service("edge", port(15021, "status-port"), port(80, "http"))) == []
+    waypoint = service("waypoint", port(15008, "mesh"))
+    waypoint["metadata"]["labels"] = {"gateway.networking.k8s.io/gateway-name": "waypoint"}
+    assert codes(reserved_ports, waypoint) == []
 
 
 def test_an_external_name_s_tcp_port_is_told() -> None:
