@@ -51,6 +51,7 @@ spec:
   egress: [{hosts: ["./web.shop.svc.cluster.local"]}]
   outboundTrafficPolicy: {mode: REGISTRY_ONLY}
 """
+PREFIX = "traffic.sidecar.istio.io/"
 TPROXY = {"sidecar.istio.io/interceptionMode": "TPROXY"}
 
 
@@ -132,6 +133,19 @@ def test_sidecars_speak_istios_tls_among_each_other_and_tunnels_with_ambient_pod
     assert (address, 15008) in sidecars.peers(mine, "calm")
     said = json.loads(sidecars.ask(mine, sidecars.cluster_ip(mine, "clear"), whence="calm")[2])
     assert said["peer"] == out, "also out of a tunnel the application sees its client"
+
+
+def test_what_annotations_exclude_passes_by_the_proxy(mine: Mesh) -> None:
+    web = sidecars.cluster_ip(mine, "web")
+    notes = {f"{PREFIX}excludeInboundPorts": "8000", f"{PREFIX}excludeOutboundIPRanges": f"{web}/32"}
+    for text in (sidecars.server("open", "node-2", annotations=notes), sidecars.PLAIN, sidecars.STRICT):
+        mine.apply(text)
+    mine.ready("shop", "open", "plain")
+    until(lambda: sidecars.ask(mine, web, whence="plain")[0] == 0, "STRICT is in force")
+    assert sidecars.ask(mine, mine.address("open", "shop"), 8000, whence="plain")[0] == 200, "nobody is asked who he is"
+    mine.apply(sidecars.ambient("calm", "node-1"))
+    sidecars.answers(mine, "calm", whence="open")
+    until(lambda: sidecars.ask(mine, web, whence="open")[0] == 0, "without its proxy it has no identity")
 
 
 def test_a_sidecar_resource_bounds_what_a_proxy_holds(mine: Mesh) -> None:
