@@ -13,7 +13,7 @@ from typing import Any
 from plait.base.wellknown import METRICS_PORT, READY_PORT
 from plait.envoy import bootstrap as node
 from plait.envoy.l7.merging import merged
-from plait.envoy.l7.telemetry import itself
+from plait.envoy.l7.points import itself
 from plait.envoy.pieces import Doc, any_of, extension, socket_address
 from plait.model.proxies import Proxy
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from plait.envoy.l7 import balancing, limits, manager, routes, telemetry, terminate, tls
+from plait.envoy.l7 import balancing, limits, manager, points, routes, terminate, tls
 from plait.envoy.l7.authorization import Where
 from plait.envoy.l7.chains import HTTP_PROTOCOLS
 from plait.envoy.l7.context import Context, may_be_http, seconds
-from plait.envoy.l7.telemetry import Point
+from plait.envoy.l7.points import Point
 from plait.envoy.pieces import UNLIMITED, Doc, cidr, socket_address
 from plait.model.l7 import MtlsMode
 from plait.model.limits import narrowed
@@ -138,8 +138,8 @@ def _plain(ctx: Context, view: SidecarView, port: InboundPort, name: str, match:
 
 
 def _others(ctx: Context, view: SidecarView, mode: MtlsMode) -> Iterator[Doc]:
-    point = telemetry.incoming(view.proxy, _unknown(), mutual=True)
-    plain = telemetry.incoming(view.proxy, _unknown(), mutual=False)
+    point = points.incoming(view.proxy, _unknown(), mutual=True)
+    plain = points.incoming(view.proxy, _unknown(), mutual=False)
 
     def proxy(name: str, seen: Point) -> list[Doc]:
         return manager.tcp(ctx, name, (), seen, view.enforced, "tls", pool=view.pool, cluster=PASSTHROUGH)
@@ -165,11 +165,11 @@ def _others(ctx: Context, view: SidecarView, mode: MtlsMode) -> Iterator[Doc]:
 
 def _named(port: InboundPort) -> dict[str, str]:
     """The port's service, by the same labels whichever way a request came in."""
-    return telemetry.service(port.hostname, port.hostname.partition(".")[0], port.service.partition("/")[0])
+    return points.service(port.hostname, port.hostname.partition(".")[0], port.service.partition("/")[0])
 
 
 def _unknown() -> dict[str, str]:
-    return telemetry.service("", "", "")
+    return points.service("", "", "")
 
 
 def _chain(
@@ -185,7 +185,7 @@ def _chain(
     where: Where = "tls",
     point: Point | None = None,
 ) -> Doc:
-    seen = point or telemetry.incoming(view.proxy, _named(port), mutual=mutual)
+    seen = point or points.incoming(view.proxy, _named(port), mutual=mutual)
     document: Doc = {"name": name, "filter_chain_match": match} if match else {"name": name}
     if kind == "http":
         http = manager.http(
@@ -220,7 +220,7 @@ def tunnelled(ctx: Context, view: SidecarView) -> Iterator[Doc]:
     if not view.proxy.addresses:
         return
     for port in view.inbound:
-        point = telemetry.incoming(view.proxy, _named(port), mutual=True)
+        point = points.incoming(view.proxy, _named(port), mutual=True)
         seen = Point("destination", "server", terminate.source_labels(), point.destination, point.service, "mutual_tls")
         match = {**own, "destination_port": port.port}
         name = f"hbone_{port.port}"
@@ -230,7 +230,7 @@ def tunnelled(ctx: Context, view: SidecarView) -> Iterator[Doc]:
         kind = "http" if may_be_http(port.protocol) and port.protocol != "auto" else "tcp"
         yield _chain(ctx, view, port, kind, name, match, None, mutual=True, where="state", point=seen)
     seen = Point(
-        "destination", "server", terminate.source_labels(), telemetry.itself(view.proxy), _unknown(), "mutual_tls"
+        "destination", "server", terminate.source_labels(), points.itself(view.proxy), _unknown(), "mutual_tls"
     )
     rest = manager.tcp(ctx, "hbone", (), seen, view.enforced, "state", pool=view.pool, cluster=PASSTHROUGH)
     yield {"name": "hbone", "filter_chain_match": own, "filters": rest}

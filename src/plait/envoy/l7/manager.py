@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from plait.envoy.l7 import authorization, external, limits, plugins, routes, telemetry, tokens
+from plait.envoy.l7 import access_logs, authorization, external, limits, metrics, plugins, routes, spans, tokens
 from plait.envoy.l7.authorization import Where
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.order import ORDER, Slot
-from plait.envoy.l7.telemetry import Point
+from plait.envoy.l7.points import Point
 from plait.envoy.pieces import ADS, Doc, any_of, extension
 from plait.model.routes import Destination, VirtualHost
 from plait.model.traffic import Pool
@@ -57,16 +57,16 @@ def http(
         "server_name": "istio-envoy",
         "http_filters": filters(ctx, tuple(hosts), enforced, where, point, port, enforce=enforce),
         "access_log": [
-            *telemetry.logs(ctx, enforced.telemetry, point),
-            *telemetry.metrics(ctx, enforced.telemetry, point),
+            *access_logs.logs(ctx, enforced.telemetry, point),
+            *metrics.metrics(ctx, enforced.telemetry, point),
         ],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "stream_idle_timeout": "0s",
         **_paths(ctx),
         **more,
     }
-    if (spans := telemetry.tracing(ctx, enforced.telemetry, point)) is not None:
-        document["tracing"] = spans
+    if (traced := spans.tracing(ctx, enforced.telemetry, point)) is not None:
+        document["tracing"] = traced
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": any_of(_HCM, **document)}
 
 
@@ -154,8 +154,8 @@ def tcp(
     if pool is not None and pool.max_connection_duration is not None:
         proxy["max_downstream_connection_duration"] = seconds(pool.max_connection_duration)
     proxy["access_log"] = [
-        *telemetry.logs(ctx, enforced.telemetry, point, http=False),
-        *telemetry.metrics(ctx, enforced.telemetry, point, http=False),
+        *access_logs.logs(ctx, enforced.telemetry, point, http=False),
+        *metrics.metrics(ctx, enforced.telemetry, point, http=False),
     ]
     proxy["access_log_options"] = {"flush_access_log_on_connected": True}
     if guarded:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from plait.base.wellknown import HBONE_PORT
 from plait.envoy import names
 from plait.envoy.l7 import tls
-from plait.envoy.l7.telemetry import baggage
+from plait.envoy.l7.points import baggage
 from plait.envoy.pieces import UNLIMITED, Doc, any_of, extension, state
 from plait.envoy.telemetry import literal
 from plait.model.proxies import Proxy

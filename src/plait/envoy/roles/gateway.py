@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from plait.base.bundle import Bundle
-from plait.envoy.l7 import limits, manager, patches, routes, telemetry, tls
+from plait.envoy.l7 import limits, manager, patches, points, routes, tls
 from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.options import DEFAULT, Options
@@ -118,7 +118,7 @@ def _http(ctx: Context, view: GatewayView, port: ServerPort, chain: HttpChain, n
         "set_current_client_cert_details": _CERTIFICATE,
         "http_protocol_options": {},
     }
-    point = telemetry.outgoing(view.proxy)
+    point = points.outgoing(view.proxy)
     http = manager.http(
         ctx, f"outbound_0.0.0.0_{port.port}", name, chain.virtual_hosts, point, view.enforced, "tls", port.port, **more
     )
@@ -133,7 +133,7 @@ def _http(ctx: Context, view: GatewayView, port: ServerPort, chain: HttpChain, n
 
 def _tcp(ctx: Context, view: GatewayView, chain: TcpChain, port: ServerPort) -> Doc:
     name = chain.name or f"tcp.{port.port}"
-    point = telemetry.outgoing(view.proxy)
+    point = points.outgoing(view.proxy)
     document: Doc = {
         "name": name,
         "filters": manager.tcp(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from plait.base.bundle import Bundle
 from plait.envoy import names
-from plait.envoy.l7 import chains, inbound, manager, patches, routes, telemetry, terminate
+from plait.envoy.l7 import chains, inbound, manager, patches, points, routes, terminate
 from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.options import DEFAULT, Options
@@ -58,7 +58,7 @@ def build(view: SidecarView, options: Options = DEFAULT, parts: Parts | None = N
 
 
 def _virtual_outbound(ctx: Context, view: SidecarView) -> Doc:
-    point = telemetry.outgoing(view.proxy)
+    point = points.outgoing(view.proxy)
     guard = manager.tcp(ctx, "loop", (), point, view.enforced, "tls", enforce=False, cluster=names.BLACKHOLE)
     return {
         "name": "virtualOutbound",
@@ -78,7 +78,7 @@ def _virtual_outbound(ctx: Context, view: SidecarView) -> Doc:
 
 def _rest(ctx: Context, view: SidecarView) -> list[Doc]:
     """What no listener or chain takes."""
-    point = telemetry.outgoing(view.proxy)
+    point = points.outgoing(view.proxy)
     if view.egress_proxy is not None:
         to = (view.egress_proxy,)
         return manager.tcp(ctx, "egress", to, point, view.enforced, "tls", enforce=False)
@@ -151,13 +151,13 @@ def _tcp(ctx: Context, view: SidecarView, each: TcpOutbound, number: int, routed
         http = next(one for one in view.http if (one.bind, one.port) == (each.bind, each.port))
         said = {**match, "application_protocols": list(chains.HTTP_PROTOCOLS)}
         yield {"name": f"{name}-http", "filter_chain_match": said, "filters": [_manager(ctx, view, http, name)]}
-    point = telemetry.outgoing(view.proxy)
+    point = points.outgoing(view.proxy)
     filters = manager.tcp(ctx, name, each.destinations, point, view.enforced, "tls", enforce=False)
     yield {"name": name, **({"filter_chain_match": match} if match else {}), "filters": filters}
 
 
 def _manager(ctx: Context, view: SidecarView, http: HttpOutbound, name: str) -> Doc:
-    point = telemetry.outgoing(view.proxy)
+    point = points.outgoing(view.proxy)
     return manager.http(
         ctx,
         f"outbound_{name}",
@@ -228,7 +228,7 @@ def _listening(ctx: Context, name: str, bind: str, port: int, made: list[Doc], c
 def _internal(ctx: Context, view: SidecarView) -> Doc:
     made = list(inbound.tunnelled(ctx, view))
     if not made:
-        point = telemetry.outgoing(view.proxy)
+        point = points.outgoing(view.proxy)
         filters = manager.tcp(ctx, "none", (), point, view.enforced, "tls", enforce=False, cluster=names.BLACKHOLE)
         made = [{"name": "none", "filters": filters}]
     return {

@@ -19,8 +19,8 @@ from plait.envoy.l7 import (
     limits,
     manager,
     patches,
+    points,
     routes,
-    telemetry,
     terminate,
     tls,
     upstreams,
@@ -30,8 +30,8 @@ from plait.envoy.l7.chains import chain, tree
 from plait.envoy.l7.context import Context, may_be_http, seconds
 from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
+from plait.envoy.l7.points import Point
 from plait.envoy.l7.report import Refusal
-from plait.envoy.l7.telemetry import Point
 from plait.envoy.pieces import UNLIMITED, Constant, Doc, extension, state
 from plait.model.limits import narrowed
 from plait.model.views.waypoint import ServedPort, ServedService, ServedWorkload, WaypointView
@@ -226,12 +226,12 @@ def _refusing() -> Doc:
 
 
 def _point(ctx: Context, service: dict[str, str]) -> Point:
-    found = telemetry.waypoint(service, terminate.IDENTITY)
+    found = points.waypoint(service, terminate.IDENTITY)
     return Point(found.reporter, found.side, terminate.source_labels(), found.destination, service, "mutual_tls")
 
 
 def _service_chains(ctx: Context, service: ServedService, port: ServedPort, routed: list[Doc]) -> Iterator[Doc]:
-    point = _point(ctx, telemetry.service(service.hostname, service.name, service.namespace))
+    point = _point(ctx, points.service(service.hostname, service.name, service.namespace))
     if may_be_http(port.protocol) and (port.virtual_hosts or port.protocol != "auto"):
         name = _chain_name(service, port, "http")
         counts = limits.per_route(service.enforced.limits)
