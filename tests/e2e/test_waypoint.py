@@ -60,6 +60,7 @@ spec:
   - from: [{source: {principals: [cluster.local/ns/shop/sa/default]}}]
     to: [{operation: {paths: ["/keyrings*"]}}]
 """
+GATEWAY = "{group: gateway.networking.k8s.io, kind: Gateway, name: waypoint}"
 ASK = """
 import sys, urllib.error, urllib.request
 try:
@@ -126,23 +127,37 @@ print(sent[0], lost)
 
 
 def test_a_service_leaves_its_waypoint_and_comes_back_under_load_and_no_request_is_lost() -> None:
+    """Also when a policy binds what passes the waypoint, so that a guard comes and goes at the server's node."""
     with mesh(f"wayf{os.getpid()}") as mine, ThreadPoolExecutor(1) as beside:
         mine.up("--nodes", "2")
         mine.apply(WORLD)
         mine.ready("shop", "web", "client")
         mine.programmed("shop", "waypoint")
         mine.captured("shop", "web", "client")
-        address = mine.get(kinds.SERVICE, "web", "shop")["spec"]["clusterIP"]
+        address, pod = (
+            mine.get(kinds.SERVICE, "web", "shop")["spec"]["clusterIP"],
+            f"{mine.address('web', 'shop')}:8000",
+        )
         until(lambda: asked(mine, address) == "200", "a request passes the waypoint")
-        loading = beside.submit(lambda: mine.inside("client", LOAD, address, namespace="shop"))
-        time.sleep(2.0)
-        for name in ("none", "waypoint", "none", "waypoint", "none"):
-            label = {"metadata": {"labels": {"istio.io/use-waypoint": name}}}
-            mine.ask(lambda api, label=label: api.patch(kinds.SERVICE, "web", label, "shop"))
-            time.sleep(1.0)
-        sent, _, lost = loading.result().strip().partition(" ")
-        assert int(sent) > 100
-        assert lost == "[]"
+
+        def flipped(pause: float, *names: str) -> None:
+            loading = beside.submit(lambda: mine.inside("client", LOAD, address, namespace="shop"))
+            time.sleep(2.0)
+            for name in names:
+                label = {"metadata": {"labels": {"istio.io/use-waypoint": name}}}
+                mine.ask(lambda api, label=label: api.patch(kinds.SERVICE, "web", label, "shop"))
+                time.sleep(pause)
+            sent, _, lost = loading.result().strip().partition(" ")
+            assert int(sent) > 100
+            assert lost == "[]"
+
+        flipped(1.0, "none", "waypoint", "none", "waypoint", "none")
+        assert asked(mine, pod) == "200"
+        mine.apply(POLICY.replace('{group: "", kind: Service, name: web}', GATEWAY))
+        assert asked(mine, pod) == "200"  # it binds only what stands behind the waypoint
+        flipped(2.5, "waypoint", "none", "waypoint")
+        until(lambda: asked(mine, pod) == "closed", "nobody gets past the waypoint")
+        assert asked(mine, f"{address}/keyrings") == "403"
 
 
 def asked(mine: Mesh, address: str) -> str:

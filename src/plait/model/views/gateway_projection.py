@@ -24,7 +24,6 @@ _HTTP = ("HTTP", "HTTPS", "GRPC", "HTTP2")
 def project(mesh: Mesh, proxy: Proxy, previous: GatewayView | None = None) -> GatewayView:
     """The view of one gateway pod; equal to `previous` means that very object."""
     scope = Scope(mesh, proxy)
-    resolver = Resolver(scope)
     mine = sorted((g for g in mesh.l7.gateways.values() if _serves(g, proxy)), key=lambda g: g.age)
     groups: dict[tuple[int, str], list[tuple[Gateway, Listener]]] = {}
     for gateway in mine:
@@ -36,7 +35,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: GatewayView | None = None) -> Ga
                 group.append((gateway, listener))
     targets = tuple(Target("Gateway", g.namespace, g.name) for g in mine if g.managed)
     classes = tuple(Target("GatewayClass", "", g.class_name) for g in mine if g.managed)
-    resolver.limiting = (*targets, *classes)
+    resolver = Resolver(scope, (*targets, *classes))
     ports = tuple(_port(port, bind, group, resolver) for (port, bind), group in sorted(groups.items()))
     binds = enforcing.by_selector(proxy.namespace, proxy.tags, (*targets, *classes))
     bound = enforcing.enforced(mesh.l7, proxy, binds)

@@ -27,17 +27,22 @@ UpstreamKey = tuple[str, int, str]
 class Resolver:
     """Collects the upstreams that what a proxy is told names; each is made once."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, limiting: tuple[Target, ...] = (), passed: Owed | None = None) -> None:
+        """`limiting`: what this proxy enforces limits for beside the services behind it: its Gateway, its class."""
         self.scope, self._index = scope, index_of(scope.mesh)
-        self.passing: Owed | None = None
-        """Of a waypoint: the policies that the requests it is resolving for have passed (see `model.guard`)."""
-        self.limiting: tuple[Target, ...] = ()
-        """What this proxy enforces limits for beside the services behind it: the Gateway it was made for, its class."""
+        self._limiting, self._passed = limiting, passed
         self._made: dict[UpstreamKey, Upstream] = {}
         self.asked: set[str] = set()
         """Hosts whose destinations were resolved; with `named`, what a part of a view depends on."""
         self.named: set[UpstreamKey] = set()
-        """Upstreams that were needed. Who makes a view of parts empties both before each."""
+        """Upstreams that were needed."""
+
+    def part(self, passed: Owed) -> Resolver:
+        """For one service of a waypoint, whose requests have passed these policies (see `model.guard`). It adds to the
+        same upstreams, and knows by itself what it was asked."""
+        made = Resolver(self.scope, self._limiting, passed)
+        made._made = self._made
+        return made
 
     def adopt(self, upstreams: Iterable[Upstream]) -> None:
         """Made for an earlier view, and the same in this one."""
@@ -45,7 +50,6 @@ class Resolver:
 
     def also(self, found: Iterable[Destination]) -> None:
         """Collect the upstreams of these; what is not there stays away, and whoever names it says so."""
-        self.passing = None
         for each in found:
             self.destination(each)
 
@@ -84,13 +88,13 @@ class Resolver:
 
     def _bypassed(self, service: HttpService, port: int) -> str:
         """Policies of other services that share these pods: who did not pass them must not get there."""
-        if self.passing is None:
+        if self._passed is None:
             return ""
         guard, known = guard_of(self.scope.mesh.l7), service.port(port) or HttpPort(port)
         lacking: set[str] = set()
         for workload in self._index.workloads_of(service.key):
             if target := _target(workload, service.key, known):
-                lacking |= guard.lacking(workload, target, self.passing)
+                lacking |= guard.lacking(workload, target, self._passed)
         named = ", ".join(sorted(each.replace("/", " ", 1) for each in lacking))
         return f"pods of {service.hostname} are bound by {named}, which this request does not pass" if lacking else ""
 
@@ -154,7 +158,7 @@ class Resolver:
 
     def _limits(self, service: HttpService) -> Iterator[LimitPolicy]:
         """Whose circuit breakers hold on the way from this proxy to the service."""
-        proxy, targets = self.scope.proxy, self.limiting
+        proxy, targets = self.scope.proxy, self._limiting
         if proxy.role == "waypoint":
             own = Target(service.kind, service.namespace, service.name)
             targets = (own, *targets) if service.waypoint == proxy.gateway else ()

@@ -26,9 +26,8 @@ from plait.model.views.waypoint import ServedPort, ServedService, ServedWorkload
 
 def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> WaypointView:
     """The view of one waypoint's instance (`proxy.gateway` says which); equal parts of `previous` come back."""
-    scope = Scope(mesh, proxy)
-    resolver = Resolver(scope)
-    own = resolver.limiting = waypoint_targets(mesh.l7, proxy.gateway)
+    own = waypoint_targets(mesh.l7, proxy.gateway)
+    resolver = Resolver(Scope(mesh, proxy), own)
     additions = enforcing.by_selector(proxy.namespace, proxy.tags, own)
     before = _Before(mesh, proxy, previous)
     services: list[ServedService] = []
@@ -39,11 +38,9 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
             continue
         made = before.service(service)
         if made is None:
-            resolver.asked, resolver.named = set(), set()
-            served = _service(service, resolver, own)
-            made = _Made(
-                served, frozenset(resolver.asked), tuple(resolver.made(each) for each in sorted(resolver.named))
-            )
+            part = resolver.part(guard_of(mesh.l7).of_service(service))
+            served = _service(service, part, own)
+            made = _Made(served, frozenset(part.asked), tuple(part.made(each) for each in sorted(part.named)))
         else:
             resolver.adopt(made.upstreams)
         made_of[key] = made
@@ -124,7 +121,6 @@ class _Before:
 def _service(service: HttpService, resolver: Resolver, own: tuple[Target, ...]) -> ServedService:
     scope = resolver.scope
     targets = (*own, Target(service.kind, service.namespace, service.name))
-    resolver.passing = guard_of(scope.mesh.l7).of_service(service)
     additions = enforcing.by_selector(scope.proxy.namespace, scope.proxy.tags, targets)
     return ServedService(
         key=service.key,
