@@ -1,15 +1,17 @@
-"""Arming: while a waypoint with policies comes before a service, or goes, guards stand only when all know the way.
+"""Arming: while a waypoint comes before a service, or goes, each part of the mesh hears of it when the next one has.
 
-A guard at the server's node refuses whoever does not come through the waypoint. Nodes hear at different moments. So a
-guard that comes together with its way waits until the clients' nodes have heard of the way, and a way that goes
-together with its guard stays until the servers' nodes have dropped the guard. Meanwhile the service is as open as it
-was before, or is about to be. Any other guard (a policy is attached where the way is known) stands at once.
+First the waypoint itself: the way is told to nodes when its proxies have acknowledged the service. Then the clients'
+nodes: a guard (which refuses whoever does not come through the waypoint) that comes with its way waits a second. And a
+way that goes together with its guard stays a second, until the servers' nodes have dropped the guard. Meanwhile the
+service is as open as it was before, or is about to be. Any other guard (a policy attached where the way is known)
+stands at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, TypeVar
+import math
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, TypeVar
 
 from msgspec import structs
 
@@ -19,7 +21,32 @@ from plait.model.mesh import Mesh, Service, Workload
 
 SECONDS: Final = 1.0
 """Ten times what 99 of 100 changes need to every proxy."""
+LONGEST: Final = 1.0
+"""Seconds that a waypoint has to acknowledge a service."""
+_POLL, _GRACE = 0.05, 0.1
+"""Who acknowledges is its node agent; Envoy itself needs a little longer."""
 _Reached = TypeVar("_Reached", Service, Workload)
+
+
+class _Lead(NamedTuple):
+    """A waypoint that is to know a service: since when, and when it acknowledged."""
+
+    began: float
+    heard: float
+    next: float
+    """When to look again."""
+
+    def after(self, now: float, heard: bool) -> _Lead:
+        if self.heard <= now:
+            return self
+        if heard or now >= self.began + LONGEST:
+            return _Lead(self.began, now, now + _GRACE)
+        return _Lead(self.began, math.inf, now + _POLL)
+
+
+def _begun(now: float) -> _Lead:
+    """What was acknowledged before now was something else."""
+    return _Lead(now, math.inf, now + _POLL)
 
 
 class Arming:
@@ -30,28 +57,48 @@ class Arming:
         self._last: Mesh | None = None
         self._since: dict[str, float] = {}
         """Service or workload -> when its present way was first told; only recent ones."""
+        self._leading: dict[str, _Lead] = {}
+        """Service -> since when its waypoint is to know it, and when nodes may."""
         self._staying: dict[str, float] = {}
         """Service -> until when it keeps a way that has gone."""
         self._waiting: set[str] = set()
         """New ways for which a guard waits."""
 
-    def told(self, mesh: Mesh, now: float) -> Mesh:
-        """What to tell now: `mesh`, but for guards that wait and ways that stay."""
+    def told(self, mesh: Mesh, now: float, heard: Callable[[str], bool] = lambda waypoint: True) -> Mesh:
+        """What to tell now: `mesh`, but for what waits or stays. `heard`: has this waypoint ("ns/name") acknowledged
+        what it was told?"""
         last, self._waiting = self._last, set()
         made = mesh
-        if last is not None and (self._staying or _guards(last) or _guards(mesh)):
+        if last is not None:
             staying = self._stay(last, mesh, now)
-            self._note(last.services, {**mesh.services, **staying}, now)
+            services = {**staying, **self._lead(last, mesh, now, heard)}
+            self._note(last.services, {**mesh.services, **services}, now)
             self._note(last.workloads, mesh.workloads, now)
-            made = _replaced(mesh, last, staying, self._wait(last, mesh.workloads))
+            made = _replaced(mesh, last, services, staying, self._wait(last, mesh.workloads))
         self._last = made
         return made
 
     @property
     def ends(self) -> float | None:
-        """When there will be something else to tell, though nothing changes."""
+        """When there will be something else to tell, though nothing changes; or when to look again."""
         waiting = (self._since[key] + self._seconds for key in self._waiting)
-        return min((*waiting, *self._staying.values()), default=None)
+        return min((*waiting, *self._staying.values(), *(lead.next for lead in self._leading.values())), default=None)
+
+    def _lead(self, last: Mesh, mesh: Mesh, now: float, heard: Callable[[str], bool]) -> dict[str, Service]:
+        """Services whose way is not told to nodes yet."""
+        found: dict[str, Service] = {}
+        leading: dict[str, _Lead] = {}
+        for key, service in mesh.services.items():
+            before = last.services.get(key)
+            if before is None or before is service or service.waypoint is None or before.waypoint is not None:
+                continue
+            known, lead = mesh.l7.services.get(key), self._leading.get(key)
+            lead = _begun(now) if lead is None else lead.after(now, known is None or heard(known.waypoint))
+            if now < lead.heard + _GRACE:
+                leading[key] = lead
+                found[key] = structs.replace(service, waypoint=None)
+        self._leading = leading
+        return found
 
     def _stay(self, last: Mesh, mesh: Mesh, now: float) -> dict[str, Service]:
         """Services that keep the way they had."""
@@ -86,20 +133,19 @@ class Arming:
     def _wait(self, last: Mesh, workloads: Mapping[str, Workload]) -> dict[str, Workload]:
         """Workloads whose guards wait, without them."""
         found: dict[str, Workload] = {}
-        for uid, workload in workloads.items() if self._since else ():
-            recent = self._since.keys() & {uid, *(member.service for member in workload.services)}
+        for uid, workload in workloads.items() if self._since or self._leading else ():
+            recent = (self._since.keys() | self._leading.keys()) & {
+                uid,
+                *(member.service for member in workload.services),
+            }
             before = last.workloads.get(uid)
             if not recent or before is None or guarding(before.policies):
                 continue
             if guards := set(guarding(workload.policies)):
                 kept = tuple(name for name in workload.policies if name not in guards)
                 found[uid] = structs.replace(workload, policies=kept)
-                self._waiting |= recent
+                self._waiting |= recent & self._since.keys()
         return found
-
-
-def _guards(mesh: Mesh) -> bool:
-    return bool(guarding(mesh.policies))
 
 
 def _changed(last: Mapping[str, Workload], new: Mapping[str, Workload]) -> tuple[set[str], set[str]]:
@@ -113,14 +159,20 @@ def _changed(last: Mapping[str, Workload], new: Mapping[str, Workload]) -> tuple
     return opened, guarded
 
 
-def _replaced(mesh: Mesh, last: Mesh, staying: Mapping[str, Service], waiting: Mapping[str, Workload]) -> Mesh:
-    if not staying and not waiting:
+def _replaced(
+    mesh: Mesh,
+    last: Mesh,
+    services: Mapping[str, Service],
+    staying: Mapping[str, Service],
+    workloads: Mapping[str, Workload],
+) -> Mesh:
+    if not services and not workloads:
         return mesh
     ways = {key: last.l7.services[key] for key in staying if key in last.l7.services}
     made = structs.replace(
         mesh,
-        services={**mesh.services, **staying} if staying else mesh.services,
-        workloads={**mesh.workloads, **waiting} if waiting else mesh.workloads,
+        services={**mesh.services, **services} if services else mesh.services,
+        workloads={**mesh.workloads, **workloads} if workloads else mesh.workloads,
         l7=structs.replace(mesh.l7, services={**mesh.l7.services, **ways}) if ways else mesh.l7,
     )
     carried(last, made)

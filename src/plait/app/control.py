@@ -94,7 +94,7 @@ class Control:
         self.proxies = ProxyCaches(
             lambda: self.pipeline.told, lambda name: certificates.served(name, self.pipeline.objects)
         )
-        self.pipeline.on_mesh = self.proxies.changed
+        self.pipeline.on_mesh, self.pipeline.heard = self.proxies.changed, self.proxies.heard
         self._informers = {kind: Informer(api, kind, indexers=_indexers(kind)) for kind in READ}
         for kind, informer in self._informers.items():
             informer.on_change(_feeding(self.pipeline, kind))

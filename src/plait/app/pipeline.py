@@ -101,6 +101,8 @@ class Pipeline:
         self._on_problems = on_problems
         self.on_mesh: Callable[[], None] = lambda: None
         """Called after each compile, also of an equal Mesh: contents of secrets are not in it."""
+        self.heard: Callable[[str], bool] = lambda waypoint: True
+        """Whether the proxies of a waypoint ("ns/name") have acknowledged all that they were told."""
         self.on_compiled: Callable[[], None] = lambda: None
         """Called after every compile, when `mesh` and `problems` are what `objects` mean."""
         self._compiled: Objects | None = None
@@ -201,7 +203,7 @@ class Pipeline:
             self._again.cancel()
             self._again = None
         began = time.perf_counter()
-        told = self._arming.told(mesh, loop.time())
+        told = self._arming.told(mesh, loop.time(), self.heard)
         if (ends := self._arming.ends) is not None:
             self._again = loop.call_at(ends, lambda: self._tell(self.mesh))
         encoded = encode(self._with_added(told), self._encoded)

@@ -119,6 +119,12 @@ class ProxyCaches:
         """What could not be said to some connected proxy."""
         return tuple(problem for told in self._told.values() for problem in told.problems)
 
+    def heard(self, gateway: str) -> bool:
+        """Whether all connected proxies of a Gateway ("ns/name") have answered for what they are told now."""
+        own = (told.cache.statistics() for told in self._told.values() if told.proxy.gateway == gateway)
+        states = (state for found in own for state in found if isinstance(state, SessionState))
+        return all(each.current for state in states for each in state.types.values() if each.wildcard)
+
     def refused(self) -> dict[str, str]:
         """Gateway ("ns/name") -> which of its proxies refuses what of its configuration, in the proxy's words."""
         found: dict[str, str] = {}

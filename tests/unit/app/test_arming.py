@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from msgspec import structs
 
 from kit import documents as d
@@ -48,9 +49,10 @@ def seen(mesh: Mesh) -> tuple[bool, bool, bool]:
     return mesh.services[key].waypoint is not None, bool(mesh.l7.services[key].waypoint), guarded
 
 
-def told(*steps: tuple[float, Mesh]) -> list[tuple[bool, bool, bool]]:
+def told(*steps: tuple[float, Mesh], heard: float = 0.0) -> list[tuple[bool, bool, bool]]:
+    """`heard`: from when on the waypoint has acknowledged whatever it was told."""
     arming = Arming(1.0)
-    return [seen(arming.told(mesh, at)) for at, mesh in steps]
+    return [seen(arming.told(mesh, at, lambda waypoint, at=at: at >= heard)) for at, mesh in steps]
 
 
 BEHIND, STRAIGHT = world(behind=True), world(behind=False)
@@ -60,13 +62,22 @@ def test_the_worlds_differ_as_the_tests_mean() -> None:
     assert (seen(BEHIND), seen(STRAIGHT)) == ((True, True, True), (False, False, False))
 
 
-def test_attached_everybody_hears_of_the_way_before_the_guard_stands() -> None:
-    assert told((0, STRAIGHT), (5, BEHIND), (5.9, BEHIND), (6, BEHIND)) == [
+def test_attached_the_waypoint_hears_first_then_the_nodes_and_then_the_guard_stands() -> None:
+    steps = (0, STRAIGHT), (5, BEHIND), (5.1, BEHIND), (5.2, BEHIND), (6.1, BEHIND), (6.2, BEHIND)
+    assert told(*steps) == [
         (False, False, False),
+        (False, True, False),
+        (False, True, False),
         (True, True, False),
         (True, True, False),
         (True, True, True),
     ]
+
+
+def test_a_waypoint_that_acknowledges_late_is_waited_for_but_not_for_ever() -> None:
+    steps = (0, STRAIGHT), (5, BEHIND), (5.5, BEHIND), (5.8, BEHIND), (5.9, BEHIND), (6, BEHIND), (6.1, BEHIND)
+    assert [way for way, _, _ in told(*steps, heard=5.8)] == [False, False, False, False, True, True, True]
+    assert [way for way, _, _ in told(*steps, heard=99)] == [False, False, False, False, False, False, True]
 
 
 def test_detached_the_guard_goes_before_anybody_goes_straight() -> None:
@@ -84,12 +95,14 @@ def test_attached_again_before_anybody_went_straight_the_guard_stands_at_once() 
 
 def test_a_change_beside_it_prolongs_nothing() -> None:
     arming = Arming(1.0)
-    arming.told(STRAIGHT, 0)
-    arming.told(BEHIND, 5)
-    assert arming.ends == 6
+    for at, mesh in ((0, STRAIGHT), (5, BEHIND), (5.1, BEHIND)):
+        arming.told(mesh, at)
+    assert arming.ends == pytest.approx(5.2)
+    arming.told(BEHIND, 5.2)
+    assert arming.ends == pytest.approx(6.2)
     assert seen(arming.told(world(behind=True), 5.5)) == (True, True, False)
-    assert arming.ends == 6
-    assert seen(arming.told(BEHIND, 6)) == (True, True, True)
+    assert arming.ends == pytest.approx(6.2)
+    assert seen(arming.told(BEHIND, 6.2)) == (True, True, True)
     assert arming.ends is None
 
 
@@ -104,7 +117,7 @@ def test_the_first_world_is_told_as_it_is() -> None:
 def test_what_refused_everybody_goes_on_refusing_who_does_not_pass_the_waypoint() -> None:
     """A policy of a service without a waypoint lets nobody in; with the waypoint, the guard is another one at once."""
     alone, both = world(behind=False, policy=_TO_SERVICE), world(behind=True, policy=_TO_SERVICE)
-    assert told((0, alone), (5, both), (9, alone)) == [(False, False, True), (True, True, True), (False, False, True)]
+    assert told((0, alone), (5, both), (9, alone)) == [(False, False, True), (False, True, True), (False, False, True)]
 
 
 def test_a_waypoint_that_is_gone_is_no_way() -> None:
@@ -115,4 +128,4 @@ def test_a_pod_that_is_new_is_guarded_from_its_first_moment() -> None:
     arming = Arming(1.0)
     without = {uid: each for uid, each in STRAIGHT.workloads.items() if each.name != "api-1"}
     arming.told(structs.replace(STRAIGHT, workloads=without), 0)
-    assert seen(arming.told(BEHIND, 5)) == (True, True, True)
+    assert seen(arming.told(BEHIND, 5))[2]
