@@ -19,6 +19,7 @@ from plait.app.allocation_controller import AllocationController
 from plait.app.measured import Measured, judged
 from plait.app.pipeline import READ, Pipeline
 from plait.app.proxy_caches import ROLES, ProxyCaches, UnknownProxy, named
+from plait.app.readable import Readable
 from plait.app.rotation import Rotation
 from plait.app.serving import ServingCertificate
 from plait.app.status import StatusServer
@@ -63,7 +64,10 @@ async def serve(layout: Layout, plan: AddressPlan, *, settings: Settings | None 
     custody = Custody(layout.mesh_ca, settings.trust_domain, aio.now(), random_serial_number())
     issuer = external.configured(layout.mesh_ca)
     async with HttpApi.from_kubeconfig(layout.kubeconfig, socket=layout.api_socket) as api:
-        control = Control(api, custody.trust, settings, custody=custody, issuer=issuer, proxies=str(layout.proxies))
+        readable = Readable(layout.readable)
+        control = Control(
+            api, custody.trust, settings, custody=custody, issuer=issuer, proxies=str(layout.proxies), readable=readable
+        )
         try:
             await control.start(str(plan.control), (plan.control,))
             await asyncio.Event().wait()
@@ -83,6 +87,7 @@ class Control:
         custody: Custody | None = None,
         issuer: Issuer | None = None,
         proxies: str = "/var/lib/plait/proxies",
+        readable: Readable | None = None,
     ) -> None:
         """`custody` is a trust that may change while we run; without it `root` stays.
 
@@ -90,7 +95,7 @@ class Control:
         """
         self._api = api
         self._trust: Callable[[], Trust] = (lambda: custody.trust) if custody is not None else (lambda: root)
-        self.pipeline = Pipeline(settings)
+        self.pipeline = Pipeline(settings, readable=readable)
         self.proxies = ProxyCaches(
             lambda: self.pipeline.told, lambda name: certificates.served(name, self.pipeline.objects)
         )

@@ -15,6 +15,7 @@ import msgspec
 
 from plait.app.arming import Arming
 from plait.app.essence import essence
+from plait.app.readable import Readable
 from plait.base.bundle import Bundle
 from plait.base.bundle import Resource as Named
 from plait.base.observe import logger
@@ -26,7 +27,7 @@ from plait.resources import closed, kinds
 from plait.resources.decode import decode
 from plait.resources.kinds import Kind
 from plait.resources.kubernetes import ConfigMap
-from plait.resources.meta import Key
+from plait.resources.meta import Key, Resource
 from plait.resources.objects import Objects
 from plait.resources.problems import Problem, ordered
 from plait.store.api import Document
@@ -85,7 +86,12 @@ class Statistics:
 class Pipeline:
     """Feed it documents with `changed`; its `cache` is what streams are served from. Silent until `open()`."""
 
-    def __init__(self, settings: Settings, on_problems: Callable[[tuple[Problem, ...]], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        on_problems: Callable[[tuple[Problem, ...]], None] | None = None,
+        readable: Readable | None = None,
+    ) -> None:
         self.cache = Cache()
         self.mesh = self.told = Mesh(settings)
         """What objects mean, and what of it is told now (see `arming`)."""
@@ -95,6 +101,7 @@ class Pipeline:
         self._configuration = settings.root_namespace, CONFIG_MAP
         self._objects = Objects()
         self._unread: dict[Key, tuple[Problem, ...]] = {}
+        self._readable = readable or Readable()
         self._closed: set[Key] = set()
         """Those of which no readable state was ever seen."""
         self._encoded: Encoded | None = None
@@ -126,25 +133,41 @@ class Pipeline:
         if new is None:
             self._objects = self._objects.without(key)
             self._closed.discard(key)
+            if self._keeps(kind, key):
+                self._readable.forget(key)
         else:
-            typed, problems = decode(new)
-            if typed is None or any(problem.severity == "error" for problem in problems):
-                last = None if key in self._closed else self._objects.get(kind, key.name, key.namespace)
-                typed, said = closed.in_effect(new, last)
-                problems = (*problems, *said)
-                if last is None:
-                    self._closed.add(key)
-            else:
-                self._closed.discard(key)
-            if isinstance(typed, ConfigMap) and (key.namespace, key.name) == self._configuration:
-                last = self._objects.get(kind, key.name, key.namespace)
-                typed, said = closed.configuration(typed, last if isinstance(last, ConfigMap) else None)
-                problems = (*problems, *said)
+            typed, problems = self._in_effect(kind, key, new)
             if problems:
                 self._unread[key] = problems
             self._objects = self._objects.without(key) if typed is None else self._objects.with_(essence(typed))
         if self._objects is not before or unread != self._unread.get(key, ()):
             self._wake()
+
+    def _in_effect(self, kind: Kind, key: Key, document: Document) -> tuple[Resource | None, tuple[Problem, ...]]:
+        """What the document says, or what holds instead of it, and what is wrong."""
+        typed, problems = decode(document)
+        if typed is None or any(problem.severity == "error" for problem in problems):
+            last = None if key in self._closed else self._last(kind, key, document)
+            if last is None:
+                self._closed.add(key)
+            typed, said = closed.in_effect(document, last)
+            return typed, (*problems, *said)
+        self._closed.discard(key)
+        said = ()
+        if isinstance(typed, ConfigMap) and (key.namespace, key.name) == self._configuration:
+            last = self._last(kind, key, document)
+            typed, said = closed.configuration(typed, last if isinstance(last, ConfigMap) else None)
+        if not said and self._keeps(kind, key):
+            self._readable.note(key, document)
+        return typed, (*problems, *said)
+
+    def _keeps(self, kind: Kind, key: Key) -> bool:
+        return kind in closed.KINDS or (kind == kinds.CONFIG_MAP and (key.namespace, key.name) == self._configuration)
+
+    def _last(self, kind: Kind, key: Key, document: Document) -> Resource | None:
+        """The state in effect; at a start, when there is none, that of before."""
+        found: Resource | None = self._objects.get(kind, key.name, key.namespace)
+        return found if found is not None or not self._keeps(kind, key) else self._readable.last(key, document)
 
     @property
     def settled(self) -> bool:
@@ -154,6 +177,8 @@ class Pipeline:
     def open(self) -> None:
         """Everything was read once: compile the first world. A half-read one would remove the rest at the agents."""
         self._open = True
+        kept = ((kind, name) for kind in (*closed.KINDS, kinds.CONFIG_MAP) for name in self._objects.of(kind))
+        self._readable.only({Key(str(kind), *name) for kind, name in kept})
         self._run()
 
     def beside(self, url: str, resources: Mapping[str, Named]) -> None:

@@ -53,6 +53,11 @@ class Layout:
         return self.root / "mesh-ca"
 
     @property
+    def readable(self) -> Path:
+        """How security objects last were when the control plane could read them."""
+        return self.root / "readable"
+
+    @property
     def kubeconfig(self) -> Path:
         return self.root / "kubeconfig"
 

@@ -24,6 +24,8 @@ _STRICTEST: dict[Kind, Document | None] = {
     kinds.PEER_AUTHENTICATION: {"mtls": {"mode": "STRICT"}},
     kinds.REQUEST_AUTHENTICATION: None,  # tokens alone forbid nothing: who asks for them is a policy
 }
+KINDS = frozenset(_STRICTEST)
+"""Of which the last readable state stays in effect."""
 _MESH = "mesh"
 _BINDING = ("selector", "targetRef", "targetRefs")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from kit import documents as d
 from plait.app.pipeline import Pipeline
+from plait.app.readable import Readable
 from plait.model.mesh import Settings
 from plait.model.policies import Group, Policy
 from plait.resources import kinds
@@ -54,6 +56,48 @@ def test_a_policy_that_never_was_readable_denies_and_is_forgotten_once_it_reads(
 def test_a_deleted_policy_leaves_nothing_to_keep() -> None:
     (_, _), (_, _), (closed, _) = told(GOOD, None, BROKEN)
     assert closed is not None and closed.action == "deny"
+
+
+def started(folder: Path, document: dict[str, Any] | None) -> tuple[Policy | None, list[str]]:
+    """A control plane starts, finds this policy, and ends."""
+
+    async def run() -> tuple[Policy | None, list[str]]:
+        pipeline = Pipeline(Settings(), readable=Readable(folder))
+        if document is not None:
+            pipeline.changed(kinds.AUTHORIZATION_POLICY, None, document)
+        pipeline.open()
+        return pipeline.mesh.policies.get(KEY), [p.code for p in pipeline.problems]
+
+    return asyncio.run(run())
+
+
+def test_a_restarted_control_plane_knows_how_an_unreadable_policy_last_was(tmp_path: Path) -> None:
+    first, _ = started(tmp_path, GOOD)
+    second, said = started(tmp_path, BROKEN)
+    assert first is not None and (second, "PLT0013" in said) == (first, True)
+    assert started(tmp_path, BROKEN)[0] == first  # and so does the one after it
+
+
+def refuses(policy: Policy | None) -> bool:
+    return policy is not None and (policy.action, policy.groups) == ("deny", (Group(()),))
+
+
+def test_another_object_of_that_name_and_one_deleted_meanwhile_are_not_taken_for_it(tmp_path: Path) -> None:
+    def with_uid(document: dict[str, Any], uid: str) -> dict[str, Any]:
+        return {**document, "metadata": {**document["metadata"], "uid": uid}}
+
+    started(tmp_path, with_uid(GOOD, "1"))
+    assert refuses(started(tmp_path, with_uid(BROKEN, "2"))[0])
+    started(tmp_path, with_uid(GOOD, "1"))
+    started(tmp_path, None)
+    assert refuses(started(tmp_path, with_uid(BROKEN, "1"))[0])
+
+
+def test_a_damaged_file_refuses_as_if_there_were_none(tmp_path: Path) -> None:
+    started(tmp_path, GOOD)
+    (file,) = (each for each in tmp_path.rglob("*") if each.is_file())
+    file.write_text("{")
+    assert refuses(started(tmp_path, BROKEN)[0])
 
 
 def test_a_mesh_configuration_that_cannot_be_read_does_not_take_the_last_ones_place() -> None:
