@@ -13,17 +13,18 @@ import click
 import msgspec
 import typer
 
+from plait.app import reading
+from plait.app.migration.outlook import Outlook, outlook
 from plait.app.migration.plan import Plan, Scope, plan
 from plait.app.migration.run import Migration, Record, Refused
 from plait.app.migration.steps import steps
 from plait.app.migration.work import Stuck
 from plait.app.offline import World
-from plait.app.reading import read
 from plait.cli import connect, manifests, output
-from plait.model.mesh import Mesh, Settings
+from plait.model.mesh import Settings
 from plait.model.modes import Mode
 from plait.resources import documents
-from plait.store.api import ApiError
+from plait.store.api import ApiError, Document
 from plait.store.client import HttpApi
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -55,17 +56,19 @@ def show(
     name: Name = "default",
     kubeconfig: Kubeconfig = None,
 ) -> int:
-    """What would change, where each policy moves, what would be lost (exit code 1), and what it costs."""
+    """What would change, where each policy moves, what would be lost or judged differently (exit code 1), its cost."""
     scope, mode = _scope(subject), _mode(to)
-    mesh = _offline(file) if file else asyncio.run(_running(name, kubeconfig))
-    found = plan(mesh, scope, mode, waypoint)
+    objects = _offline(file) if file else asyncio.run(_running(name, kubeconfig))
+    mesh = World(objects, Settings()).described() if file else reading.made(objects)
+    seen = outlook(objects, mesh, scope, mode, waypoint)
+    found = seen.plan
     if not found.moves:
         raise manifests.Unreadable(f"{scope} has no pods that could move")
     if form == "table":
-        print(_page(found))
+        print(_page(seen))
     else:
-        print(output.render(_document(found), form))
-    return 1 if found.lost else 0
+        print(output.render(_document(seen), form))
+    return 1 if found.lost or seen.differences else 0
 
 
 @app.command()
@@ -74,6 +77,9 @@ def apply(
     to: To,
     canary: Annotated[str, typer.Option(help="Stop after this share of the pods that are made anew, as 5%.")] = "",
     waypoint: Waypoint = "waypoint",
+    accept: Annotated[
+        bool, typer.Option("--accept-differences", help="Go on though requests are judged differently.")
+    ] = False,
     timeout: Timeout = 120.0,
     name: Name = "default",
     kubeconfig: Kubeconfig = None,
@@ -82,8 +88,8 @@ def apply(
     scope, mode, share = _scope(subject), _mode(to), _share(canary)
 
     async def run(migration: Migration, api: HttpApi) -> Record:
-        upto = _canary(plan(await read(api), scope, mode, waypoint), share) if share else None
-        return await migration.apply(mode, secrets.token_hex(4), upto=upto, timeout=timeout)
+        upto = _canary(plan(await reading.read(api), scope, mode, waypoint), share) if share else None
+        return await migration.apply(mode, secrets.token_hex(4), upto=upto, accepted=accept, timeout=timeout)
 
     return asyncio.run(_with(scope, waypoint, name, kubeconfig, run))
 
@@ -130,11 +136,12 @@ async def _with(
 ) -> int:
     async with connect.api(name, kubeconfig) as api:
 
-        async def planned(mode: Mode) -> Plan:
-            return plan(await read(api), scope, mode, waypoint)
+        async def look(mode: Mode) -> Outlook:
+            found = await reading.documents(api)
+            return outlook(found, reading.made(found), scope, mode, waypoint)
 
         try:
-            record = await work(Migration(api, scope, planned, print), api)
+            record = await work(Migration(api, scope, look, print), api)
         except (Refused, Stuck, ApiError) as error:
             print(f"plait migrate: {error}", file=sys.stderr)
             return 1
@@ -142,23 +149,23 @@ async def _with(
     return 0
 
 
-async def _never(mode: Mode) -> Plan:
+async def _never(mode: Mode) -> Outlook:
     raise AssertionError("a record is read without a plan")
 
 
-async def _running(name: str, kubeconfig: Path | None) -> Mesh:
+async def _running(name: str, kubeconfig: Path | None) -> list[Document]:
     async with connect.api(name, kubeconfig) as api:
-        return await read(api)
+        return await reading.documents(api)
 
 
-def _offline(files: list[str]) -> Mesh:
+def _offline(files: list[str]) -> list[Document]:
     found = []
     for source, text in manifests.texts(files):
         good, broken = documents.read(text, source)
         found += [each.document for each in good]
         if broken:
             raise manifests.Unreadable(str(broken[0]))
-    return World(found, Settings()).described()
+    return found
 
 
 def _scope(subject: str) -> Scope:
@@ -200,14 +207,17 @@ def _canary(found: Plan, share: float) -> int:
     return len(steps(found))
 
 
-def _document(found: Plan) -> dict[str, Any]:
+def _document(seen: Outlook) -> dict[str, Any]:
+    found = seen.plan
     document: dict[str, Any] = msgspec.to_builtins(found)
     document["lost"] = [msgspec.to_builtins(each) for each in found.lost]
     document["steps"] = [msgspec.to_builtins(each) for each in steps(found)]
+    document["judged"] = {"requests": len(seen.now), "differing": [str(each) for each in seen.differences]}
     return document
 
 
-def _page(found: Plan) -> str:
+def _page(seen: Outlook) -> str:
+    found = seen.plan
     rows = [
         {"workload": move.name, "pods": move.pods, "now": move.mode, "made anew": "yes" if move.restarts else "no"}
         for move in found.moves
@@ -229,6 +239,8 @@ def _page(found: Plan) -> str:
     before, after = found.before, found.after
     lines += ["", f"proxies {before.proxies} -> {after.proxies}, private memory of them about"]
     lines[-1] += f" {before.megabytes} -> {after.megabytes} MB idle"
+    lines += ["", f"judged beforehand: {len(seen.now)} requests, {len(seen.differences)} differently"]
+    lines += [f"  {each}" for each in seen.differences[:10]]
     if found.lost:
         lines += ["", f"refused: {len(found.lost)} would be lost; see the reasons above"]
     return "\n".join(lines)

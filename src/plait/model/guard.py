@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from plait.model.attachment import Attachment, Target
 from plait.model.enforcement import ServerMode, decide, server_mode
 from plait.model.http_security import HttpPolicy, HttpRule, Operation, Source
 from plait.model.http_services import HttpService, Instance
 from plait.model.l7 import L7
-from plait.model.mesh import Workload
-from plait.model.policies import Group, Policy
+from plait.model.mesh import Settings, Workload
+from plait.model.modes import Mode
+from plait.model.policies import Group, Policy, Text
 
 PREFIX = "plait_guard_"
 """Names of the L4 policies that carry a guard out begin so: no object of the API can be called this."""
@@ -100,7 +101,7 @@ class Guard:
         for membership in workload.services:
             service = self._l7.services.get(membership.service)
             if service is not None:
-                owed = self._guarded(instance, service.waypoint, self.of_service(service))
+                owed = self._guarded(instance, demanded(service, instance.mode), self.of_service(service))
                 way = Way(service.key, service.waypoint, owed)
                 for port in membership.ports:
                     ways.setdefault(port.target or port.service, []).append(way)
@@ -138,6 +139,42 @@ def mode_of(instance: Instance, waypoint: str) -> ServerMode:
     if instance.gateway:
         return "gateway"
     return server_mode("sidecar" if instance.mode == "sidecar" else "ambient", bool(waypoint))
+
+
+def demanded(service: HttpService, mode: Mode) -> str:
+    """The waypoint that requests to such an instance have to pass. While clients move to a waypoint or away from it, it
+    is optional: a sidecar judges those itself that did not pass it. A node proxy cannot, so there it is none."""
+    optional = mode == "sidecar" and service.optional_waypoint
+    return "" if optional else service.waypoint
+
+
+def passing(policy: HttpPolicy, waypoint: tuple[str, ...]) -> HttpPolicy:
+    """The policy with nothing to say to these principals: their waypoint has judged what they bring."""
+    who = tuple(Text("exact", each) for each in waypoint)
+    if not who:
+        return policy
+    if policy.action == "allow":
+        return structs.replace(policy, rules=(*policy.rules, HttpRule(sources=(Source(principals=who),))))
+    return structs.replace(policy, rules=tuple(_but(rule, who) for rule in policy.rules))
+
+
+def _but(rule: HttpRule, who: tuple[Text, ...]) -> HttpRule:
+    sources = rule.sources or (Source(),)
+    spared = (structs.replace(each, not_principals=(*each.not_principals, *who)) for each in sources)
+    return structs.replace(rule, sources=tuple(spared))
+
+
+def identities(l7: L7, workloads: Mapping[str, Workload], settings: Settings) -> dict[str, tuple[str, ...]]:
+    """By waypoint: who its pods are, and who they will be when there are none (yet), without `spiffe://`."""
+    found: dict[str, set[str]] = {}
+    for gateway in l7.gateways.values():
+        if gateway.managed and gateway.waypoint:
+            expected = f"{settings.trust_domain}/ns/{gateway.namespace}/sa/{gateway.service_account}"
+            found[f"{gateway.namespace}/{gateway.name}"] = {expected}
+    for uid, instance in l7.instances.items():
+        if instance.gateway in found and uid in workloads:
+            found[instance.gateway].add(str(workloads[uid].identity).removeprefix("spiffe://"))
+    return {name: tuple(sorted(who)) for name, who in found.items()}
 
 
 def waypoint_targets(l7: L7, waypoint: str) -> tuple[Target, ...]:

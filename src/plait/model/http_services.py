@@ -82,6 +82,8 @@ class HttpService(Struct, frozen=True):
     labels: Labels = ()
     waypoint: str = ""
     """Gateway ("ns/name") of its waypoint; "" none."""
+    optional_waypoint: str = ""
+    """A waypoint ("ns/name") that clients may pass and need not: sidecars of the service judge who did not."""
     ingress_waypoint: bool = False
     """Gateways send through the waypoint too."""
     sticky_seconds: int = 0

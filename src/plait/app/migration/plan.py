@@ -80,6 +80,7 @@ class Plan(Struct, frozen=True):
     services: tuple[str, ...]
     """Names of Services of the namespace that are to be bound to the waypoint and are not yet."""
     moves: tuple[Move, ...]
+    pods: tuple[str, ...]
     changes: tuple[Change, ...]
     before: Resources
     after: Resources
@@ -96,10 +97,10 @@ class Plan(Struct, frozen=True):
 
 def plan(mesh: Mesh, scope: Scope, to: Mode, waypoint: str = "waypoint") -> Plan:
     """`waypoint` names the one that is made where HTTP policies need one and none is bound."""
-    inside = {uid: each for uid, each in mesh.workloads.items() if _within(mesh, each, scope)}
-    moves = tuple(_moves(mesh, inside.values(), to))
-    services = tuple(_services(mesh, inside.values()))
-    needing = [each for each in services if to == "ambient" and _reads_http(mesh, each, inside.values())]
+    moving = inside(mesh, scope)
+    moves = tuple(_moves(mesh, moving.values(), to))
+    services = services_of(mesh, moving.values())
+    needing = [each for each in services if to == "ambient" and _reads_http(mesh, each, moving.values())]
     unbound = tuple(each.name for each in needing if not each.waypoint and each.kind == "Service")
     wanted = next((each.waypoint for each in needing if each.waypoint), "")
     if unbound and not wanted:
@@ -114,13 +115,25 @@ def plan(mesh: Mesh, scope: Scope, to: Mode, waypoint: str = "waypoint") -> Plan
         creates_waypoint=creates,
         services=unbound,
         moves=moves,
-        changes=tuple(_changes(mesh, services, inside, to, frozenset(unbound))),
+        pods=tuple(sorted(each.name for each in moving.values())),
+        changes=tuple(_changes(mesh, services, moving, to, frozenset(unbound))),
         before=Resources(sidecars, sidecars * PROXY_MEGABYTES),
         after=Resources(future + creates, (future + creates) * PROXY_MEGABYTES),
     )
 
 
 # The scope ---
+
+
+def inside(mesh: Mesh, scope: Scope) -> dict[str, Workload]:
+    """Who moves, by uid."""
+    return {uid: each for uid, each in mesh.workloads.items() if _within(mesh, each, scope)}
+
+
+def services_of(mesh: Mesh, workloads: Iterable[Workload]) -> tuple[HttpService, ...]:
+    """Services that one of these stands behind."""
+    keys = sorted({membership.service for each in workloads for membership in each.services})
+    return tuple(mesh.l7.services[key] for key in keys if key in mesh.l7.services)
 
 
 def _within(mesh: Mesh, workload: Workload, scope: Scope) -> bool:
@@ -130,18 +143,13 @@ def _within(mesh: Mesh, workload: Workload, scope: Scope) -> bool:
     return not scope.workload or scope.workload in (workload.workload_name, workload.name)
 
 
-def _moves(mesh: Mesh, inside: Iterable[Workload], to: Mode) -> Iterator[Move]:
+def _moves(mesh: Mesh, moving: Iterable[Workload], to: Mode) -> Iterator[Move]:
     groups: dict[tuple[str, str, str, Mode], int] = {}
-    for each in inside:
+    for each in moving:
         key = each.namespace, each.workload_name or each.name, each.workload_type, _instance(mesh, each).mode
         groups[key] = groups.get(key, 0) + 1
     for (namespace, name, kind, mode), pods in sorted(groups.items()):
         yield Move(namespace, name, kind, mode, pods, mode != to and "sidecar" in (mode, to))
-
-
-def _services(mesh: Mesh, inside: Iterable[Workload]) -> Iterator[HttpService]:
-    keys = sorted({membership.service for each in inside for membership in each.services})
-    return (mesh.l7.services[key] for key in keys if key in mesh.l7.services)
 
 
 def _instance(mesh: Mesh, workload: Workload) -> Instance:
@@ -164,26 +172,26 @@ def _bound(mesh: Mesh, workload: Workload, service: HttpService | None) -> Itera
                 yield each
 
 
-def _reads_http(mesh: Mesh, service: HttpService, inside: Iterable[Workload]) -> bool:
+def _reads_http(mesh: Mesh, service: HttpService, moving: Iterable[Workload]) -> bool:
     """Something about this service (or its workloads) only an HTTP proxy can do."""
-    members = [each for each in inside if _serves(each, service)]
+    members = [each for each in moving if _serves(each, service)]
     return bool(service.waypoint) or any(
         each.taken_for in _HTTP for member in members[:1] for each in _bound(mesh, member, service)
     )
 
 
 def _changes(
-    mesh: Mesh, services: Iterable[HttpService], inside: Mapping[str, Workload], to: Mode, unbound: frozenset[str]
+    mesh: Mesh, services: Iterable[HttpService], moving: Mapping[str, Workload], to: Mode, unbound: frozenset[str]
 ) -> Iterator[Change]:
-    clients, seen = _clients(mesh, inside), set[Change]()
+    clients, seen = _clients(mesh, moving), set[Change]()
     for service in services:
         behind = bool(service.waypoint) or (service.kind == "Service" and service.name in unbound)
-        for workload in (each for each in inside.values() if _serves(each, service)):
+        for workload in (each for each in moving.values() if _serves(each, service)):
             old = server_mode(_instance(mesh, workload).mode, bool(service.waypoint))
             for each in _bound(mesh, workload, service):
-                for client, moving in clients.items():
+                for client, moves in clients.items():
                     before = decide(client, old, each.taken_for)
-                    after = decide(to if moving else client, server_mode(to, behind), each.taken_for)
+                    after = decide(to if moves else client, server_mode(to, behind), each.taken_for)
                     name = f"{each.kind}/{each.namespace}/{each.name}"
                     about = f"{service.namespace}/{service.name}"
                     change = Change(name, about, each.taken_for, client, before.point, after.point, after.reason)
@@ -192,12 +200,12 @@ def _changes(
                         yield change
 
 
-def _clients(mesh: Mesh, inside: Mapping[str, Workload]) -> Mapping[ClientMode, bool]:
+def _clients(mesh: Mesh, moving: Mapping[str, Workload]) -> Mapping[ClientMode, bool]:
     """Modes of who may call, and whether all of that mode are in the scope and so change too."""
     found: dict[ClientMode, bool] = {}
     for uid, instance in mesh.l7.instances.items():
         mode: ClientMode = "gateway" if instance.gateway else instance.mode
-        found[mode] = found.get(mode, True) and uid in inside
+        found[mode] = found.get(mode, True) and uid in moving
     return dict(sorted(found.items()))
 
 

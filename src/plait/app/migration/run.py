@@ -7,19 +7,24 @@ stuck stops the run and changes nothing else: the world between two steps is sou
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
 
-from plait.app.migration.plan import Plan, Scope
-from plait.app.migration.steps import Step, steps
-from plait.app.migration.work import Stuck, Work
+from plait.app.migration.outlook import Outlook
+from plait.app.migration.plan import Scope
+from plait.app.migration.shadow import differing
+from plait.app.migration.steps import Step, back, steps
+from plait.app.migration.work import HEARD, Stuck, Work
 from plait.model.modes import Mode
 from plait.resources import kinds
 from plait.store.api import Api, ApiError
 
 Phase = Literal["running", "stopped", "done", "rolling back", "rolled back"]
+_KEPT: Final = 4000
+"""Verdicts in the record: a ConfigMap holds a megabyte."""
 _DONE: Final[tuple[Phase, ...]] = ("done", "rolled back")
 
 
@@ -32,7 +37,12 @@ class Record(Struct):
     run: str
     steps: tuple[Step, ...]
     labels: dict[str, str | None] = {}
+    judged: dict[str, str] = {}
+    """Requests, and how they were judged before (the first `_KEPT`; without any nothing is compared)."""
     position: int = 0
+    back: tuple[Step, ...] = ()
+    """While it is rolled back: what is done for that, of which `undone` are done."""
+    undone: int = 0
     phase: Phase = "running"
     reason: str = ""
 
@@ -46,12 +56,17 @@ class Refused(Exception):
 
 
 class Migration:
-    """One migration at one API server. `plan()` reads the world as it is now; `tell` hears of progress."""
+    """One migration at one API server. `look` reads the world as it is now; `tell` hears of progress."""
 
     def __init__(
-        self, api: Api, scope: Scope, plan: Callable[[Mode], Awaitable[Plan]], tell: Callable[[str], None]
+        self,
+        api: Api,
+        scope: Scope,
+        look: Callable[[Mode], Awaitable[Outlook]],
+        tell: Callable[[str], None],
+        heard: float = HEARD,
     ) -> None:
-        self._api, self._scope, self._plan, self._tell = api, scope, plan, tell
+        self._api, self._scope, self._look, self._tell, self._heard = api, scope, look, tell, heard
 
     async def record(self) -> Record | None:
         """Of the last migration of this scope, None when there was none."""
@@ -64,27 +79,31 @@ class Migration:
             raise
         return msgspec.json.decode((found.get("data") or {})["record"], type=Record)
 
-    async def apply(self, to: Mode, run: str, *, upto: int | None = None, timeout: float = 120.0) -> Record:
-        """Begin, or go on where one of the same aim stopped. `upto`: only so many steps (the canary)."""
+    async def apply(
+        self, to: Mode, run: str, *, upto: int | None = None, accepted: bool = False, timeout: float = 120.0
+    ) -> Record:
+        """Begin, or go on where one of the same aim stopped. `upto`: only so many steps (the canary).
+
+        `accepted`: some requests may be judged differently afterwards.
+        """
         record = await self.record()
         if record is None or record.phase in _DONE:
-            record = await self._begun(to, run)
+            record = await self._begun(to, run, accepted)
         elif record.to != to or record.phase == "rolling back":
             fix = f"finish it, or roll it back: plait migrate rollback {self._scope}"
             raise Refused(f"a migration of {self._scope} to {record.to} is under way ({record.phase}); {fix}")
-        work = self._work(record)
+        if accepted:
+            record.judged = {}
+        work = self._work(record, record.to, record.run)
         record.phase, record.reason = "running", ""
         limit = len(record.steps) if upto is None else min(upto, len(record.steps))
         while record.position < limit:
-            step = record.steps[record.position]
             try:
-                await work.do(step)
-                took = await work.wait(step, record.to, timeout)
+                await self._step(work, record.steps, record.position, timeout)
             except (Stuck, ApiError, OSError) as error:
                 record.phase, record.reason = "stopped", str(error)
                 await self._keep(record)
                 raise
-            self._tell(f"{record.position + 1} of {len(record.steps)}  {step.text} ({took:.1f} s)")
             record.position += 1
             await self._keep(record)
         if record.position == len(record.steps):
@@ -97,52 +116,66 @@ class Migration:
         record = await self.record()
         if record is None or record.phase == "rolled back":
             raise Refused(f"there is no migration of {self._scope} to roll back")
-        work = self._work(record)
-        record.phase = "rolling back"
-        await self._keep(record)
-        begun = record.steps[: record.position + 1]
-        if any(step.verb in ("label", "unlabel") for step in begun):
-            await work.relabel(record.labels)
-            self._tell("labels are as they were")
-        for step in begun:
-            if step.verb == "restart":
-                await work.do(step, back=True)
-                took = await work.wait(step, record.before, timeout)
-                self._tell(f"{step.subject} is {record.before} again ({took:.1f} s)")
-        await work.wait(Step("settle", text=f"every pod is {record.before}"), record.before, timeout)
-        for step in begun:
-            if step.verb == "attach":
-                await work.detach(step.subject)
-        for step in begun:
-            if step.verb == "waypoint":
-                await work.forget_waypoint(step.subject)
-        record.phase = "rolled back"
+        if record.phase != "rolling back":
+            record.phase, record.reason, record.undone = "rolling back", "", 0
+            record.back = back(record.steps[: record.position + 1], record.before)
+            await self._keep(record)
+        work = self._work(record, record.before, f"{record.run}-back")
+        while record.undone < len(record.back):
+            try:
+                await self._step(work, record.back, record.undone, timeout)
+            except (Stuck, ApiError, OSError) as error:
+                record.reason = str(error)
+                await self._keep(record)
+                raise
+            record.undone += 1
+            await self._keep(record)
+        record.phase, record.reason = "rolled back", ""
         await self._keep(record)
         return record
 
-    # ---------------------------------------------------------------------------------------------------------- record
-    async def _begun(self, to: Mode, run: str) -> Record:
-        found = await self._plan(to)
+    async def _step(self, work: Work, steps: tuple[Step, ...], number: int, timeout: float) -> None:
+        await work.do(steps[number])
+        took = await work.wait(steps[number], timeout)
+        self._tell(f"{number + 1} of {len(steps)}  {steps[number].text} ({took:.1f} s)")
+
+    # The record ---
+
+    async def _begun(self, to: Mode, run: str, accepted: bool) -> Record:
+        seen = await self._look(to)
+        found = seen.plan
         if not found.moves:
             raise Refused(f"{self._scope} has no pods that could move")
         if found.lost:
             one = found.lost[0]
             raise Refused(f"{one.object} would be lost for {one.client} clients of {one.about}: {one.reason}")
+        if seen.differences and not accepted:
+            first, many = seen.differences[0], f"{len(seen.differences)} of {len(seen.now)} requests"
+            fix = "mend the policies, or accept it (--accept-differences)"
+            raise Refused(f"{many} would be judged differently, such as {first}; {fix}")
         modes = {move.mode for move in found.moves}
         before = next(iter(modes - {to}), to)
         if len(modes - {to}) > 1:
             raise Refused(f"{self._scope} has pods of several modes ({', '.join(sorted(modes))}): migrate by workload")
         record = Record(self._scope, to, before, run, steps(found))
-        record.labels = await self._work(record).labels()
+        record.judged = {} if accepted else dict(islice(seen.now.items(), _KEPT))
+        record.labels = await self._work(record, to, run).labels()
         await self._keep(record)
         return record
 
-    def _work(self, record: Record) -> Work:
+    def _work(self, record: Record, to: Mode, mark: str) -> Work:
         async def compare() -> str:
-            found = await self._plan(record.to)
-            return "; ".join(f"{each.object} would be lost: {each.reason}" for each in found.lost)
+            seen = await self._look(record.to)
+            lost = [f"{each.object} would be lost: {each.reason}" for each in seen.plan.lost]
+            found = {str(one) for world in (seen.now, seen.then) for one in differing(record.judged, world)}
+            if found:
+                fix = (
+                    "if that is meant (policies were changed meanwhile), go on with --accept-differences; or roll back"
+                )
+                lost.append(f"judged differently than at the beginning: {'; '.join(sorted(found)[:5])}; {fix}")
+            return "; ".join(lost)
 
-        return Work(self._api, self._scope.namespace, self._scope.workload, record.to, record.run, compare)
+        return Work(self._api, self._scope, to, record.labels, mark, compare, self._heard)
 
     async def _keep(self, record: Record) -> None:
         document = {

@@ -1,6 +1,7 @@
-"""One step at a time, done at the API server: `do`, `done`, `undo`. Each may be repeated, so a killed run goes on.
+"""One step at a time, done at the API server: `do` and `wait`. Each may be repeated, so a killed run goes on.
 
-What is waited for is measured: conditions, captures and ready pods, never that a write was accepted.
+What is waited for is measured: conditions, captures and ready pods, never that a write was accepted. What is measured
+nowhere is whether every proxy has heard of a Service's new waypoint: that is given time (`HEARD`).
 """
 
 from __future__ import annotations
@@ -10,33 +11,40 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from plait.app.migration.future import waypoint
+from plait.app.migration.plan import Scope
 from plait.app.migration.steps import Step
 from plait.base.wellknown import (
     DATAPLANE_MODE,
     INJECT,
     INJECTION,
+    OPTIONAL_WAYPOINT,
     REDIRECTION,
     SIDECAR_STATUS,
     USE_WAYPOINT,
-    WAYPOINT_FOR,
+    USE_WAYPOINT_NAMESPACE,
 )
 from plait.model.modes import Mode
 from plait.resources import kinds
 from plait.resources.kinds import Kind
 from plait.store.api import Api, ApiError, Document
 
+HEARD: Final = 3.0
+"""Seconds for every proxy to hear of a change and act on it, and for requests under way to end."""
 RESTARTED: Final = "plait.dev/migration"
-_LABELS: Final[dict[Mode, dict[str, str | None]]] = {
+Labels = dict[str, str | None]
+"""None: not there."""
+_LABELS: Final[dict[Mode, Labels]] = {
     "ambient": {DATAPLANE_MODE: "ambient", INJECTION: None},
     "sidecar": {INJECTION: "enabled"},
     "none": {INJECTION: None},
 }
-_LATER: Final[dict[Mode, dict[str, str | None]]] = {
+_LATER: Final[dict[Mode, Labels]] = {
     "ambient": {},
     "sidecar": {DATAPLANE_MODE: None},
     "none": {DATAPLANE_MODE: None},
 }
-_OWN: Final[dict[Mode, dict[str, str | None]]] = {
+_OWN: Final[dict[Mode, Labels]] = {
     "ambient": {INJECT: "false", DATAPLANE_MODE: "ambient"},
     "sidecar": {INJECT: "true", DATAPLANE_MODE: None},
     "none": {INJECT: "false", DATAPLANE_MODE: "none"},
@@ -50,43 +58,75 @@ class Stuck(Exception):
 
 
 class Work:
-    """Steps of one migration. `compare` says what is lost in the world as it is now, "" nothing."""
+    """Steps of one migration to a mode. `labels` are those from before it; `mark` names this run at pods made anew.
+
+    `compare` says what is judged otherwise or lost in the world as it is now, "" nothing.
+    """
 
     def __init__(
-        self, api: Api, namespace: str, workload: str, to: Mode, run: str, compare: Callable[[], Awaitable[str]]
+        self,
+        api: Api,
+        scope: Scope,
+        to: Mode,
+        labels: Labels,
+        mark: str,
+        compare: Callable[[], Awaitable[str]],
+        heard: float = HEARD,
     ) -> None:
-        self._api, self._namespace, self._workload, self._to, self._run = api, namespace, workload, to, run
-        self._compare = compare
+        self._api, self._namespace, self._workload, self._to = api, scope.namespace, scope.workload, to
+        self._labels, self._mark, self._compare, self._heard = labels, mark, compare, heard
 
-    async def do(self, step: Step, back: bool = False) -> None:
+    async def do(self, step: Step) -> None:
         """Start it; writes what is there already once more."""
         api, space = self._api, self._namespace
         match step.verb:
             case "waypoint":
-                await api.patch(kinds.GATEWAY, step.subject, _waypoint(step.subject), space, type="apply", force=True)
+                document = waypoint(space, step.subject)
+                await api.patch(kinds.GATEWAY, step.subject, document, space, type="apply", force=True)
+            case "forget":
+                await self._forget(step.subject)
+            case "hold":
+                await self._annotate(step.subject, step.waypoint)
+            case "release":
+                await self._annotate(step.subject, None)
             case "attach":
-                await self._label(kinds.SERVICE, step.subject, space, {USE_WAYPOINT: step.waypoint})
-            case "compare":
+                where, _, name = step.waypoint.partition("/")
+                other = where if where != space else None
+                await self._label(
+                    kinds.SERVICE, step.subject, space, {USE_WAYPOINT: name, USE_WAYPOINT_NAMESPACE: other}
+                )
+            case "detach":
+                labels: Labels = {USE_WAYPOINT: None, USE_WAYPOINT_NAMESPACE: None}
+                await self._label(kinds.SERVICE, step.subject, space, labels)
+            case "compare" | "verify":
                 if lost := await self._compare():
                     raise Stuck(lost)
-            case "label" if self._workload:
-                await self._template({"labels": _OWN[self._to]}, self._workload)
+            case "label" if self._workload:  # one change, so that its pods are made anew once
+                await self._template({"labels": _OWN[self._to], "annotations": {RESTARTED: self._mark}}, self._workload)
             case "label":
                 await self._label(kinds.NAMESPACE, space, "", _LABELS[self._to])
+            case "relabel" if self._workload:
+                await self._template({"labels": self._labels, "annotations": {RESTARTED: self._mark}}, self._workload)
+            case "relabel":
+                await self._label(kinds.NAMESPACE, space, "", _kept(self._labels))
+            case "restore" if not self._workload:
+                await self._label(kinds.NAMESPACE, space, "", self._labels)
             case "restart":
-                mark = f"{self._run}-back" if back else self._run
-                await self._template({"annotations": {RESTARTED: mark}}, step.subject)
+                if await self._modes(self._to, step.subject):
+                    await self._template({"annotations": {RESTARTED: self._mark}}, step.subject)
             case "unlabel" if not self._workload:
                 await self._label(kinds.NAMESPACE, space, "", _LATER[self._to])
             case _:
                 pass
 
-    async def wait(self, step: Step, mode: Mode, timeout: float) -> float:
-        """Until it is done, measured; the seconds it took. `mode` is what pods must be in then."""
+    async def wait(self, step: Step, timeout: float) -> float:
+        """Until it is done, measured; the seconds it took."""
         began, seen = time.monotonic(), ""
+        if step.verb in ("hold", "detach", "release"):
+            await asyncio.sleep(self._heard)
         while time.monotonic() - began < timeout:
             try:
-                seen = await self._missing(step, mode)
+                seen = await self._missing(step)
             except (ApiError, OSError) as error:
                 seen = str(error)
             if not seen:
@@ -94,25 +134,15 @@ class Work:
             await asyncio.sleep(0.1)
         raise Stuck(f"{step.text or step.verb}: not after {timeout:.0f} s: {seen}")
 
-    async def forget_waypoint(self, name: str) -> None:
+    async def _forget(self, name: str) -> None:
         try:
             await self._api.delete(kinds.GATEWAY, name, self._namespace)
         except ApiError as error:
             if error.code != 404:
                 raise
 
-    async def detach(self, service: str) -> None:
-        await self._label(kinds.SERVICE, service, self._namespace, {USE_WAYPOINT: None})
-
-    async def relabel(self, labels: dict[str, str | None]) -> None:
-        """Labels of the namespace (or the pod template) as they were before."""
-        if self._workload:
-            await self._template({"labels": labels}, self._workload)
-        else:
-            await self._label(kinds.NAMESPACE, self._namespace, "", labels)
-
-    async def labels(self) -> dict[str, str | None]:
-        """What `relabel` needs to know."""
+    async def labels(self) -> Labels:
+        """Those of the namespace (or the pod template) that say the mode, as they are now; None: not there."""
         names = (DATAPLANE_MODE, INJECTION, INJECT)
         if self._workload:
             _, document = await self._controller(self._workload)
@@ -123,7 +153,7 @@ class Work:
 
     # What is missing ---
 
-    async def _missing(self, step: Step, mode: Mode) -> str:
+    async def _missing(self, step: Step) -> str:
         match step.verb:
             case "waypoint":
                 gateway = await self._api.get(kinds.GATEWAY, step.subject, self._namespace)
@@ -131,10 +161,13 @@ class Work:
             case "attach":
                 service = await self._api.get(kinds.SERVICE, step.subject, self._namespace)
                 return "" if _condition(service, "istio.io/WaypointBound") else "the Service is not WaypointBound"
+            case "detach":
+                service = await self._api.get(kinds.SERVICE, step.subject, self._namespace)
+                return "the Service is WaypointBound" if _condition(service, "istio.io/WaypointBound") else ""
             case "restart":
-                return await self._rolled(step.subject) or await self._modes(mode, step.subject)
+                return await self._rolled(step.subject) or await self._modes(self._to, step.subject)
             case "settle":
-                return await self._modes(mode, self._workload)
+                return await self._modes(self._to, self._workload)
             case _:
                 return ""
 
@@ -167,8 +200,12 @@ class Work:
 
     # Writes ---
 
-    async def _label(self, kind: Kind, name: str, namespace: str, labels: dict[str, str | None]) -> None:
+    async def _label(self, kind: Kind, name: str, namespace: str, labels: Labels) -> None:
         await self._api.patch(kind, name, {"metadata": {"labels": labels}}, namespace)
+
+    async def _annotate(self, service: str, waypoint: str | None) -> None:
+        body = {"metadata": {"annotations": {OPTIONAL_WAYPOINT: waypoint}}}
+        await self._api.patch(kinds.SERVICE, service, body, self._namespace)
 
     async def _template(self, metadata: Document, name: str) -> None:
         kind, _ = await self._controller(name)
@@ -184,14 +221,9 @@ class Work:
         raise Stuck(f"{self._namespace}/{name} is no Deployment or DaemonSet: make its pods anew yourself, then go on")
 
 
-def _waypoint(name: str) -> Document:
-    listeners = [{"name": "mesh", "port": 15008, "protocol": "HBONE"}]
-    return {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "Gateway",
-        "metadata": {"name": name, "labels": {WAYPOINT_FOR: "service"}},
-        "spec": {"gatewayClassName": "istio-waypoint", "listeners": listeners},
-    }
+def _kept(labels: Labels) -> Labels:
+    """What makes new pods as they were, with nothing that would change those that are there."""
+    return {name: value for name, value in labels.items() if value is not None or name != DATAPLANE_MODE}
 
 
 def _condition(document: Document, name: str) -> bool:

@@ -16,6 +16,7 @@ from plait.model.compile.memory import Memory
 from plait.model.compile.traffic.report import GUARDED
 from plait.model.enforcement import decide
 from plait.model.guard import ALL_PORTS, PREFIX, Guard, Owed, PortGuard, Way, guard_of, mode_of
+from plait.model.guard import identities as waypoint_identities
 from plait.model.http_services import HttpService
 from plait.model.l7 import L7
 from plait.model.mesh import Membership, Settings, Workload
@@ -44,7 +45,7 @@ class Guards:
         if self._guard.idle:
             yield from found.values()
             return
-        identities, used = _identities(self._l7, found, self._settings), set[str]()
+        identities, used = waypoint_identities(self._l7, found, self._settings), set[str]()
         alike: dict[tuple[str, str, str, tuple[Membership, ...]], tuple[str, ...]] = {}
         for uid, each in found.items():
             instance = self._l7.instances.get(uid)
@@ -172,16 +173,3 @@ def _name(namespace: str, waypoints: tuple[str, ...], where: Match) -> str:
     if where.not_destination_ports:
         ports = ["NOT", *map(str, where.not_destination_ports)]
     return PREFIX + "_".join([*names, *ports])
-
-
-def _identities(l7: L7, workloads: Mapping[str, Workload], settings: Settings) -> dict[str, tuple[str, ...]]:
-    """By waypoint: who its pods are, and who they will be when there are none (yet), without `spiffe://`."""
-    found: dict[str, set[str]] = {}
-    for gateway in l7.gateways.values():
-        if gateway.managed and gateway.waypoint:
-            expected = f"{settings.trust_domain}/ns/{gateway.namespace}/sa/{gateway.service_account}"
-            found[f"{gateway.namespace}/{gateway.name}"] = {expected}
-    for uid, instance in l7.instances.items():
-        if instance.gateway in found and uid in workloads:
-            found[instance.gateway].add(str(workloads[uid].identity).removeprefix("spiffe://"))
-    return {name: tuple(sorted(who)) for name, who in found.items()}

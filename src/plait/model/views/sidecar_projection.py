@@ -9,7 +9,8 @@ import msgspec
 from plait.base.wellknown import PROXY_PORTS
 from plait.model.attachment import Target, carries
 from plait.model.enforcement import decide, server_mode
-from plait.model.guard import as_http
+from plait.model.guard import as_http, demanded, identities, passing
+from plait.model.http_security import HttpPolicy
 from plait.model.http_services import HttpService
 from plait.model.l7 import PeerMode
 from plait.model.mesh import Mesh
@@ -44,11 +45,12 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
                 chains += _chains(service, port.number, resolver)
     sidecar, workload = scope.sidecar, mesh.workloads.get(proxy.uid)
     modes = mesh.l7.peer_modes.get(proxy.uid, PeerMode())
-    targets = tuple(
-        Target(s.kind, s.namespace, s.name)
+    served = tuple(
+        s
         for m in (workload.services if workload is not None else ())
         if (s := mesh.l7.services.get(m.service)) is not None and _enforces(s)
     )
+    targets = tuple(map(_target, served))
     # What names one of its services moves here from a waypoint, once there is none (see model.enforcement).
     bound = enforcing.enforced(
         mesh.l7,
@@ -56,6 +58,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
         enforcing.by_selector(proxy.namespace, proxy.tags, targets),
         guards=as_http(mesh.policies, workload.policies if workload is not None else ()),
     )
+    bound = msgspec.structs.replace(bound, policies=tuple(_passing(mesh, served, bound.policies)))
     resolver.also(enforcing.asked((bound,)))
     egress_proxy = sidecar.egress_proxy if sidecar is not None else None
     made = SidecarView(
@@ -95,9 +98,24 @@ def _kept_hosts(old: tuple[HttpOutbound, ...], new: tuple[HttpOutbound, ...]) ->
 
 def _enforces(service: HttpService) -> bool:
     """Whether what is attached to one of the pod's services is enforced here, not at a waypoint."""
-    return (
-        decide("sidecar", server_mode("sidecar", bool(service.waypoint)), "waypoint-policy").point == "server sidecar"
-    )
+    mode = server_mode("sidecar", bool(demanded(service, "sidecar")))
+    return decide("sidecar", mode, "waypoint-policy").point == "server sidecar"
+
+
+def _target(service: HttpService) -> Target:
+    return Target(service.kind, service.namespace, service.name)
+
+
+def _passing(mesh: Mesh, served: tuple[HttpService, ...], policies: tuple[HttpPolicy, ...]) -> Iterator[HttpPolicy]:
+    """What comes through a service's optional waypoint was judged there by what names the service."""
+    through = [each for each in served if each.optional_waypoint]
+    if not through:
+        yield from policies
+        return
+    known = identities(mesh.l7, mesh.workloads, mesh.settings)
+    for policy in policies:
+        waypoints = {each.optional_waypoint for each in through if policy.attachment.names(_target(each))}
+        yield passing(policy, tuple(who for name in sorted(waypoints) for who in known.get(name, ())))
 
 
 def _distinct(found: list[VirtualHost]) -> Iterator[VirtualHost]:

@@ -34,8 +34,8 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
     made_of: dict[str, _Made] = {}
     for key in sorted(mesh.l7.services):
         service = mesh.l7.services[key]
-        if service.waypoint != proxy.gateway:
-            continue
+        if proxy.gateway not in (service.waypoint, service.optional_waypoint):
+            continue  # an optional one serves before the first client comes, and until the last has gone
         made = before.service(service)
         if made is None:
             part = resolver.part(guard_of(mesh.l7).of_service(service))

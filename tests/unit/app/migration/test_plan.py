@@ -54,7 +54,7 @@ def test_without_http_policies_sidecars_go_and_no_waypoint_comes() -> None:
     found = planned("ambient", sidecar(), SERVICE)
     assert (found.waypoint, found.services, found.changes, found.lost) == ("", (), (), ())
     assert [(move.mode, move.pods, move.restarts) for move in found.moves] == [("sidecar", 1, True)]
-    assert verbs(found) == ["compare", "label", "restart", "settle", "unlabel"]
+    assert verbs(found) == ["compare", "label", "restart", "settle", "unlabel", "verify"]
     assert (found.before.proxies, found.after.proxies) == (1, 0)
 
 
@@ -65,13 +65,15 @@ def test_what_reads_http_gets_a_waypoint_before_the_sidecars_go() -> None:
     assert moved[("VirtualService/shop/cart", "sidecar")] == ("client sidecar", "waypoint")
     assert moved[("AuthorizationPolicy/shop/paths", "sidecar")] == ("server sidecar", "waypoint")
     assert found.lost == ()
-    assert verbs(found) == ["waypoint", "attach", "compare", "label", "restart", "settle", "unlabel"]
+    assert verbs(found) == [
+        *("waypoint", "hold", "attach", "compare", "label", "restart", "settle", "unlabel", "release", "verify"),
+    ]
 
 
 def test_a_waypoint_that_is_there_is_used() -> None:
     found = planned("ambient", sidecar(), SERVICE, TIMEOUT, waypoint())
     assert found.waypoint == "shop/waypoint" and not found.creates_waypoint
-    assert verbs(found)[0] == "attach"
+    assert verbs(found)[:2] == ["hold", "attach"]
 
 
 def test_a_policy_by_selector_that_reads_http_is_lost_at_l4_and_says_how_not_to() -> None:
@@ -86,13 +88,13 @@ def test_leaving_the_mesh_loses_every_policy() -> None:
         "VirtualService/shop/cart",
     }
     quiet = planned("none", ambient(), SERVICE)
-    assert quiet.lost == () and verbs(quiet) == ["compare", "label", "unlabel", "settle"]
+    assert quiet.lost == () and verbs(quiet) == ["compare", "label", "unlabel", "settle", "verify"]
 
 
 def test_to_sidecars_everything_stays_enforced_and_the_old_label_goes_last() -> None:
     found = planned("sidecar", ambient(), SERVICE, BY_TARGET)
     assert found.lost == () and found.services == ()
-    assert verbs(found) == ["compare", "label", "restart", "settle", "unlabel"]
+    assert verbs(found) == ["compare", "label", "restart", "settle", "unlabel", "verify"]
 
 
 def test_only_the_workload_that_is_named_moves_and_who_is_there_already_does_not() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from ipaddress import ip_address
 
+from plait.base.wellknown import OPTIONAL_WAYPOINT
 from plait.model.attachment import labels_of
 from plait.model.compile.memory import Memory
 from plait.model.compile.services import hostname
@@ -78,6 +79,7 @@ def _service(each: Service, settings: Settings, exports: tuple[str, ...]) -> Htt
         visible=exported(each.meta.annotations, each.namespace, exports),
         labels=labels_of(each.meta.labels),
         ingress_waypoint=each.meta.labels.get("istio.io/ingress-use-waypoint") == "true",
+        optional_waypoint=each.meta.annotations.get(OPTIONAL_WAYPOINT, ""),
         sticky_seconds=10800 if spec.session_affinity == "ClientIP" else 0,
         created=each.meta.creation_timestamp or "",
     )
