@@ -48,6 +48,7 @@ class Activator:
         self.address, self._wake, self._addresses = address, wake, addresses
         self._doors: dict[Key, tuple[socket.socket, asyncio.Task[None]]] = {}
         self._carrying: set[asyncio.Task[None]] = set()
+        self._finding: dict[Key, asyncio.Task[str]] = {}
         self._held: Counter[Key] = Counter()
 
     async def port(self, key: Key) -> int:
@@ -70,7 +71,7 @@ class Activator:
         tasks = [task for _, task in self._doors.values()]
         for key in list(self._doors):
             self.forget(key)
-        await aio.cancel(*tasks, *self._carrying)
+        await aio.cancel(*tasks, *self._carrying, *self._finding.values())
 
     def _bound(self, key: Key) -> socket.socket:
         door = socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET)
@@ -126,12 +127,26 @@ class Activator:
         """A connection to the first pod of the waypoint that accepts one."""
         peer = client.getpeername()[:2]
         while True:
-            self._wake(key)
-            for address in self._addresses(key):
-                if (server := await self._attempt(address)) is not None:
-                    await asyncio.get_running_loop().sock_sendall(server, header(peer, (address, HBONE_PORT)))
-                    return server
-            await asyncio.sleep(_AGAIN)
+            if self._finding.get(key) is None:
+                self._finding[key] = aio.spawn(self._find(key), f"waiting for {'/'.join(key)}")
+            address = await asyncio.shield(self._finding[key])
+            if address and (server := await self._attempt(address)) is not None:
+                await asyncio.get_running_loop().sock_sendall(server, header(peer, (address, HBONE_PORT)))
+                return server
+
+    async def _find(self, key: Key) -> str:
+        """Once for all who wait: have it woken, and give the address of a pod that accepts; "" when nobody waits."""
+        try:
+            while self._held[key]:
+                self._wake(key)
+                for address in self._addresses(key):
+                    if (server := await self._attempt(address)) is not None:
+                        server.close()
+                        return address
+                await asyncio.sleep(_AGAIN)
+            return ""
+        finally:
+            del self._finding[key]
 
     async def _attempt(self, address: str) -> socket.socket | None:
         server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)

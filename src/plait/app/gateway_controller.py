@@ -18,7 +18,7 @@ from plait.base.observe import logger
 from plait.base.wellknown import MANAGED
 from plait.deploy import classes as built
 from plait.deploy import desired, drift, operation, overlays
-from plait.deploy.measured import Measured, any_ready, measured
+from plait.deploy.measured import Measured, measured
 from plait.deploy.operation import Operation
 from plait.deploy.overlays import Refused
 from plait.deploy.plans import Plan
@@ -113,7 +113,7 @@ class GatewayController:
             key: measured(
                 plan,
                 services.cache.get,
-                lambda name: any_ready(slices.indexed(SERVICE_INDEX, "/".join(name))),
+                lambda name: slices.indexed(SERVICE_INDEX, "/".join(name)),
                 self._failed.get(key, ""),
             )
             for key, plan in self._plans.items()

@@ -24,7 +24,7 @@ from plait.base.wellknown import (
     MANAGED_SLICE,
     READY_PORT,
 )
-from plait.deploy.operation import NODE_CLASS, Operation
+from plait.deploy.operation import ANNOTATIONS, NODE_CLASS, Operation
 from plait.deploy.plans import Plan
 from plait.resources import kinds
 from plait.resources.kinds import Kind
@@ -152,7 +152,8 @@ def _labels(plan: Plan) -> dict[str, str]:
 
 
 def _annotations(plan: Plan) -> dict[str, str]:
-    return {name: value for name, value in plan.annotations.items() if name not in _NOT_PASSED_ON}
+    """How they are operated stays with the Gateway: in a pod's template it would start all proxies again."""
+    return {name: value for name, value in plan.annotations.items() if name not in _NOT_PASSED_ON | ANNOTATIONS}
 
 
 def _deployment(plan: Plan, folder: str, operation: Operation) -> Document:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from plait.base.wellknown import ACTIVATOR, MANAGED_SLICE
 from plait.deploy.plans import Name, Plan, hostname
 
 Document = dict[str, Any]
@@ -23,15 +24,23 @@ class Measured:
 
 
 def measured(
-    plan: Plan, service: Callable[[Name], Document | None], ready: Callable[[Name], bool], failed: str = ""
+    plan: Plan,
+    service: Callable[[Name], Document | None],
+    slices: Callable[[Name], Iterable[Document]],
+    failed: str = "",
 ) -> Measured:
-    """`service` finds a Service, `ready`: has it a ready endpoint, `failed`: why the proxies are not made."""
+    """`service` finds a Service, `slices` its EndpointSlices; `failed`: why the proxies are not made."""
+    ready = {name: any_ready(each for each in slices(name) if not _holds(each)) for name in plan.services}
+    held = {name: any(map(_holds, slices(name))) for name in plan.services}
     present = {name: found for name in plan.services if (found := service(name)) is not None}
     addresses = tuple(dict.fromkeys(a for name, found in present.items() for a in _addresses(plan, name, found)))
-    reason, message = _missing(plan, present, addresses, ready, failed)
+    serving = any(ready[name] or held[name] for name in present)
+    reason, message = _missing(plan, present, addresses, serving, failed)
     if reason:
         return Measured(addresses, False, reason, message)
     where = ", ".join(f"{name}.{namespace}" for namespace, name in present)
+    if not any(ready[name] for name in present):
+        return Measured(addresses, True, "Programmed", f"no proxy runs; a connection to Service {where} starts one")
     return Measured(addresses, True, "Programmed", f"proxies behind Service {where} are ready")
 
 
@@ -39,7 +48,7 @@ def _missing(
     plan: Plan,
     present: Mapping[Name, Document],
     addresses: tuple[str, ...],
-    ready: Callable[[Name], bool],
+    serving: bool,
     failed: str,
 ) -> tuple[str, str]:
     if failed:
@@ -54,7 +63,7 @@ def _missing(
         return "AddressNotUsable", f"{', '.join(other)} was asked for and not given; see the events of the Service"
     if not addresses:
         return "AddressNotAssigned", "the Service has no address yet"
-    if not any(map(ready, present)):
+    if not serving:
         return "Pending", "no proxy of this gateway is ready yet"
     return "", ""
 
@@ -72,6 +81,11 @@ def _addresses(plan: Plan, name: Name, service: Document) -> Iterable[str]:
     if wanted != "IPAddress":
         found.append(hostname(name))
     return found
+
+
+def _holds(each: Document) -> bool:
+    """Is it the activator's slice?"""
+    return (each["metadata"].get("labels") or {}).get(MANAGED_SLICE) == ACTIVATOR
 
 
 def any_ready(slices: Iterable[Document]) -> bool:

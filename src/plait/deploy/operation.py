@@ -148,4 +148,5 @@ _READ: Final[Mapping[str, tuple[str, Callable[[str], Any], str]]] = {
     "target-p99": ("p99", _period, "a time; write for example 50ms"),
 }
 """By the name without its prefix: the field, how it is read, and what is right."""
+ANNOTATIONS: Final = frozenset(PREFIX + name for name in _READ)
 _SCALING = frozenset(_READ) - {"placement", "node-class"}

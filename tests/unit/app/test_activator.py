@@ -41,7 +41,7 @@ class World:
 
     async def come(self) -> None:
         async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self.heard += await reader.readexactly(28)
+            self.heard += await reader.read(28)
             while data := await reader.read(100):
                 writer.write(data.upper())
             writer.close()

@@ -117,11 +117,13 @@ def test_pods_say_where_their_numbers_are_unless_told_otherwise() -> None:
 def test_infrastructure_is_passed_on_to_everything_but_the_words_that_are_for_us() -> None:
     infrastructure = {"labels": {"cost": "c"}, "annotations": {"note": "n", "sidecar.istio.io/proxyCPU": "100m"}}
     own = {"gateway.istio.io/service-account": "porter", "kubectl.kubernetes.io/last-applied-configuration": "{}"}
+    infrastructure["annotations"]["plait.dev/scale-to-zero"] = "60s"
     found = made(g.waypoint(annotations=own, spec={"infrastructure": infrastructure}))
+    del infrastructure["annotations"]["plait.dev/scale-to-zero"]
     for each in (*found.values(), found["Deployment"]["spec"]["template"]):
         assert each["metadata"]["labels"]["cost"] == "c"
         assert infrastructure["annotations"].items() <= each["metadata"]["annotations"].items()
-        assert not own.keys() & each["metadata"]["annotations"].keys()
+        assert not {*own, "plait.dev/scale-to-zero"} & each["metadata"]["annotations"].keys()
     assert found["ServiceAccount"]["metadata"]["name"] == "porter"
     pod = found["Deployment"]["spec"]["template"]["spec"]
     assert pod["serviceAccountName"] == "porter"

@@ -17,7 +17,8 @@ HOST = "waypoint.shop.svc.cluster.local"
 
 def look(document: Document, runs: Any, found: dict[str, Document], ready: bool = True, failed: str = "") -> Measured:
     services = {("shop", name): each for name, each in found.items()}
-    return measured(Plan(g.typed(document), runs), services.get, lambda name: ready, failed)
+    slices = [{"metadata": {}, "endpoints": [{"conditions": {"ready": ready}}]}]
+    return measured(Plan(g.typed(document), runs), services.get, lambda name: slices, failed)
 
 
 def balanced(*addresses: str) -> Document:
@@ -33,6 +34,15 @@ def edge(*asked: str, **rest: Any) -> Document:
 def test_a_ready_waypoint_has_an_address_and_a_name_inside_the_cluster() -> None:
     found = look(g.waypoint(), "waypoint", {"waypoint": INSIDE})
     assert (found.programmed, found.reason, found.addresses) == (True, "Programmed", ("10.0.0.5", HOST))
+
+
+def test_a_waypoint_that_sleeps_serves_because_the_activator_holds_who_calls() -> None:
+    labels = {"endpointslice.kubernetes.io/managed-by": "plait-activator"}
+    held = {"metadata": {"labels": labels}, "endpoints": [{"conditions": {"ready": True}}]}
+    pods = {"metadata": {}, "endpoints": []}
+    found = measured(Plan(g.typed(g.waypoint()), "waypoint"), lambda name: INSIDE, lambda name: [pods, held])
+    assert found.programmed
+    assert found.message == "no proxy runs; a connection to Service waypoint.shop starts one"
 
 
 def test_a_gateway_has_the_addresses_of_its_load_balancer_only() -> None:
