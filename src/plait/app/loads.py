@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,9 @@ from plait.proxy.admin import Admin, AdminError
 PATH = "/proxies"
 _log = logger("loads")
 _TICK = os.sysconf("SC_CLK_TCK")
-_COUNTED = r"^http\.(inbound-.*|connect_terminate)\.downstream_rq_(total|active)$"
+_COUNTED = r"^http\.(inbound-.*|connect_terminate)\.downstream_(rq_total|rq_active|cx_active)$"
 _TIMED = r"^http\.inbound-.*\.downstream_rq_time$"
-_ASKED = re.compile(r"^http\.inbound-.*_total$")
+_HTTP = re.compile(r"^http\.inbound-.*\.downstream_(rq_total|rq_active|cx_active)$")
 _OPEN, _OPENED = (f"http.connect_terminate.downstream_rq_{word}" for word in ("active", "total"))
 _PATIENCE = 2.0
 
@@ -56,8 +56,21 @@ async def _report(where: Path) -> Report | None:
         return None
     finally:
         await admin.close()
-    requests = sum(value for name, value in counted.items() if _ASKED.match(name))
-    return Report(aio.now(), max(requests, counted.get(_OPENED, 0)), counted.get(_OPEN, 0), cpu, _merged(times))
+    requests, under_way = used(counted)
+    return Report(aio.now(), requests, under_way, cpu, _merged(times))
+
+
+def used(counted: Mapping[str, int]) -> tuple[int, int]:
+    """How many requests there were, and how many are under way. What is no HTTP is one for each tunnel.
+
+    A tunnel that carries an HTTP connection on which nothing is asked is not in use: clients keep such ones for long.
+    """
+    http = {"rq_total": 0, "rq_active": 0, "cx_active": 0}
+    for name, value in counted.items():
+        if found := _HTTP.match(name):
+            http[found[1]] += value
+    bytes_only = max(0, counted.get(_OPEN, 0) - http["cx_active"])
+    return max(http["rq_total"], counted.get(_OPENED, 0)), http["rq_active"] + bytes_only
 
 
 def _merged(times: Iterable[tuple[tuple[float, int], ...]]) -> tuple[tuple[float, int], ...]:

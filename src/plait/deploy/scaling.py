@@ -25,12 +25,13 @@ _LEAP = 2
 class Report:
     """One proxy at one moment. Counts and CPU seconds are totals since it started.
 
-    `slower` are (milliseconds, how many requests took at most that long) in order. `tunnels`: how many are open.
+    `under_way`: requests, and connections that are no HTTP. `slower` are (milliseconds, how many requests took at most
+    that long) in order.
     """
 
     at: float
     requests: int = 0
-    tunnels: int = 0
+    under_way: int = 0
     cpu: float = 0.0
     slower: tuple[tuple[float, int], ...] = ()
 
@@ -43,7 +44,7 @@ class Load:
     cpu: float = 0.0
     p99: float | None = None
     used: bool = False
-    """Somebody is connected, or asked something meanwhile."""
+    """Something is under way, or was asked meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def load(before: Mapping[str, Report], after: Mapping[str, Report]) -> Load:
         earlier = dict(then.slower)
         for bound, count in now.slower:
             took[bound] = took.get(bound, 0) + count - earlier.get(bound, 0)
-    used = any(now.tunnels or now.requests != _requests(before.get(name)) for name, now in after.items())
+    used = any(now.under_way or now.requests != _requests(before.get(name)) for name, now in after.items())
     return Load(rps, cpu, _slowest(took), used)
 
 

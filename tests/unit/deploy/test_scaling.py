@@ -21,10 +21,10 @@ def test_a_proxy_that_is_new_or_was_started_again_adds_no_rate() -> None:
     assert (found.rps, found.cpu, found.used) == (0.0, 0.0, True)
 
 
-def test_nobody_connected_and_nothing_asked_is_no_use() -> None:
+def test_nothing_under_way_and_nothing_asked_is_no_use() -> None:
     same = Report(0.0, 100)
     assert not load({"a": same}, {"a": Report(1.0, 100)}).used
-    assert load({"a": same}, {"a": Report(1.0, 100, tunnels=1)}).used
+    assert load({"a": same}, {"a": Report(1.0, 100, under_way=1)}).used
 
 
 def test_the_slowest_of_a_hundred_is_that_of_all_proxies_together() -> None:
