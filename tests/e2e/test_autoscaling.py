@@ -1,4 +1,4 @@
-"""Load brings proxies of a waypoint, and takes them away again when it is over; no request is lost on the way."""
+"""Load brings proxies of a waypoint and takes them away, placement moves them; no request is lost on the way."""
 
 from __future__ import annotations
 
@@ -88,13 +88,14 @@ def replicas(mine: Mesh) -> int:
     return int(mine.get(kinds.DEPLOYMENT, "waypoint", "shop")["spec"].get("replicas", 1))
 
 
-def serving(mine: Mesh) -> int:
+def serving(mine: Mesh) -> list[str]:
+    """Nodes of its pods."""
     labels = "gateway.networking.k8s.io/gateway-name=waypoint"
     found, _ = mine.ask(lambda api: api.list(kinds.POD, "shop", labels=labels))
-    return sum("deletionTimestamp" not in each["metadata"] for each in found)
+    return [each["spec"].get("nodeName", "") for each in found if "deletionTimestamp" not in each["metadata"]]
 
 
-def test_load_grows_a_waypoint_and_its_end_shrinks_it_and_no_request_is_lost() -> None:
+def test_load_grows_a_waypoint_its_end_shrinks_it_placement_moves_it_and_no_request_is_lost() -> None:
     with mesh(f"auto{os.getpid()}") as mine, ThreadPoolExecutor(1) as beside:
         mine.up("--nodes", "2")
         mine.apply(WORLD)
@@ -110,7 +111,13 @@ def test_load_grows_a_waypoint_and_its_end_shrinks_it_and_no_request_is_lost() -
         much = beside.submit(load, 60.0, 12.0)
         until(lambda: replicas(mine) == 3, "it grows to its bound", 30)
         assert much.result().endswith(" [] 0"), "none is lost while proxies come"
-        little = beside.submit(load, 5.0, 20.0)
+        little = beside.submit(load, 5.0, 25.0)
         until(lambda: replicas(mine) == 1, "it shrinks", 40)
-        until(lambda: serving(mine) == 1, "to one proxy", 40)
-        assert little.result().endswith(" [] 0"), "none is lost while proxies go"
+        until(lambda: len(serving(mine)) == 1, "to one proxy", 40)
+        (elsewhere,) = {"node-1", "node-2"} - set(serving(mine))
+        label = {"metadata": {"labels": {"plait.dev/node-class": "serverless"}}}
+        mine.ask(lambda api: api.patch(kinds.NODE, elsewhere, label))
+        moved = {"spec": {"infrastructure": {"annotations": {"plait.dev/placement": "serverless"}}}}
+        mine.ask(lambda api: api.patch(kinds.GATEWAY, "waypoint", moved, "shop"))
+        until(lambda: serving(mine) == [elsewhere], "it moves to a node of the class", 60)
+        assert little.result().endswith(" [] 0"), "none is lost while proxies go and move"
