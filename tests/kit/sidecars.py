@@ -29,6 +29,8 @@ class Handler(BaseHTTPRequestHandler):
         body = json.dumps(said).encode()
         self.send_response(200); self.send_header("content-length", str(len(body))); self.end_headers()
         self.wfile.write(body)
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"])); self.do_GET()
     def log_message(self, *_): pass
 server = ThreadingHTTPServer(("", int(sys.argv[1])), Handler)
 signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())

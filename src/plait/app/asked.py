@@ -15,6 +15,7 @@ from plait.app import standins
 from plait.app.standins import Name, Standins
 from plait.base.bundle import Bundle
 from plait.envoy.l7.bundle import Documents, encode
+from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.report import Refusal
 from plait.envoy.roles import gateway, sidecar, waypoint
@@ -153,10 +154,12 @@ class Said:
     secrets: frozenset[str]
 
 
-def said(mesh: Mesh, proxy: Proxy, before: View | None = None, parts: Parts | None = None) -> tuple[View, Said | None]:
+def said(
+    mesh: Mesh, proxy: Proxy, before: View | None = None, parts: Parts | None = None, options: Options = DEFAULT
+) -> tuple[View, Said | None]:
     """The view of this proxy, and what follows from it; None when the view is `before`. `parts` is what this proxy's
     translations before left."""
-    view, made = _built(mesh, proxy, before, parts)
+    view, made = _built(mesh, proxy, before, parts, options)
     if made is None:
         return view, None
     found = encode(made)
@@ -164,20 +167,24 @@ def said(mesh: Mesh, proxy: Proxy, before: View | None = None, parts: Parts | No
 
 
 @overload
-def _built(mesh: Mesh, proxy: Proxy, before: None, parts: Parts | None = None) -> tuple[View, Documents]: ...
+def _built(
+    mesh: Mesh, proxy: Proxy, before: None, parts: Parts | None = None, options: Options = DEFAULT
+) -> tuple[View, Documents]: ...
 @overload
 def _built(
-    mesh: Mesh, proxy: Proxy, before: View | None, parts: Parts | None = None
+    mesh: Mesh, proxy: Proxy, before: View | None, parts: Parts | None = None, options: Options = DEFAULT
 ) -> tuple[View, Documents | None]: ...
-def _built(mesh: Mesh, proxy: Proxy, before: View | None, parts: Parts | None = None) -> tuple[View, Documents | None]:
+def _built(
+    mesh: Mesh, proxy: Proxy, before: View | None, parts: Parts | None = None, options: Options = DEFAULT
+) -> tuple[View, Documents | None]:
     if proxy.role == "waypoint":
         behind = waypoint_projection.project(mesh, proxy, before if isinstance(before, WaypointView) else None)
-        return behind, None if behind is before else waypoint.build(behind, parts=parts)
+        return behind, None if behind is before else waypoint.build(behind, options, parts)
     if proxy.role == "gateway":
         served = gateway_projection.project(mesh, proxy, before if isinstance(before, GatewayView) else None)
-        return served, None if served is before else gateway.build(served, parts=parts)
+        return served, None if served is before else gateway.build(served, options, parts)
     seen = sidecar_projection.project(mesh, proxy, before if isinstance(before, SidecarView) else None)
-    return seen, None if seen is before else sidecar.build(seen, parts=parts)
+    return seen, None if seen is before else sidecar.build(seen, options, parts)
 
 
 def _problem(refusal: Refusal, proxy: Proxy) -> Problem:

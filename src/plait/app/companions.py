@@ -19,6 +19,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from plait.app.snapshot import Snapshot
+from plait.app.waiting import Waiting
 from plait.base import aio
 from plait.base.bundle import Bundle, Resource
 from plait.base.observe import logger
@@ -63,6 +64,7 @@ class _Companion:
     folder: Path
     snapshot: Snapshot
     cache: Cache = field(default_factory=Cache)
+    waiting: Waiting = field(default_factory=Waiting)
     server: xds.Server | None = None
     page: MetricsServer | None = None
     stream: asyncio.Task[Any] | None = None
@@ -163,7 +165,9 @@ class Companions:
     def _tell(self, found: _Companion) -> None:
         types = found.snapshot.types
         secrets = {**types.get(names.SECRET, {}), **self._secrets(found.proxy.identity)}
-        found.cache.set(Bundle({**types, names.SECRET: secrets}))
+        clusters = found.waiting.early(types.get(names.CLUSTER, {}))
+        bundle = Bundle({**types, names.CLUSTER: clusters, names.SECRET: secrets})
+        found.cache.set(bundle, lookup=found.waiting.find)
 
     def _secrets(self, identity: str) -> dict[str, Resource]:
         """Its own certificate and the mesh's roots, by the names that Istio gives them."""

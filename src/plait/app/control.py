@@ -28,7 +28,8 @@ from plait.app.waypoints import POD_INDEX, Waypoints, pod_gateway
 from plait.app.webhooks import Webhooks
 from plait.base import aio
 from plait.base.observe import logger
-from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE, NODE_AGENT_ACCOUNT, WEBHOOK_PORT, XDS_TLS_PORT
+from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE, EAGER, NODE_AGENT_ACCOUNT, WEBHOOK_PORT, XDS_TLS_PORT
+from plait.envoy.l7.options import Options
 from plait.identity import external
 from plait.identity.custody import Custody
 from plait.identity.external import Issuer
@@ -38,6 +39,7 @@ from plait.identity.trust import Trust
 from plait.inject.injector import Config
 from plait.local.addresses import AddressPlan
 from plait.local.layout import Layout
+from plait.local.record import load
 from plait.model.compile.traffic.mesh_settings import CONFIG_MAP
 from plait.model.mesh import Settings
 from plait.resources import kinds
@@ -64,9 +66,16 @@ async def serve(layout: Layout, plan: AddressPlan, *, settings: Settings | None 
     custody = Custody(layout.mesh_ca, settings.trust_domain, aio.now(), random_serial_number())
     issuer = external.configured(layout.mesh_ca)
     async with HttpApi.from_kubeconfig(layout.kubeconfig, socket=layout.api_socket) as api:
-        readable = Readable(layout.readable)
+        readable, record = Readable(layout.readable), load(layout)
         control = Control(
-            api, custody.trust, settings, custody=custody, issuer=issuer, proxies=str(layout.proxies), readable=readable
+            api,
+            custody.trust,
+            settings,
+            custody=custody,
+            issuer=issuer,
+            proxies=str(layout.proxies),
+            readable=readable,
+            eager=record.eager if record is not None else EAGER,
         )
         try:
             await control.start(str(plan.control), (plan.control,))
@@ -88,16 +97,20 @@ class Control:
         issuer: Issuer | None = None,
         proxies: str = "/var/lib/plait/proxies",
         readable: Readable | None = None,
+        eager: int = EAGER,
     ) -> None:
         """`custody` is a trust that may change while we run; without it `root` stays.
 
-        `proxies` is the folder of each node in which the L7 proxies have theirs.
+        `proxies` is the folder of each node in which the L7 proxies have theirs. `eager`: up to how many upstreams a
+        sidecar has all their clusters before anybody asks.
         """
         self._api = api
         self._trust: Callable[[], Trust] = (lambda: custody.trust) if custody is not None else (lambda: root)
         self.pipeline = Pipeline(settings, readable=readable)
         self.proxies = ProxyCaches(
-            lambda: self.pipeline.told, lambda name: certificates.served(name, self.pipeline.objects)
+            lambda: self.pipeline.told,
+            lambda name: certificates.served(name, self.pipeline.objects),
+            options=Options(eager=eager),
         )
         self.pipeline.on_mesh, self.pipeline.heard = self.proxies.changed, self.proxies.heard
         self._informers = {kind: Informer(api, kind, indexers=_indexers(kind)) for kind in READ}

@@ -18,6 +18,7 @@ from plait.app.lingering import Lingering
 from plait.base.bundle import Bundle, Resource
 from plait.base.observe import logger
 from plait.envoy import names
+from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
 from plait.envoy.wire import resource
 from plait.model.mesh import Mesh
@@ -72,9 +73,10 @@ class ProxyCaches:
         mesh: Callable[[], Mesh],
         secret: Callable[[str], Document | None],
         now: Callable[[], float] = time.monotonic,
+        options: Options = DEFAULT,
     ) -> None:
         """`secret(name)` is Envoy's Secret document with its key."""
-        self._mesh, self._secret, self._now = mesh, secret, now
+        self._mesh, self._secret, self._now, self._options = mesh, secret, now, options
         self._told: dict[tuple[Role, str, str], _Told] = {}
         self._again: asyncio.Future[None] | None = None
 
@@ -143,7 +145,7 @@ class ProxyCaches:
 
     def _tell(self, told: _Told, proxy: Proxy) -> None:
         try:
-            view, made = said(self._mesh(), proxy, told.view, told.parts)
+            view, made = said(self._mesh(), proxy, told.view, told.parts, self._options)
         except Exception as error:  # a defect of ours costs this proxy its update, never its configuration
             name = f"{proxy.namespace}/{proxy.name}"
             _log.error("not translated; the last configuration stays", proxy=name, exc_info=error)

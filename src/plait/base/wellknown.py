@@ -68,7 +68,7 @@ ACTIVATOR: Final = "plait-activator"  # value of MANAGED_SLICE: the activator's 
 MANAGED_SLICE: Final = "endpointslice.kubernetes.io/managed-by"
 AUTO_ALLOCATE: Final = "networking.istio.io/enable-autoallocate-ip"  # "false" on a ServiceEntry: give it no address
 
-EAGER: Final = 500  # services up to which a node proxy has all their clusters before anybody asks
+EAGER: Final = 500  # services up to which a node proxy or sidecar has all their clusters before anybody asks
 
 AUTO_ALLOCATED: Final = "240.240.0.0/16"  # addresses of ServiceEntry hosts that state none; nobody routes them
 

@@ -45,6 +45,8 @@ MD_SOCKET_MATCH: Final = "envoy.transport_socket_match"
 MD_TUNNEL: Final = "plait.tunnel"
 MD_SERVICE: Final = "plait.service"
 MD_PEER: Final = "plait.peer"
+MD_ON_DEMAND: Final = "plait.on-demand"
+"""Of a cluster: whoever serves it to the proxy may wait until it is asked for."""
 FS_BAGGAGE: Final = "plait.baggage"
 FS_FORWARDED: Final = "plait.forwarded"
 FS_SERVICE: Final = "plait.destination."  # and the label: service, service_name, service_namespace

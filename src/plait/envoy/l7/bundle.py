@@ -43,7 +43,9 @@ class Documents:
         """Clusters and endpoints of all upstreams, what was asked for besides, and the tunnel if needed."""
         tunnelled = False
         for upstream in sorted(found, key=lambda each: each.key):
-            clusters, endpoints = ctx.part(("upstream", upstream.key), upstream, partial(_upstream, upstream=upstream))
+            clusters, endpoints = ctx.part(
+                ("upstream", upstream.key, upstream.key in ctx.lazy), upstream, partial(_upstream, upstream=upstream)
+            )
             self.clusters += clusters
             self.endpoints += endpoints
             tunnelled = tunnelled or any(end.way == "tunnel" for end in upstream.endpoints)

@@ -32,6 +32,8 @@ class Context:
     served: Mapping[str, object] = field(default_factory=dict)
     local: Mapping[str, str] = field(default_factory=dict)
     """Hostnames that are this pod itself, with the cluster of the application: where routes on the way in end."""
+    lazy: frozenset[tuple[str, int, str]] = frozenset()
+    """Keys of upstreams whose clusters come when they are asked for."""
     report: Report = field(default_factory=Report)
     extra: dict[str, Doc] = field(default_factory=dict)
     """Clusters nobody declared but that something needs: key servers, collectors."""
@@ -73,6 +75,9 @@ class Context:
 
     def cluster_of(self, wanted: Destination) -> str:
         return self.cluster(wanted.hostname, wanted.port, wanted.subset)
+
+    def waits(self, wanted: Destination) -> bool:
+        return (wanted.hostname, wanted.port, wanted.subset) in self.lazy
 
     def parted(self, upstream: Upstream) -> bool:
         """Whether HTTP and other bytes go by clusters of their own: Istio's TLS must say which of them it carries."""

@@ -34,6 +34,11 @@ _FIXED: dict[Slot, Doc] = {
     "router": extension("envoy.filters.http.router", f"{_HTTP}.router.v3.Router"),
 }
 
+_ASKED = "5s"  # how long a request waits for a cluster it is the first to need
+_ON_DEMAND = extension(
+    "envoy.filters.http.on_demand", f"{_HTTP}.on_demand.v3.OnDemand", odcds={"source": ADS, "timeout": _ASKED}
+)
+
 
 def http(
     ctx: Context,
@@ -113,6 +118,8 @@ def filters(
         ]
         filled["limits"] = limits.http(ctx, enforced.limits)
     filled["route_external"] = external.for_routes(ctx, enforced.authorizers, named)
+    if ctx.lazy and point.side == "client":
+        filled["on_demand"] = [_ON_DEMAND]
     if sessions:
         filled["session"] = [extension(routes.SESSION, f"{_HTTP}.stateful_session.v3.StatefulSession")]
     return [filter_ for slot in ORDER for filter_ in filled.get(slot, [])]
@@ -148,7 +155,10 @@ def tcp(
         for phase in ("authn", "authz", "stats", "")
         for made in plugins.filters(ctx, enforced.plugins, phase, point.side, 0, network=True)
     ]
+    destinations = tuple(destinations)
     proxy: Doc = {"stat_prefix": name, **(_to(ctx, destinations) if not cluster else {"cluster": cluster})}
+    if not cluster and any(ctx.waits(each) for each in destinations):
+        proxy["on_demand"] = {"odcds_config": ADS, "timeout": _ASKED}
     idle = pool.tcp_idle_timeout if pool is not None else None
     proxy["idle_timeout"] = seconds(idle) if idle is not None else "0s"
     if pool is not None and pool.max_connection_duration is not None:

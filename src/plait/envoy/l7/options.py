@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from plait.base.wellknown import EAGER
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -22,6 +24,8 @@ class Options:
     outbound_port: int = 15001
     inbound_port: int = 15006
     hbone_port: int = 15008
+    eager: int = EAGER
+    """Up to how many upstreams a sidecar has all their clusters before anybody asks."""
 
 
 DEFAULT = Options()

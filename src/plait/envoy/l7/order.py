@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 Slot = Literal[
+    "on_demand",
     "grpc_web",
     "external",
     "authn_plugins",
@@ -22,6 +23,7 @@ Slot = Literal[
     "router",
 ]
 ORDER: Final[tuple[Slot, ...]] = (
+    "on_demand",  # it begins the request anew once the cluster has come: nothing may have acted before
     "cors",  # preflights carry no credentials, so they are answered before anybody asks for some
     "grpc_web",
     "external",

@@ -38,7 +38,7 @@ def cluster(ctx: Context, upstream: Upstream) -> Doc:
         "connect_timeout": seconds(pool.connect_timeout or ctx.settings.connect_timeout),
         **_discovery(ctx, name, upstream),
         "circuit_breakers": balancing.breakers(pool, policy.retry_budget, ctx, upstream.source),
-        "metadata": {"filter_metadata": _metadata(upstream)},
+        "metadata": {"filter_metadata": _metadata(ctx, upstream)},
     }
     found = policy.outliers or ctx.settings.outliers
     if found is not None:
@@ -114,7 +114,7 @@ def dns_cache(name: str) -> Doc:
     return {"name": name, "dns_lookup_family": "V4_PREFERRED", "max_hosts": 4096}
 
 
-def _metadata(upstream: Upstream) -> Doc:
+def _metadata(ctx: Context, upstream: Upstream) -> Doc:
     named = {"host": upstream.hostname, "name": upstream.service or upstream.hostname, "namespace": upstream.namespace}
     istio: Doc = {"services": [named]}
     if upstream.source:
@@ -128,6 +128,7 @@ def _metadata(upstream: Upstream) -> Doc:
             "service_name": upstream.service or upstream.hostname,
             "service_namespace": upstream.namespace or "unknown",
         },
+        **({names.MD_ON_DEMAND: {}} if upstream.key in ctx.lazy else {}),
     }
 
 

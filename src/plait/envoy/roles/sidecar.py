@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from plait.base.bundle import Bundle
 from plait.envoy import names
-from plait.envoy.l7 import chains, inbound, manager, patches, points, routes, terminate
+from plait.envoy.l7 import chains, inbound, manager, on_demand, patches, points, routes, terminate
 from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.options import DEFAULT, Options
@@ -37,7 +37,9 @@ def refusals(view: SidecarView, options: Options = DEFAULT) -> tuple[Refusal, ..
 def build(view: SidecarView, options: Options = DEFAULT, parts: Parts | None = None) -> Documents:
     parts = parts or Parts()
     parts.begin(view.proxy, view.settings, options)
-    ctx = Context(view.proxy, view.settings, options, {each.key: each for each in view.upstreams}, parts=parts)
+    lazy = on_demand.lazy(view, options)
+    upstreams = {each.key: each for each in view.upstreams}
+    ctx = Context(view.proxy, view.settings, options, upstreams, lazy=lazy, parts=parts)
     found = Documents(parts=parts)
     found.listeners += [_virtual_outbound(ctx, view), *_outbound(ctx, view), *_inbound(ctx, view)]
     found.routes += [_routes(ctx, view, each) for each in view.http]
