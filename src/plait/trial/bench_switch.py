@@ -22,7 +22,6 @@ from typing import Any, Final, Literal
 
 from plait.base.wellknown import DATAPLANE_MODE, INJECT, USE_WAYPOINT
 from plait.resources import kinds
-from plait.resources.kinds import by_document
 from plait.store.api import Document
 from plait.trial import child, held, load, rolling
 from plait.trial.scene import Scene, until
@@ -233,10 +232,7 @@ async def _address(scene: Scene, service: str) -> str:
 
 
 async def _set_up(scene: Scene) -> None:
-    for document in world():
-        kind, meta = by_document(document), document["metadata"]
-        assert kind is not None, document
-        await scene.api.patch(kind, meta["name"], document, meta.get("namespace", ""), type="apply", force=True)
+    await scene.put(world())
     await scene.wait_ready([NAMESPACE], _PATIENCE)
     await until(partial(rolling.rolled, scene, "echo", NAMESPACE), _PATIENCE, 0.05)
     for app, mode in (("echo", "sidecar"), ("held", "ambient"), *((f"client-{each}", each) for each in CLIENTS)):

@@ -69,6 +69,23 @@ class Scene:
                 )
         return applied
 
+    async def put(self, documents: Iterable[Document], patience: float = 60.0) -> None:
+        """Server-side apply in order. An API server that fails to ask a webhook on a busy machine is asked again."""
+        for document in documents:
+            kind, meta = by_document(document), document["metadata"]
+            if kind is None:
+                raise SceneError(f"no kind {document.get('apiVersion')}/{document.get('kind')}")
+            until_then = time.perf_counter() + patience
+            while True:
+                try:
+                    namespace = meta.get("namespace", "")
+                    await self.api.patch(kind, meta["name"], document, namespace, type="apply", force=True)
+                    break
+                except ApiError as error:
+                    if error.code < 500 or time.perf_counter() > until_then:
+                        raise SceneError(f"{kind.kind} {meta['name']}: {error}") from error
+                    await asyncio.sleep(0.5)
+
     async def delete(self, *files: Path) -> None:
         for file in files:
             for item in documents.read(file.read_text(), str(file))[0]:

@@ -15,7 +15,6 @@ from functools import partial
 
 from plait.base import wellknown
 from plait.resources import kinds
-from plait.resources.kinds import by_document
 from plait.trial import child, load
 from plait.trial.bench_fuse import meter, worlds
 from plait.trial.bench_fuse.meter import Member, Memory, Part
@@ -79,10 +78,7 @@ class World:
 
 async def ready(scene: Scene, state: State, pods: int) -> World:
     """The world is there and is what it says: SceneError when it does not come to that."""
-    for document in worlds.documents(state, pods):
-        kind, meta = by_document(document), document["metadata"]
-        assert kind is not None, document
-        await scene.api.patch(kind, meta["name"], document, meta.get("namespace", ""), type="apply", force=True)
+    await scene.put(worlds.documents(state, pods))
     patience = 60.0 + 10.0 * pods
     await scene.wait_ready([worlds.NAMESPACE], patience)
     await until(lambda: _joined(scene, state, pods), patience, 0.1)

@@ -14,7 +14,6 @@ from functools import partial
 
 from plait.base.wellknown import GATEWAY_NAME
 from plait.resources import kinds
-from plait.resources.kinds import by_document
 from plait.store.api import ApiError
 from plait.trial import child, load, rolling, usage
 from plait.trial.bench_fuse.tasks import APPS, NAMESPACE, PORT, TASKS, Task, Way, address, world
@@ -39,10 +38,7 @@ class Done:
 
 async def run(scene: Scene, way: Way, tell: Callable[[str], None]) -> list[Done]:
     """All tasks in their order; each begins where the one before ended."""
-    for document in world(way):
-        kind, meta = by_document(document), document["metadata"]
-        assert kind is not None, document
-        await scene.api.patch(kind, meta["name"], document, meta.get("namespace", ""), type="apply", force=True)
+    await scene.put(world(way))
     await scene.wait_ready([NAMESPACE], _PATIENCE)
     await until(partial(rolling.in_mode, scene, "client", NAMESPACE, way), _PATIENCE, 0.1)
     done = []
