@@ -12,7 +12,7 @@ from plait.model.hostnames import fits, meet, overlap
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy
 from plait.model.routes import Route, Routing, TcpMatch, VirtualHost
-from plait.model.views import enforcing, hosting
+from plait.model.views import enforcing, hosting, once
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort, TcpChain
 from plait.model.views.keeping import kept
 from plait.model.views.resolve import Resolver
@@ -119,10 +119,11 @@ def _hosts(
         routings = by_host[host]
         # A route for *.a.b is also asked when a.b has routes of its own that do not take the request (Gateway API).
         routes: list[Route] = []
+        for each in routings:
+            own = each.http if gateway.managed else hosting.for_gateway(each.http, gateway.key)
+            routes += once.leaving(each, own, resolver, listener.port)
         if gateway.managed:
-            routes = hosting.precedence(r for each in routings for r in each.http)
-        else:
-            routes = [r for each in routings for r in hosting.for_gateway(each.http, gateway.key)]
+            routes = hosting.precedence(routes)
         bound = tuple(hosting.bound(routes, resolver, listener.port))
         if bound or listener.https_only:
             domains = ("*",) if host in ("*", "") else (host, f"{host}:*") if not host.startswith("*") else (host,)

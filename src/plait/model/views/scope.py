@@ -61,11 +61,12 @@ class Scope:
         """Whether the Sidecar's egress lets it be seen."""
         return self._filters is None or any(_lets(each, service) for each in self._filters)
 
-    def routing(self, hostname: str) -> Routing | None:
-        """The VirtualService for a host in the mesh: the most specific host, then the oldest."""
+    def routing(self, hostname: str, namespace: str = "") -> Routing | None:
+        """The VirtualService for a host in the mesh: the most specific host, then the oldest. `namespace`: as seen from
+        another than the proxy's."""
         for host in (hostname, *(w for w in self.found.wild if hostname.endswith(w[1:]))):
             for routing in self.found.in_mesh.get(host, ()):
-                if sees(routing.visible, self.proxy.namespace):
+                if sees(routing.visible, namespace or self.proxy.namespace):
                     return routing
         return None
 
@@ -75,7 +76,11 @@ class Scope:
         A waypoint is no consumer: it has the routes of its callers' namespaces from `consumers`.
         """
         own = self.consumers(service, port).get(self.proxy.namespace) if self.proxy.role != "waypoint" else None
-        return own or [routing for routing, parent in self._parents(service, port) if parent.producer]
+        return own or self.produced(service, port)
+
+    def produced(self, service: HttpService, port: int) -> list[Routing]:
+        """Routes of the Gateway API that hold for every caller."""
+        return [routing for routing, parent in self._parents(service, port) if parent.producer]
 
     def consumers(self, service: HttpService, port: int) -> dict[str, list[Routing]]:
         """Routes that other namespaces than the service's have for their own requests to it, by namespace."""
