@@ -28,6 +28,9 @@ _BEHIND = "echo-l7"
 """A second Service of the same pods, the only one behind the waypoint."""
 _EVERY = 0.01  # seconds between two requests that ask whether the waypoint answers
 _PATIENCE = 30.0
+_PAUSE = 0.5
+_GUARDED_PAUSE = 2.5
+"""A guard and its way come, and go, one a second after the other."""
 
 
 @dataclass(slots=True)
@@ -159,17 +162,26 @@ async def _first(host: str) -> float:
 
 async def _flips(scene: Scene, client: Pod, host: str, flips: int, report: Report) -> None:
     plan = load.Plan(host, waypoints.HTTP, rate=100.0)
+    what = f"{flips} times detached and attached at 100 rps"
+    report.count(what, *await _flipped(scene, client, plan, flips, _PAUSE))
+    few = max(2, flips // 4)
+    await scene.api.create(kinds.AUTHORIZATION_POLICY, waypoints.policy())
+    what = f"{few} times with a policy bound, at 100 rps, a connection each"  # a guard cuts those that go straight
+    report.count(what, *await _flipped(scene, client, replace(plan, keep_alive=False), few, _GUARDED_PAUSE))
+    await scene.api.delete(kinds.AUTHORIZATION_POLICY, waypoints.NAME, waypoints.NAMESPACE)
+
+
+async def _flipped(scene: Scene, client: Pod, plan: load.Plan, flips: int, pause: float) -> tuple[str, int]:
+    """What was lost, of how many."""
     loading = child.start(lambda stop: load.run(plan, stop), client.netns, scene.holder)
     await asyncio.sleep(1.0)
     for number in range(flips):
         await _label(scene, None if number % 2 == 0 else waypoints.NAME)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(pause)
     await _label(scene, waypoints.NAME)
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(pause)
     result = await asyncio.get_running_loop().run_in_executor(None, loading.finish)
-    report.count(
-        f"{flips} times detached and attached at 100 rps", f"{result.lost_total} lost {dict(result.lost)}", result.sent
-    )
+    return f"{result.lost_total} lost {dict(result.lost)}", result.sent
 
 
 async def _split(scene: Scene, client: Pod, host: str, report: Report) -> None:

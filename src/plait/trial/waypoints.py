@@ -21,6 +21,18 @@ def waypoint() -> Document:
     return {"apiVersion": _API, "kind": "Gateway", "metadata": {"name": NAME, "namespace": NAMESPACE}, "spec": spec}
 
 
+def policy() -> Document:
+    """Denies at the waypoint what no bench asks for; all that stands behind it is then guarded."""
+    target = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": NAME}
+    rule = {"to": [{"operation": {"paths": ["/denied"]}}]}
+    return {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "AuthorizationPolicy",
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "spec": {"targetRefs": [target], "action": "DENY", "rules": [rule]},
+    }
+
+
 def route(name: str, *rules: Document) -> Document:
     """HTTPRoute `name` of the Service of this name."""
     parent = {"group": "", "kind": "Service", "name": name, "port": HTTP}
