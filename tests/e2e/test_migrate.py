@@ -1,14 +1,20 @@
-"""A namespace moves from sidecars to ambient and back under load, with an L7 policy bound: nothing lost or unjudged."""
+"""A namespace moves from sidecars to ambient and back under load, with L7 policies bound: nothing lost or unjudged.
+
+The command and the control plane are killed in the middle; a canary stops, and goes back.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
-from kit.mesh import Mesh, mesh
+from kit.mesh import PLAIT, Mesh, mesh, until
 from plait.resources import kinds
 
 pytestmark = [
@@ -69,6 +75,15 @@ spec:
   action: ALLOW
   rules: [{from: [{source: {principals: ["cluster.local/ns/duo/sa/default"]}}]}]
 """
+BY_SELECTOR = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: by-selector, namespace: shop}
+spec:
+  selector: {matchLabels: {app: cart}}
+  action: DENY
+  rules: [{to: [{operation: {paths: ["/secret"]}}]}]
+"""
 LOAD = """
 import collections, json, signal, socket, sys, time
 stop = []
@@ -98,56 +113,105 @@ print(json.dumps({"seen": seen, "log": log[:20]}))
 """
 
 
+@pytest.fixture(scope="module")
+def mine() -> Iterator[Mesh]:
+    with mesh(f"migr{os.getpid()}") as found:
+        found.up("--nodes", "2")
+        found.apply(WORLD)
+        found.ready("duo", "client")
+        found.captured("duo", "client")
+        until_ready(found)
+        yield found
+
+
+def test_there_with_everything_killed_in_the_middle_and_back(mine: Mesh) -> None:
+    plan = json.loads(moved(mine, "plan", "shop", "--to", "ambient", "-o", "json"))
+    assert [each["subject"] for each in plan["steps"] if each["verb"] == "restart"] == ["cart"]
+    assert plan["creates_waypoint"] and plan["lost"] == [] and plan["judged"]["differing"] == []
+    with judged(mine):
+        killed_when(mine, "new pods are ambient")
+        mine.kill(mine.pid("control"))
+        assert "running" in moved(mine, "status", "shop")
+        moved(mine, "apply", "shop", "--to", "ambient")
+        assert modes(mine) == ["ambient", "ambient"]
+        moved(mine, "rollback", "shop")
+        assert modes(mine) == ["sidecar", "sidecar"]
+    assert "rolled back" in moved(mine, "status", "shop")
+    labels = mine.get(kinds.NAMESPACE, "shop")["metadata"]["labels"]
+    assert labels["istio-injection"] == "enabled" and "istio.io/dataplane-mode" not in labels
+    cart = mine.get(kinds.SERVICE, "cart", "shop")["metadata"]
+    assert not cart.get("labels") and not cart.get("annotations")
+
+
+def test_a_canary_stops_with_its_share_and_goes_back(mine: Mesh) -> None:
+    with judged(mine):
+        said = moved(mine, "apply", "shop", "--to", "ambient", "--canary", "5%")
+        assert "canary: 1 of 2 pods are ambient" in said
+        assert modes(mine).count("ambient") == 1
+        moved(mine, "rollback", "shop")
+        assert modes(mine) == ["sidecar", "sidecar"]
+
+
+def test_what_would_be_judged_differently_is_refused(mine: Mesh) -> None:
+    """By selector it binds the pods, whose node proxy reads no HTTP."""
+    mine.apply(BY_SELECTOR)
+    done = mine.plait("migrate", "apply", "shop", "--to", "ambient")
+    assert done.returncode == 1 and "would be lost" in done.stderr and "targetRefs" in done.stderr
+    assert modes(mine) == ["sidecar", "sidecar"]
+
+
+@contextlib.contextmanager
+def judged(mine: Mesh) -> Iterator[None]:
+    """Under load, every answer of which must be the right one."""
+    address = mine.get(kinds.SERVICE, "cart", "shop")["spec"]["clusterIP"]
+    load = mine.start("client", LOAD, address, namespace="duo")
+    assert load.stdout is not None and load.stdout.readline() == "up\n"
+    try:
+        yield
+    finally:
+        load.terminate()
+        out, _ = load.communicate(timeout=30)
+    found = json.loads(out)
+    assert found["log"] == []
+    assert found["seen"]["/open"].keys() == {"200"} and found["seen"]["/denied"].keys() == {"403"}
+    assert sum(found["seen"]["/open"].values()) > 100
+
+
+def killed_when(mine: Mesh, words: str) -> None:
+    """`apply` is killed as soon as it has said this: the next step is under way."""
+    command = [*PLAIT, "migrate", "apply", "shop", "--to", "ambient", "--name", mine.name]
+    environment = {**os.environ, "PLAIT_HOME": str(mine.home), "PYTHONUNBUFFERED": "1"}
+    running = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    try:
+        assert any(words in line for line in running.stdout)
+    finally:
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+
+
 def moved(mine: Mesh, *words: str) -> str:
     done = mine.plait("migrate", *words)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def test_there_and_back_under_load_nothing_is_lost_and_nothing_unjudged() -> None:
-    with mesh(f"migr{os.getpid()}") as mine:
-        mine.up("--nodes", "2")
-        mine.apply(WORLD)
-        mine.ready("duo", "client")
-        mine.captured("duo", "client")
-        until_ready(mine)
-        address = mine.get(kinds.SERVICE, "cart", "shop")["spec"]["clusterIP"]
-        plan = json.loads(moved(mine, "plan", "shop", "--to", "ambient", "-o", "json"))
-        assert [each["subject"] for each in plan["steps"] if each["verb"] == "restart"] == ["cart"]
-        assert plan["creates_waypoint"] and plan["lost"] == []
-        load = mine.start("client", LOAD, address, namespace="duo")
-        try:
-            assert load.stdout is not None and load.stdout.readline() == "up\n"
-            print(moved(mine, "apply", "shop", "--to", "ambient"))
-            assert modes(mine) == {"ambient"}
-            print(moved(mine, "rollback", "shop"))
-            assert modes(mine) == {"sidecar"}
-        finally:
-            load.terminate()
-            out, _ = load.communicate(timeout=30)
-        found = json.loads(out)
-        assert found["log"] == []
-        assert found["seen"]["/open"].keys() == {"200"} and found["seen"]["/denied"].keys() == {"403"}
-        assert sum(found["seen"]["/open"].values()) > 100
-        assert "rolled back" in moved(mine, "status", "shop")
-        labels = mine.get(kinds.NAMESPACE, "shop")["metadata"]["labels"]
-        assert labels["istio-injection"] == "enabled" and "istio.io/dataplane-mode" not in labels
-
-
 def until_ready(mine: Mesh) -> None:
-    words = ["kubectl", "wait", "-n", "shop", "deployment/cart", "--for=condition=Available", "--timeout=60s"]
-    environment = {**os.environ, "KUBECONFIG": str(mine.layout.kubeconfig)}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    def state() -> bool:
+        status = mine.get(kinds.DEPLOYMENT, "cart", "shop").get("status") or {}
+        return bool(status.get("availableReplicas", 0) == 2)
+
+    until(state, "deployment cart available")
 
 
-def modes(mine: Mesh) -> set[str]:
+def modes(mine: Mesh) -> list[str]:
+    """Of the pods that live, in order."""
     pods, _ = mine.ask(lambda api: api.list(kinds.POD, "shop", labels="app=cart"))
-    found = set()
+    found = []
     for pod in pods:
         if pod["metadata"].get("deletionTimestamp"):
             continue
         notes = pod["metadata"].get("annotations") or {}
         sidecar, captured = "sidecar.istio.io/status" in notes, "ambient.istio.io/redirection" in notes
-        found.add("sidecar" if sidecar else "ambient" if captured else "none")
-    return found
+        found.append("sidecar" if sidecar else "ambient" if captured else "none")
+    return sorted(found)

@@ -220,6 +220,25 @@ def switch(
     return int(not report.held_true)
 
 
+@app.command("migrate")
+def migrate(
+    quick: Annotated[bool, typer.Option("--quick", help="4,000 requests: there and back.")] = False,
+    requests: Annotated[int | None, typer.Option(help="Migrations go on until so many are sent.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Requests a second.")] = None,
+    form: Format = "table",
+) -> int:
+    """An app moves from sidecars to ambient and back under load: lost, judged differently? 1 when any request was."""
+    from plait.trial import bench_migrate
+
+    said: dict[str, Any] = {"requests": requests, "rate": rate}
+    wanted = bench_migrate.QUICK if quick else bench_migrate.Wanted()
+    wanted = replace(wanted, **{name: each for name, each in said.items() if each is not None})
+    with mesh() as layout:
+        report = _on(layout, lambda scene: bench_migrate.run(scene, wanted, _progress))
+    print(output.render(report.rows(), form))
+    return int(not report.held)
+
+
 @app.command("fuse")
 def fuse(
     out: Annotated[Path, typer.Option("--out", help="Folder for report.md, charts and raw data.")],

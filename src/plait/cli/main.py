@@ -38,6 +38,7 @@ COMMANDS: dict[str, Command] = {
     "explain": Command("plait.cli.explain", "which proxies a request passes, and which one applies what"),
     "kube-inject": Command("plait.cli.kube_inject", "put sidecars into manifests, offline"),
     "migrate": Command("plait.cli.migrate", "move workloads between modes, step by step, with the way back"),
+    "advise": Command("plait.cli.advise", "the cheapest mode of each workload, from measured traffic"),
     "translate": Command("plait.cli.translate", "what a proxy would be told, offline"),
 }
 

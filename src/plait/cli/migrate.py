@@ -15,8 +15,8 @@ import typer
 
 from plait.app import reading
 from plait.app.migration.outlook import Outlook, outlook
-from plait.app.migration.plan import Plan, Scope, plan
-from plait.app.migration.run import Migration, Record, Refused
+from plait.app.migration.plan import Scope
+from plait.app.migration.run import Migration, Record, Refused, looking
 from plait.app.migration.steps import steps
 from plait.app.migration.work import Stuck
 from plait.app.offline import World
@@ -25,7 +25,6 @@ from plait.model.mesh import Settings
 from plait.model.modes import Mode
 from plait.resources import documents
 from plait.store.api import ApiError, Document
-from plait.store.client import HttpApi
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 Subject = Annotated[str, typer.Argument(metavar="NS|NS/WORKLOAD", help="A namespace, or one workload of it.")]
@@ -75,7 +74,7 @@ def show(
 def apply(
     subject: Subject,
     to: To,
-    canary: Annotated[str, typer.Option(help="Stop after this share of the pods that are made anew, as 5%.")] = "",
+    canary: Annotated[str, typer.Option(help="Stop when this share of the pods was made anew, as 5%.")] = "",
     waypoint: Waypoint = "waypoint",
     accept: Annotated[
         bool, typer.Option("--accept-differences", help="Go on though requests are judged differently.")
@@ -84,12 +83,11 @@ def apply(
     name: Name = "default",
     kubeconfig: Kubeconfig = None,
 ) -> int:
-    """Do it, or go on with it. With --canary it stops after the first workloads: look, then apply without."""
+    """Do it, or go on with it. With --canary it stops when so many pods have moved: look, then apply without."""
     scope, mode, share = _scope(subject), _mode(to), _share(canary)
 
-    async def run(migration: Migration, api: HttpApi) -> Record:
-        upto = _canary(plan(await reading.read(api), scope, mode, waypoint), share) if share else None
-        return await migration.apply(mode, secrets.token_hex(4), upto=upto, accepted=accept, timeout=timeout)
+    async def run(migration: Migration) -> Record:
+        return await migration.apply(mode, secrets.token_hex(4), canary=share, accepted=accept, timeout=timeout)
 
     return asyncio.run(_with(scope, waypoint, name, kubeconfig, run))
 
@@ -121,7 +119,7 @@ def rollback(subject: Subject, timeout: Timeout = 120.0, name: Name = "default",
     """Take everything back, from wherever it stands."""
     scope = _scope(subject)
 
-    async def run(migration: Migration, api: HttpApi) -> Record:
+    async def run(migration: Migration) -> Record:
         return await migration.rollback(timeout=timeout)
 
     return asyncio.run(_with(scope, "waypoint", name, kubeconfig, run))
@@ -132,20 +130,17 @@ async def _with(
     waypoint: str,
     name: str,
     kubeconfig: Path | None,
-    work: Callable[[Migration, HttpApi], Awaitable[Record]],
+    work: Callable[[Migration], Awaitable[Record]],
 ) -> int:
     async with connect.api(name, kubeconfig) as api:
-
-        async def look(mode: Mode) -> Outlook:
-            found = await reading.documents(api)
-            return outlook(found, reading.made(found), scope, mode, waypoint)
-
         try:
-            record = await work(Migration(api, scope, look, print), api)
+            record = await work(Migration(api, scope, looking(api, scope, waypoint), print))
         except (Refused, Stuck, ApiError) as error:
             print(f"plait migrate: {error}", file=sys.stderr)
             return 1
     print(f"{scope}: {record.phase}, {record.position} of {len(record.steps)} steps")
+    if record.reason:
+        print(record.reason)
     return 0
 
 
@@ -184,7 +179,7 @@ def _mode(to: str) -> Mode:
 
 def _share(canary: str) -> float:
     if not canary:
-        return 0.0
+        return 1.0
     number = canary.removesuffix("%")
     try:
         share = float(number) / 100
@@ -193,18 +188,6 @@ def _share(canary: str) -> float:
     if not 0 < share <= 1:
         raise click.UsageError(f"--canary {canary}: write a share of the pods, such as 5%")
     return share
-
-
-def _canary(found: Plan, share: float) -> int:
-    """Steps up to and with the workload that fills the share."""
-    pods = {move.name: move.pods for move in found.moves if move.restarts}
-    moved, wanted = 0, share * sum(pods.values())
-    for number, step in enumerate(steps(found), 1):
-        if step.verb == "restart":
-            moved += pods[step.subject]
-            if moved >= wanted:
-                return number
-    return len(steps(found))
 
 
 def _document(seen: Outlook) -> dict[str, Any]:

@@ -35,7 +35,10 @@ class Scope(Struct, frozen=True):
 
 
 class Move(Struct, frozen=True):
-    """One workload: how many pods, which mode now, and whether they must be made anew (only a sidecar needs that)."""
+    """One workload: how many pods, which mode now, and whether they are made anew.
+
+    A sidecar that comes or goes needs that; and a workload that moves apart from its namespace: its template says so.
+    """
 
     namespace: str
     name: str
@@ -98,7 +101,7 @@ class Plan(Struct, frozen=True):
 def plan(mesh: Mesh, scope: Scope, to: Mode, waypoint: str = "waypoint") -> Plan:
     """`waypoint` names the one that is made where HTTP policies need one and none is bound."""
     moving = inside(mesh, scope)
-    moves = tuple(_moves(mesh, moving.values(), to))
+    moves = tuple(_moves(mesh, moving.values(), to, bool(scope.workload)))
     services = services_of(mesh, moving.values())
     needing = [each for each in services if to == "ambient" and _reads_http(mesh, each, moving.values())]
     unbound = tuple(each.name for each in needing if not each.waypoint and each.kind == "Service")
@@ -143,13 +146,13 @@ def _within(mesh: Mesh, workload: Workload, scope: Scope) -> bool:
     return not scope.workload or scope.workload in (workload.workload_name, workload.name)
 
 
-def _moves(mesh: Mesh, moving: Iterable[Workload], to: Mode) -> Iterator[Move]:
+def _moves(mesh: Mesh, moving: Iterable[Workload], to: Mode, apart: bool) -> Iterator[Move]:
     groups: dict[tuple[str, str, str, Mode], int] = {}
     for each in moving:
         key = each.namespace, each.workload_name or each.name, each.workload_type, _instance(mesh, each).mode
         groups[key] = groups.get(key, 0) + 1
     for (namespace, name, kind, mode), pods in sorted(groups.items()):
-        yield Move(namespace, name, kind, mode, pods, mode != to and "sidecar" in (mode, to))
+        yield Move(namespace, name, kind, mode, pods, mode != to and (apart or "sidecar" in (mode, to)))
 
 
 def _instance(mesh: Mesh, workload: Workload) -> Instance:

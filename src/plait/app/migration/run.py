@@ -6,6 +6,7 @@ stuck stops the run and changes nothing else: the world between two steps is sou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import Final, Literal
@@ -13,7 +14,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from plait.app.migration.outlook import Outlook
+from plait.app import reading
+from plait.app.migration.outlook import Outlook, outlook
 from plait.app.migration.plan import Scope
 from plait.app.migration.shadow import differing
 from plait.app.migration.steps import Step, back, steps
@@ -55,6 +57,19 @@ class Refused(Exception):
     """The migration cannot begin; the message says why and what to do."""
 
 
+Look = Callable[[Mode], Awaitable[Outlook]]
+
+
+def looking(api: Api, scope: Scope, waypoint: str = "waypoint") -> Look:
+    """The world of an API server as it is when asked. ApiError when that refuses."""
+
+    async def look(to: Mode) -> Outlook:
+        found = await reading.documents(api)
+        return outlook(found, reading.made(found), scope, to, waypoint)
+
+    return look
+
+
 class Migration:
     """One migration at one API server. `look` reads the world as it is now; `tell` hears of progress."""
 
@@ -62,7 +77,7 @@ class Migration:
         self,
         api: Api,
         scope: Scope,
-        look: Callable[[Mode], Awaitable[Outlook]],
+        look: Look,
         tell: Callable[[str], None],
         heard: float = HEARD,
     ) -> None:
@@ -80,15 +95,15 @@ class Migration:
         return msgspec.json.decode((found.get("data") or {})["record"], type=Record)
 
     async def apply(
-        self, to: Mode, run: str, *, upto: int | None = None, accepted: bool = False, timeout: float = 120.0
+        self, to: Mode, run: str, *, canary: float = 1.0, accepted: bool = False, timeout: float = 120.0
     ) -> Record:
-        """Begin, or go on where one of the same aim stopped. `upto`: only so many steps (the canary).
+        """Begin, or go on where one of the same aim stopped. `canary`: stop when this share of pods was made anew.
 
         `accepted`: some requests may be judged differently afterwards.
         """
         record = await self.record()
         if record is None or record.phase in _DONE:
-            record = await self._begun(to, run, accepted)
+            record = await self._begun(to, run, canary, accepted)
         elif record.to != to or record.phase == "rolling back":
             fix = f"finish it, or roll it back: plait migrate rollback {self._scope}"
             raise Refused(f"a migration of {self._scope} to {record.to} is under way ({record.phase}); {fix}")
@@ -96,9 +111,10 @@ class Migration:
             record.judged = {}
         work = self._work(record, record.to, record.run)
         record.phase, record.reason = "running", ""
-        limit = len(record.steps) if upto is None else min(upto, len(record.steps))
-        while record.position < limit:
+        while record.position < len(record.steps):
             try:
+                if canary < 1 and (few := _few(record, canary)) is not None:
+                    return await self._canary(work, record, few, timeout)
                 await self._step(work, record.steps, record.position, timeout)
             except (Stuck, ApiError, OSError) as error:
                 record.phase, record.reason = "stopped", str(error)
@@ -106,9 +122,19 @@ class Migration:
                 raise
             record.position += 1
             await self._keep(record)
-        if record.position == len(record.steps):
-            record.phase = "done"
-            await self._keep(record)
+        record.phase = "done"
+        await self._keep(record)
+        return record
+
+    async def _canary(self, work: Work, record: Record, few: int, timeout: float) -> Record:
+        """The last pods of the share, and a halt."""
+        step = record.steps[record.position]
+        if few:
+            await work.some(step, few, timeout)
+        pods = sum(each.pods for each in record.steps[: record.position]) + few
+        record.phase = "stopped"
+        record.reason = f"canary: {pods} of {_pods(record)} pods are {record.to}; look, then apply again or roll back"
+        await self._keep(record)
         return record
 
     async def rollback(self, *, timeout: float = 120.0) -> Record:
@@ -141,7 +167,7 @@ class Migration:
 
     # The record ---
 
-    async def _begun(self, to: Mode, run: str, accepted: bool) -> Record:
+    async def _begun(self, to: Mode, run: str, canary: float, accepted: bool) -> Record:
         seen = await self._look(to)
         found = seen.plan
         if not found.moves:
@@ -149,6 +175,9 @@ class Migration:
         if found.lost:
             one = found.lost[0]
             raise Refused(f"{one.object} would be lost for {one.client} clients of {one.about}: {one.reason}")
+        if canary < 1 and not any(move.restarts for move in found.moves):
+            fix = f"begin with one workload of it: plait migrate apply {self._scope.namespace}/NAME --to {to}"
+            raise Refused(f"no pods of {self._scope} are made anew, so there is no canary; {fix}")
         if seen.differences and not accepted:
             first, many = seen.differences[0], f"{len(seen.differences)} of {len(seen.now)} requests"
             fix = "mend the policies, or accept it (--accept-differences)"
@@ -175,7 +204,8 @@ class Migration:
                 lost.append(f"judged differently than at the beginning: {'; '.join(sorted(found)[:5])}; {fix}")
             return "; ".join(lost)
 
-        return Work(self._api, self._scope, to, record.labels, mark, compare, self._heard)
+        back = record.phase == "rolling back"
+        return Work(self._api, self._scope, to, record.labels, mark, compare, self._heard, back=back)
 
     async def _keep(self, record: Record) -> None:
         document = {
@@ -193,3 +223,14 @@ class Migration:
             force=True,
             manager="plait-migrate",
         )
+
+
+def _pods(record: Record) -> int:
+    return sum(step.pods for step in record.steps)
+
+
+def _few(record: Record, share: float) -> int | None:
+    """How many pods of the step at hand the canary still wants, None: all of it may be done."""
+    step, moved = record.steps[record.position], sum(each.pods for each in record.steps[: record.position])
+    left = math.ceil(share * _pods(record)) - moved
+    return left if step.verb == "restart" and left < step.pods else None

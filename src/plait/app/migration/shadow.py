@@ -63,7 +63,7 @@ def _said(mesh: Mesh, client: Workload, called: tuple[Called, ...], request: Req
     for each in explain(mesh, client, called, request):
         allowed = each.verdict.allowed if each.verdict is not None else None
         word = {True: "allowed", False: "refused", None: "it depends"}[allowed]
-        said.add(f"{word} by {each.route}" if each.route and allowed is not False else word)
+        said.add(f"{word}, route: {each.route}" if each.route and allowed is not False else word)
     return said
 
 

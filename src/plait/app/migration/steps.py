@@ -40,6 +40,8 @@ class Step(Struct, frozen=True, omit_defaults=True):
     text: str = ""
     waypoint: str = ""
     """Gateway, "ns/name"."""
+    pods: int = 0
+    """How many are made anew."""
 
 
 def steps(found: Plan) -> tuple[Step, ...]:
@@ -57,7 +59,9 @@ def steps(found: Plan) -> tuple[Step, ...]:
     made.append(Step("compare", text="every request is judged as before, and will be"))
     made.append(Step("label", text=f"new pods are {found.to}"))
     moving = sorted((move for move in found.moves if move.restarts), key=lambda move: (move.pods, move.name))
-    made += [Step("restart", move.name, f"{move.name}: {move.pods} pods are made anew") for move in moving]
+    made += [
+        Step("restart", move.name, f"{move.name}: {move.pods} pods are made anew", pods=move.pods) for move in moving
+    ]
     late = found.to == "none"  # their capture ends with the label, so it has to go before they can settle
     ending = [Step("unlabel", text="labels of the old mode are gone"), Step("settle", text=f"every pod is {found.to}")]
     made += ending if late else reversed(ending)

@@ -72,7 +72,11 @@ class Work:
         mark: str,
         compare: Callable[[], Awaitable[str]],
         heard: float = HEARD,
+        *,
+        back: bool = False,
     ) -> None:
+        template = labels if back else _OWN[to]
+        self._template: Labels = template if scope.workload else {}
         self._api, self._namespace, self._workload, self._to = api, scope.namespace, scope.workload, to
         self._labels, self._mark, self._compare, self._heard = labels, mark, compare, heard
 
@@ -101,19 +105,14 @@ class Work:
             case "compare" | "verify":
                 if lost := await self._compare():
                     raise Stuck(lost)
-            case "label" if self._workload:  # one change, so that its pods are made anew once
-                await self._template({"labels": _OWN[self._to], "annotations": {RESTARTED: self._mark}}, self._workload)
-            case "label":
+            case "label" if not self._workload:
                 await self._label(kinds.NAMESPACE, space, "", _LABELS[self._to])
-            case "relabel" if self._workload:
-                await self._template({"labels": self._labels, "annotations": {RESTARTED: self._mark}}, self._workload)
-            case "relabel":
+            case "relabel" if not self._workload:
                 await self._label(kinds.NAMESPACE, space, "", _kept(self._labels))
             case "restore" if not self._workload:
                 await self._label(kinds.NAMESPACE, space, "", self._labels)
             case "restart":
-                if await self._modes(self._to, step.subject):
-                    await self._template({"annotations": {RESTARTED: self._mark}}, step.subject)
+                await self._restart(step.subject)
             case "unlabel" if not self._workload:
                 await self._label(kinds.NAMESPACE, space, "", _LATER[self._to])
             case _:
@@ -140,6 +139,20 @@ class Work:
         except ApiError as error:
             if error.code != 404:
                 raise
+
+    async def some(self, step: Step, pods: int, timeout: float) -> None:
+        """Only so many pods of a workload are made anew: its rollout is paused as soon as there are. `do` goes on."""
+        kind, _ = await self._controller(step.subject)
+        if kind != kinds.DEPLOYMENT:
+            raise Stuck(f"{kind.kind} {step.subject} cannot be made anew in part: go on without --canary, or roll back")
+        began = time.monotonic()
+        await self._restart(step.subject)
+        seen = await self._few(step.subject, pods)
+        while seen and time.monotonic() - began < timeout:
+            await asyncio.sleep(0.05)
+            seen = await self._few(step.subject, pods)
+        if seen:
+            raise Stuck(f"{step.subject}: not after {timeout:.0f} s: {seen}")
 
     async def labels(self) -> Labels:
         """Those of the namespace (or the pod template) that say the mode, as they are now; None: not there."""
@@ -186,30 +199,54 @@ class Work:
                 return f"old pods of {kind.kind} {name} are still there"
         return "" if there >= wanted else f"{there} of {wanted} pods of {kind.kind} {name} are new and available"
 
+    async def _few(self, name: str, pods: int) -> str:
+        """What is missing until so many pods are new; then no more will be."""
+        _, found = await self._controller(name)
+        status = found.get("status") or {}
+        if status.get("observedGeneration", 0) < found["metadata"].get("generation", 0):
+            return f"Deployment {name} was not looked at yet"
+        there = min(status.get("updatedReplicas", 0), pods)
+        if there < pods:
+            return f"{there} of {pods} pods are new"
+        if not found["spec"].get("paused"):
+            await self._api.patch(kinds.DEPLOYMENT, name, {"spec": {"paused": True}}, self._namespace)
+        moved = [pod for pod in await self._pods(name) if _mode(pod) == self._to and _ready(pod)]
+        return "" if len(moved) >= pods else f"{len(moved)} of {pods} pods are {self._to} and ready"
+
     async def _modes(self, mode: Mode, workload: str) -> str:
-        pods, _ = await self._api.list(kinds.POD, self._namespace)
-        for pod in pods:
-            meta = pod["metadata"]
-            if not _alive(pod) or (workload and not _of(pod, workload)) or _proxy(meta):
-                continue
-            notes = meta.get("annotations") or {}
-            found = "sidecar" if SIDECAR_STATUS in notes else "ambient" if REDIRECTION in notes else "none"
-            if found != mode or not _ready(pod):
-                return f"pod {meta['name']} is {found}{'' if _ready(pod) else ', not ready'}"
+        for pod in await self._pods(workload):
+            if (found := _mode(pod)) != mode or not _ready(pod):
+                return f"pod {pod['metadata']['name']} is {found}{'' if _ready(pod) else ', not ready'}"
         return ""
+
+    async def _pods(self, workload: str) -> list[Document]:
+        """Those that live, of one workload or ("") of all; proxies of gateways are nobody's."""
+        pods, _ = await self._api.list(kinds.POD, self._namespace)
+        return [
+            pod for pod in pods if _alive(pod) and (not workload or _of(pod, workload)) and not _proxy(pod["metadata"])
+        ]
 
     # Writes ---
 
     async def _label(self, kind: Kind, name: str, namespace: str, labels: Labels) -> None:
         await self._api.patch(kind, name, {"metadata": {"labels": labels}}, namespace)
 
+    async def _restart(self, name: str) -> None:
+        """New pods by the template; where the workload moves alone, its template says the mode."""
+        kind, document = await self._controller(name)
+        metadata = (document["spec"]["template"].get("metadata") or {}).get("labels") or {}
+        same = all(metadata.get(key) == value for key, value in self._template.items())
+        spec: Document = {}
+        if not same or await self._modes(self._to, name):
+            spec["template"] = {"metadata": {"labels": self._template, "annotations": {RESTARTED: self._mark}}}
+        if document["spec"].get("paused"):
+            spec["paused"] = None
+        if spec:
+            await self._api.patch(kind, name, {"spec": spec}, self._namespace)
+
     async def _annotate(self, service: str, waypoint: str | None) -> None:
         body = {"metadata": {"annotations": {OPTIONAL_WAYPOINT: waypoint}}}
         await self._api.patch(kinds.SERVICE, service, body, self._namespace)
-
-    async def _template(self, metadata: Document, name: str) -> None:
-        kind, _ = await self._controller(name)
-        await self._api.patch(kind, name, {"spec": {"template": {"metadata": metadata}}}, self._namespace)
 
     async def _controller(self, name: str) -> tuple[Kind, Document]:
         for kind in _CONTROLLERS:
@@ -238,6 +275,11 @@ def _alive(pod: Document) -> bool:
 
 def _ready(pod: Document) -> bool:
     return _condition(pod, "Ready")
+
+
+def _mode(pod: Document) -> Mode:
+    notes = pod["metadata"].get("annotations") or {}
+    return "sidecar" if SIDECAR_STATUS in notes else "ambient" if REDIRECTION in notes else "none"
 
 
 def _proxy(meta: Document) -> bool:
