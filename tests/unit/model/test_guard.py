@@ -25,7 +25,7 @@ def policy(**spec: Any) -> d.Document:
     return d.document("security.istio.io/v1", "AuthorizationPolicy", "paths", spec={**target, **spec})
 
 
-def shop(spec: dict[str, Any], *, bound: bool, optional: bool = True) -> Mesh:
+def shop(spec: dict[str, Any], *, bound: bool, optional: bool = True, running: bool = True) -> Mesh:
     meta: dict[str, Any] = {"labels": {"istio.io/use-waypoint": "waypoint"} if bound else {}}
     meta["annotations"] = {"plait.dev/optional-waypoint": "shop/waypoint"} if optional else {}
     ports = [{"name": "http", "port": 80, "targetPort": 8080}]
@@ -36,9 +36,9 @@ def shop(spec: dict[str, Any], *, bound: bool, optional: bool = True) -> Mesh:
     pods = (
         sidecar_pod("cart-1", "10.0.0.1", labels={"app": "cart"}),
         d.pod("client-1", "10.0.0.2", account="client"),
-        gateway_pod("waypoint-1", "10.0.0.3", "waypoint", account="waypoint"),
+        *([waypoint(), gateway_pod("waypoint-1", "10.0.0.3", "waypoint", account="waypoint")] if running else []),
     )
-    return world(waypoint(), cart, policy(**spec), *pods)[0]
+    return world(cart, policy(**spec), *pods)[0]
 
 
 def allowed(mesh: Mesh, path: str) -> bool | None:
@@ -63,6 +63,14 @@ def test_the_sidecar_judges_all_but_the_waypoint_and_the_waypoint_serves(bound: 
     (source,) = judged.rules[0].sources
     assert "cluster.local/ns/shop/sa/waypoint" in [text.value for text in source.not_principals]
     assert [each.name for each in behind(mesh, "waypoint-1").services] == ["cart"]
+
+
+def test_a_waypoint_whose_gateway_is_gone_is_believed_until_the_annotation_goes_too() -> None:
+    """Its pods still end what they have begun."""
+    gone = shop(ALLOW, bound=False, running=False)
+    (judged,) = seen_by(gone, "cart-1").enforced.policies
+    who = [text.value for rule in judged.rules for source in rule.sources for text in source.principals]
+    assert who[-1] == "cluster.local/ns/shop/sa/waypoint"
 
 
 def test_without_the_annotation_only_the_waypoint_may_come() -> None:

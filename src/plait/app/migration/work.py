@@ -16,6 +16,7 @@ from plait.app.migration.plan import Scope
 from plait.app.migration.steps import Step
 from plait.base.wellknown import (
     DATAPLANE_MODE,
+    GATEWAY_NAME,
     INJECT,
     INJECTION,
     OPTIONAL_WAYPOINT,
@@ -177,6 +178,9 @@ class Work:
             case "detach":
                 service = await self._api.get(kinds.SERVICE, step.subject, self._namespace)
                 return "the Service is WaypointBound" if _condition(service, "istio.io/WaypointBound") else ""
+            case "forget":
+                pods, _ = await self._api.list(kinds.POD, self._namespace, labels=f"{GATEWAY_NAME}={step.subject}")
+                return f"{len(pods)} of its pods end what they have begun" if pods else ""
             case "restart":
                 return await self._rolled(step.subject) or await self._modes(self._to, step.subject)
             case "settle":
@@ -283,7 +287,7 @@ def _mode(pod: Document) -> Mode:
 
 
 def _proxy(meta: Document) -> bool:
-    return "gateway.networking.k8s.io/gateway-name" in (meta.get("labels") or {})
+    return GATEWAY_NAME in (meta.get("labels") or {})
 
 
 def _of(pod: Document, workload: str) -> bool:

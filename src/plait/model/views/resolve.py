@@ -161,7 +161,8 @@ class Resolver:
         proxy, targets = self.scope.proxy, self._limiting
         if proxy.role == "waypoint":
             own = Target(service.kind, service.namespace, service.name)
-            targets = (own, *targets) if service.waypoint == proxy.gateway else ()
+            mine = proxy.gateway in (service.waypoint, service.optional_waypoint)
+            targets = (own, *targets) if mine else ()
         for each in self.scope.mesh.l7.limits.values():
             if each.breaker is not None and each.attachment.names(*targets):
                 yield each

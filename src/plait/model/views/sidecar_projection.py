@@ -115,7 +115,13 @@ def _passing(mesh: Mesh, served: tuple[HttpService, ...], policies: tuple[HttpPo
     known = identities(mesh.l7, mesh.workloads, mesh.settings)
     for policy in policies:
         waypoints = {each.optional_waypoint for each in through if policy.attachment.names(_target(each))}
-        yield passing(policy, tuple(who for name in sorted(waypoints) for who in known.get(name, ())))
+        yield passing(policy, tuple(who for name in sorted(waypoints) for who in known.get(name) or _gone(mesh, name)))
+
+
+def _gone(mesh: Mesh, waypoint: str) -> tuple[str, ...]:
+    """Who a waypoint was whose Gateway was deleted: its pods end what they have begun."""
+    namespace, _, name = waypoint.partition("/")
+    return (f"{mesh.settings.trust_domain}/ns/{namespace}/sa/{name}",) if name else ()
 
 
 def _distinct(found: list[VirtualHost]) -> Iterator[VirtualHost]:
