@@ -17,7 +17,7 @@ from kit import apiserver
 from kit import documents as d
 from plait.app.control import Control
 from plait.base import aio
-from plait.cli import main
+from plait.cli import main, waypoint_rows
 from plait.identity import trust
 from plait.local import controllers
 from plait.model.mesh import Settings
@@ -148,6 +148,7 @@ async def test_all_waypoints_of_a_namespace_go_and_gateways_stay(capsys: Capture
     [
         (("generate", "--name", "none"), "choose another name"),
         (("generate", "--for", "everything"), "use service, workload, all, none"),
+        (("generate", "--scale-to-zero", "soon"), '"soon" is not a time without use; write for example 60s'),
         (("delete",), "name waypoints, or --all"),
         (("delete", "a", "--all"), "name waypoints, or --all"),
     ],
@@ -155,6 +156,19 @@ async def test_all_waypoints_of_a_namespace_go_and_gateways_stay(capsys: Capture
 def test_wrong_usage_says_what_to_type(words: tuple[str, ...], why: str, capsys: Capture) -> None:
     assert main.main(["waypoint", *words]) == 2
     assert why in capsys.readouterr().err
+
+
+def test_a_waypoint_may_be_told_to_sleep(capsys: Capture) -> None:
+    assert main.main(["waypoint", "generate", "--scale-to-zero", "60s"]) == 0
+    assert "annotations:\n      plait.dev/scale-to-zero: 60s" in capsys.readouterr().out
+
+
+def test_one_that_sleeps_is_shown_as_such() -> None:
+    owner = {"metadata": {"uid": "u"}}
+    metadata = {"ownerReferences": [{"uid": "u"}], "annotations": {"plait.dev/asleep": "true"}}
+    deployment = {"metadata": metadata, "spec": {"replicas": 0}}
+    assert waypoint_rows.ready(owner, [deployment]) == "asleep"
+    assert waypoint_rows.ready(owner, [{**deployment, "metadata": {**metadata, "annotations": {}}}]) == "0/0"
 
 
 def test_generate_prints_what_apply_would_apply(capsys: Capture) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from plait.app.loads import Loads
 from plait.base import aio
 from plait.base.observe import logger
+from plait.base.wellknown import ASLEEP
 from plait.deploy import scaling
 from plait.deploy.operation import Operation
 from plait.deploy.scaling import Memory, Report
@@ -19,8 +20,6 @@ from plait.resources import kinds
 from plait.store.api import Api, ApiError, Document
 from plait.store.informer import Informer, Key
 
-ASLEEP = "plait.dev/asleep"
-"""Annotation of a Deployment that has no replicas because nobody used it."""
 _EVERY = 1.0
 _log = logger("scaler")
 

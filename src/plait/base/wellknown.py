@@ -65,6 +65,7 @@ CANONICAL_REVISION: Final = "service.istio.io/canonical-revision"
 DRY_RUN: Final = "istio.io/dry-run"
 ADDRESS: Final = "plait.dev/address"  # on a Pod of the local runtime: the address it is to have
 ACTIVATOR: Final = "plait-activator"  # value of MANAGED_SLICE: the activator's slice of a Service
+ASLEEP: Final = "plait.dev/asleep"  # on a Deployment: it has no replicas because nobody uses it
 MANAGED_SLICE: Final = "endpointslice.kubernetes.io/managed-by"
 AUTO_ALLOCATE: Final = "networking.istio.io/enable-autoallocate-ip"  # "false" on a ServiceEntry: give it no address
 

@@ -14,6 +14,8 @@ import typer
 
 from plait.base.wellknown import DATAPLANE_MODE, GATEWAY_NAME, HBONE_PORT, USE_WAYPOINT, WAYPOINT_FOR
 from plait.cli import connect, output, waypoint_rows
+from plait.deploy import operation
+from plait.deploy.operation import SCALE_TO_ZERO
 from plait.resources import kinds
 from plait.store.api import ApiError
 from plait.store.client import HttpApi
@@ -26,6 +28,7 @@ Kubeconfig = Annotated[Path | None, typer.Option(help="Another API server.")]
 Name = Annotated[str, typer.Option("--name", help="Name of the waypoint.")]
 For = Annotated[str, typer.Option("--for", help="Traffic it takes: service, workload, all or none.")]
 Class = Annotated[str, typer.Option("--class", help="Its GatewayClass.")]
+Sleep = Annotated[str, typer.Option("--scale-to-zero", help="Run none after this time without use, as 60s.")]
 Form = Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")]
 _EVERYWHERE = typer.Option("-A", "--all-namespaces")
 _TRAFFIC = ("", "service", "workload", "all", "none")
@@ -43,10 +46,11 @@ def generate(
     name: Name = "waypoint",
     traffic: For = "",
     class_name: Class = "istio-waypoint",
+    sleep: Sleep = "",
     form: Annotated[Literal["yaml", "json"], typer.Option("-o", "--output")] = "yaml",
 ) -> int:
     """Print the Gateway that `apply` would apply."""
-    print(output.render(manifest(namespace, name, traffic, class_name), form))
+    print(output.render(manifest(namespace, name, traffic, class_name, sleep), form))
     return 0
 
 
@@ -56,6 +60,7 @@ def apply(
     name: Name = "waypoint",
     traffic: For = "",
     class_name: Class = "istio-waypoint",
+    sleep: Sleep = "",
     enroll: Annotated[bool, typer.Option("--enroll-namespace", help="Make the namespace use it.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Also when it uses another one.")] = False,
     wait: Annotated[bool, typer.Option("-w", "--wait", help="Until its proxies serve.")] = False,
@@ -64,7 +69,7 @@ def apply(
     kubeconfig: Kubeconfig = None,
 ) -> int:
     """Create or change a waypoint."""
-    document = manifest(namespace, name, traffic, class_name)
+    document = manifest(namespace, name, traffic, class_name, sleep)
 
     async def body() -> None:
         async with _api(mesh, kubeconfig) as api:
@@ -178,7 +183,7 @@ def delete(
     return asyncio.run(body())
 
 
-def manifest(namespace: str, name: str, traffic: str, class_name: str) -> Document:
+def manifest(namespace: str, name: str, traffic: str, class_name: str, sleep: str = "") -> Document:
     """The Gateway of a waypoint; UsageError when it could be none."""
     if name == "none":
         raise click.UsageError(f"'none' is what {USE_WAYPOINT} says for no waypoint; choose another name")
@@ -186,11 +191,15 @@ def manifest(namespace: str, name: str, traffic: str, class_name: str) -> Docume
         raise click.UsageError(f"--for {traffic}: use {', '.join(_TRAFFIC[1:])}")
     labels = {"labels": {WAYPOINT_FOR: traffic}} if traffic else {}
     listener = {"name": "mesh", "port": HBONE_PORT, "protocol": "HBONE"}
+    said = {SCALE_TO_ZERO: sleep} if sleep else {}
+    if wrong := operation.read(said, {})[1]:
+        raise click.UsageError(f"--scale-to-zero: {wrong[0].message}")
+    operated = {"infrastructure": {"annotations": said}} if said else {}
     return {
         "apiVersion": kinds.GATEWAY.api_version(),
         "kind": kinds.GATEWAY.kind,
         "metadata": {"name": name, "namespace": namespace, **labels},
-        "spec": {"gatewayClassName": class_name, "listeners": [listener]},
+        "spec": {"gatewayClassName": class_name, "listeners": [listener], **operated},
     }
 
 

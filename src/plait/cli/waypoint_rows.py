@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from plait.base.wellknown import WAYPOINT_FOR
+from plait.base.wellknown import ASLEEP, WAYPOINT_FOR
 
 Document = dict[str, Any]
 
@@ -46,9 +46,11 @@ def row(gateway: Document) -> Document:
 
 
 def ready(gateway: Document, deployments: Iterable[Document]) -> str:
-    """Ready proxies and wanted ones."""
+    """Ready proxies and wanted ones; "asleep" while none runs because nobody uses it."""
     uid = gateway["metadata"]["uid"]
     own = [d for d in deployments if any(r["uid"] == uid for r in d["metadata"].get("ownerReferences") or ())]
+    if own and all((each["metadata"].get("annotations") or {}).get(ASLEEP) == "true" for each in own):
+        return "asleep"
     ready = sum((each.get("status") or {}).get("readyReplicas") or 0 for each in own)
     return f"{ready}/{sum(each['spec'].get('replicas', 1) for each in own)}"
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from plait.resources import codes, durations
 
 PREFIX: Final = "plait.dev/"
+SCALE_TO_ZERO: Final = PREFIX + "scale-to-zero"
 PARAMETER: Final = "operation"
 """The key of a ConfigMap of parameters."""
 Placement = Literal["node", "serverless"]

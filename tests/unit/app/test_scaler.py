@@ -9,8 +9,9 @@ from typing import Any
 
 from kit.memory_api import MemoryApi
 from plait.app.loads import Loads
-from plait.app.scaler import ASLEEP, Scaled, Scaler
+from plait.app.scaler import Scaled, Scaler
 from plait.base import aio
+from plait.base.wellknown import ASLEEP
 from plait.deploy.operation import Operation
 from plait.deploy.scaling import Report
 from plait.resources import kinds
