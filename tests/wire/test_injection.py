@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from msgspec import structs
 
 from kit import apiserver
 from kit import documents as d
@@ -19,6 +20,7 @@ from plait.identity import trust
 from plait.identity.trust import Trust
 from plait.inject.injector import Config
 from plait.resources import kinds
+from plait.resources.mesh_config.proxy import ProxyConfig
 from plait.store.api import ApiError
 
 ON = {"istio-injection": "enabled"}
@@ -30,8 +32,10 @@ def root(serial: int) -> Trust:
 
 
 @asynccontextmanager
-async def injector(cluster: apiserver.Cluster, now: Callable[[], Trust]) -> AsyncIterator[Webhooks]:
-    hooks = Webhooks(cluster.http, now, Config("/proxies"))
+async def injector(
+    cluster: apiserver.Cluster, now: Callable[[], Trust], said: Callable[[Config], Config] = lambda config: config
+) -> AsyncIterator[Webhooks]:
+    hooks = Webhooks(cluster.http, now, Config("/proxies"), said)
     await hooks.start("127.0.0.1", (ip_address("127.0.0.1"),), 0)
     try:
         yield hooks
@@ -77,6 +81,19 @@ async def test_pods_get_their_sidecar_where_labels_ask_for_it() -> None:
         # A label that is younger than anything we could have heard of counts.
         await cluster.http.patch(kinds.NAMESPACE, "plain", {"metadata": {"labels": ON}})
         assert sidecar(await written(cluster, "plain", "h"))
+
+
+async def test_what_the_mesh_says_when_the_pod_is_written_counts() -> None:
+    first, threads = root(1), 1
+
+    def said(config: Config) -> Config:
+        return structs.replace(config, defaults=ProxyConfig(concurrency=threads))
+
+    async with apiserver.running() as cluster, injector(cluster, lambda: first, said):
+        await namespace(cluster, "on", ON)
+        for threads in (1, 4):
+            pod = await written(cluster, "on", f"p{threads}")
+            assert pod["spec"]["initContainers"][0]["args"] == ["--concurrency", str(threads)]
 
 
 async def test_nonsense_is_refused_with_field_and_way_out() -> None:

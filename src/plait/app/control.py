@@ -16,6 +16,7 @@ from cryptography.x509 import random_serial_number
 
 from plait.app import certificates, gateway_controller, revocation, trusting
 from plait.app.allocation_controller import AllocationController
+from plait.app.injection import configured
 from plait.app.measured import Measured, judged
 from plait.app.pipeline import READ, Pipeline
 from plait.app.proxy_caches import ROLES, ProxyCaches, UnknownProxy, named
@@ -40,12 +41,9 @@ from plait.inject.injector import Config
 from plait.local.addresses import AddressPlan
 from plait.local.layout import Layout
 from plait.local.record import load
-from plait.model.compile.traffic.mesh_settings import CONFIG_MAP
 from plait.model.mesh import Settings
 from plait.resources import kinds
 from plait.resources.kinds import Kind
-from plait.resources.mesh_config import mesh as mesh_config
-from plait.resources.mesh_config.proxy import ProxyConfig
 from plait.store.api import ApiError, Document
 from plait.store.client import HttpApi
 from plait.store.informer import Handler, Informer
@@ -121,7 +119,7 @@ class Control:
         self.statuses = StatusWriter(api, self.pipeline, self._informers, measured=self._measured)
         self.pipeline.on_compiled = self.statuses.compiled
         injection = Config(proxies, root_namespace=settings.root_namespace)
-        self.webhooks = Webhooks(api, self._trust, injection, self._proxy_defaults)
+        self.webhooks = Webhooks(api, self._trust, injection, self._injection)
         self._allocation = AllocationController(api, self._informers[kinds.SERVICE_ENTRY])
         self._revoked: frozenset[str] = frozenset()
         self._lists = Informer(api, kinds.CONFIG_MAP, fields=f"metadata.name={revocation.CONFIG_MAP}")
@@ -173,11 +171,9 @@ class Control:
     def _measured(self) -> Mapping[tuple[str, str], Measured]:
         return judged(self.gateways.measured(), self.proxies.refused())
 
-    def _proxy_defaults(self) -> ProxyConfig:
-        """Of the mesh configuration as it was last read."""
-        found = self.pipeline.objects.get(kinds.CONFIG_MAP, CONFIG_MAP, self.pipeline.mesh.settings.root_namespace)
-        text = (found.data or {}).get("mesh", "") if found is not None else ""
-        return mesh_config.read(text)[0].default_config if text else ProxyConfig()
+    def _injection(self, config: Config) -> Config:
+        """With what the mesh's ConfigMaps say now."""
+        return configured(self.pipeline.objects, self.pipeline.mesh.settings.root_namespace, config)
 
     def _revoke(self, root_namespace: str) -> None:
         self._revoked = revocation.identities(self._lists.get(revocation.CONFIG_MAP, root_namespace))

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from msgspec import structs
 
 from plait.app.serving import ServingCertificate
 from plait.base.observe import logger
@@ -23,7 +22,6 @@ from plait.identity.trust import Trust
 from plait.inject import configuration, review
 from plait.inject.injector import Config
 from plait.resources import kinds
-from plait.resources.mesh_config.proxy import ProxyConfig
 from plait.store.api import Api, ApiError, Document
 
 _log = logger("webhooks")
@@ -36,11 +34,10 @@ class Webhooks:
     """`start`, then `run` until cancelled, then `close`."""
 
     def __init__(
-        self, api: Api, trust: Callable[[], Trust], config: Config, defaults: Callable[[], ProxyConfig] | None = None
+        self, api: Api, trust: Callable[[], Trust], config: Config, now: Callable[[Config], Config] = lambda c: c
     ) -> None:
-        """`defaults` tells those of the mesh as they are now; without it those of `config` stay."""
-        self._api, self._trust, self._config = api, trust, config
-        self._defaults = defaults or (lambda: config.defaults)
+        """`now` completes `config` with what the mesh says at the moment."""
+        self._api, self._trust, self._config, self._now = api, trust, config, now
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
         self._runner: web.AppRunner | None = None
@@ -109,7 +106,7 @@ class Webhooks:
             return web.Response(status=400, text=f"no AdmissionReview: {error}\n")
         try:
             labels = await self._labels(str(asked.get("namespace") or ""))
-            answer = review.answer(asked, labels, structs.replace(self._config, defaults=self._defaults()))
+            answer = review.answer(asked, labels, self._now(self._config))
         except (ApiError, OSError) as error:
             answer = review.denied(asked, f"the injector cannot read the namespace now: {error}; try again", 500)
         except Exception as error:  # a defect of ours refuses this one pod

@@ -15,7 +15,8 @@ import typer
 
 from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE
 from plait.cli import manifests, output
-from plait.inject.injector import Config
+from plait.inject import templates
+from plait.inject.injector import Config, Document
 from plait.inject.manifests import Injected, injected
 from plait.local.layout import Layout
 from plait.resources.mesh_config import mesh
@@ -28,6 +29,9 @@ app = typer.Typer(add_completion=False)
 def kube_inject(
     file: Annotated[list[str], typer.Option("-f", "--filename", help="File, folder, or - for standard input.")],
     config: Annotated[Path | None, typer.Option("--mesh-config", help="MeshConfig, as in ConfigMap istio.")] = None,
+    injection: Annotated[
+        Path | None, typer.Option("--inject-config", help="Templates, as in ConfigMap istio-sidecar-injector.")
+    ] = None,
     form: Annotated[str, typer.Option("-o", "--output", help="yaml or json.")] = "yaml",
     revision: Annotated[
         str, typer.Option("-r", "--revision", help="Which control plane's, as istio.io/rev.")
@@ -44,7 +48,9 @@ def kube_inject(
     found, broken = manifests.read(file)
     folder = proxies or str(Layout.of(name).proxies)
     root = settings.root_namespace or DEFAULT_ROOT_NAMESPACE
-    made = injected((each.document for each in found), Config(folder, revision, root, settings.default_config))
+    made = injected(
+        (each.document for each in found), Config(folder, revision, root, settings.default_config, _own(injection))
+    )
     _tell(made, problems, broken)
     if made.refused or broken:
         return 1
@@ -66,6 +72,15 @@ def _settings(file: Path | None) -> tuple[mesh.MeshConfig, tuple[Problem, ...]]:
     try:
         return mesh.read(file.read_text(), str(file))
     except (OSError, UnicodeDecodeError) as error:
+        raise manifests.Unreadable(f"{file}: {error}") from error
+
+
+def _own(file: Path | None) -> dict[str, Document]:
+    if file is None:
+        return {}
+    try:
+        return templates.read(file.read_text())
+    except (OSError, UnicodeDecodeError, templates.BadTemplate) as error:
         raise manifests.Unreadable(f"{file}: {error}") from error
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from plait.base.wellknown import PROXY_CONTAINER, PROXY_PORTS, PROXY_UID, TEMPLATES
-from plait.inject.pod import AUTO, RESOURCES
+from plait.inject.pod import AUTO, RESOURCES, named
 from plait.inject.proxying import NATIVE, Finding, Proxying
 from plait.resources.redirection import MODE, BadAnnotation, redirection
 
@@ -15,11 +15,12 @@ _QUANTITY: Final = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTP
 _KNOWN: Final = ("sidecar", "gateway")
 
 
-def wrong(pod: Mapping[str, Any], wanted: Proxying) -> Iterator[Finding]:
-    """Everything for which the pod must not be created."""
+def wrong(pod: Mapping[str, Any], wanted: Proxying, templates: Collection[str] = ()) -> Iterator[Finding]:
+    """Everything for which the pod must not be created. `templates` are those of the mesh's own."""
     notes = (pod.get("metadata") or {}).get("annotations") or {}
     gateway = "gateway" in notes.get(TEMPLATES, "")
     yield from wanted.wrong
+    yield from _templates(named(notes), templates)
     yield from _annotations(notes if gateway else {**notes, MODE: wanted.interception})
     yield from _containers(pod.get("spec") or {}, gateway, wanted.interception == "TPROXY")
 
@@ -34,9 +35,15 @@ def _annotations(notes: Mapping[str, str]) -> Iterator[Finding]:
             yield _path(name), f'"{text}" is no quantity; want such as 100m or 128Mi'
     if (text := notes.get(NATIVE, "true").lower()) not in ("true", "false"):
         yield _path(NATIVE), f'"{text}" is neither "true" nor "false"; write one of them'
-    for name in filter(None, (word.strip() for word in notes.get(TEMPLATES, "").split(","))):
-        if name not in _KNOWN:
-            yield _path(TEMPLATES), f'no template "{name}"; use {" or ".join(_KNOWN)}'
+
+
+def _templates(asked: Collection[str], own: Collection[str]) -> Iterator[Finding]:
+    known = (*_KNOWN, *sorted(own))
+    for name in asked:
+        if name not in known:
+            yield _path(TEMPLATES), f'no template "{name}"; use {" or ".join(known)}'
+    if asked and set(asked) <= set(own):
+        yield _path(TEMPLATES), f"{', '.join(asked)} alone makes no proxy; name {' or '.join(_KNOWN)} too"
 
 
 def _containers(spec: Mapping[str, Any], gateway: bool, transparent: bool) -> Iterator[Finding]:

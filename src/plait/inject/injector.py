@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE
-from plait.inject import checks, policy
+from plait.inject import checks, policy, templates
 from plait.inject import pod as pods
 from plait.inject.proxying import proxying
 from plait.resources import codes
@@ -23,13 +23,14 @@ Document = dict[str, Any]
 class Config(Struct, frozen=True):
     """`folder`: where each node keeps the folders of its proxies. `revision`: ours, as `istio.io/rev` names it.
 
-    `defaults` are the mesh's for its proxies (`defaultConfig` of the mesh configuration).
+    `defaults` are the mesh's for its proxies (`defaultConfig` of the mesh configuration), `templates` its own.
     """
 
     folder: str
     revision: str = "default"
     root_namespace: str = DEFAULT_ROOT_NAMESPACE
     defaults: ProxyConfig = ProxyConfig()
+    templates: Mapping[str, Document] = {}
 
 
 class Outcome(Struct, frozen=True):
@@ -61,11 +62,16 @@ def inject(document: Document, namespace: str, labels: Mapping[str, str], config
     if not verdict.inject:
         return Outcome(document, False, verdict.reason)
     wanted = proxying(read.meta.annotations, config.defaults)
-    found = tuple(problem(typed, codes.BAD_VALUE, path, text) for path, text in checks.wrong(document, wanted))
+    found = tuple(
+        problem(typed, codes.BAD_VALUE, path, text) for path, text in checks.wrong(document, wanted, config.templates)
+    )
     if verdict.warning:
         found = (*found, problem(typed, codes.BOTH_MODES, verdict.path, verdict.warning, "warning"))
     outcome = Outcome(document, False, verdict.reason, found)
     if outcome.refused:
         return outcome
     made = pods.inject(document, read, config.folder, config.revision, wanted)
+    for name in pods.named(read.meta.annotations):
+        if name in config.templates:
+            made = templates.laid(config.templates[name], made)
     return Outcome(made, True, verdict.reason, found)

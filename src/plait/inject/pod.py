@@ -81,6 +81,11 @@ def inject(
     return found
 
 
+def named(notes: Mapping[str, str]) -> tuple[str, ...]:
+    """The templates that a pod asks for."""
+    return tuple(filter(None, (word.strip() for word in notes.get(TEMPLATES, "").split(","))))
+
+
 def _sidecar(spec: Document, notes: Mapping[str, str], wanted: Proxying) -> tuple[list[str], list[str]]:
     """Names of the proxy among init containers and among containers."""
     brought = _brought(spec)
