@@ -265,6 +265,11 @@ def _memory(run: Run) -> Iterator[str]:
     yield f"![memory](memory-{run.pods}.svg)\n\n![saving of memory](saving-memory-{run.pods}.svg)"
     capacity = ", ".join(f"{state} {rate:.0f}" for state, rate in run.capacity.items())
     yield f"\nAnswers a second in closed loop, one connection a pair: {capacity}."
+    beside = sum(sum(reckoning.idle_cpu(run, state).values()) for state in run.states)
+    yield (
+        f"\nWithout load the meshes of all states together take {beside * 1e3:.0f} ms of CPU a second (proxies, "
+        "agents, control planes): what stands beside every measurement. Fewer fractions are fewer meshes."
+    )
 
 
 def _operations(done: Sequence[Done]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from plait.trial.bench_fuse import report
+from plait.trial.bench_fuse import report, statistics
 from plait.trial.bench_fuse.blocks import IDLE, Block
 from plait.trial.bench_fuse.day2 import Done
 from plait.trial.bench_fuse.figures import Run
@@ -18,6 +18,12 @@ from plait.trial.bench_fuse.worlds import State, states
 
 STATES = states((0.1, 1.0))
 COST = {"M0": 0.0, "M1": 1.0, "M2": 0.2, "M3(10%)": 0.3, "M3(100%)": 0.9, "M4": 0.6}
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of these runs are all alike, so a few draws say as much as many."""
+    monkeypatch.setattr(statistics, "ROUNDS", 50)
 
 
 def block(state: State, number: int, case: str) -> Block:
@@ -73,6 +79,11 @@ def test_few_blocks_and_a_generator_that_was_late_are_said() -> None:
     late = run()
     late = replace(late, blocks=tuple(replace(each, lag99=1.0) for each in late.blocks))
     assert "could not keep" in page(late) and "0 of 3 blocks" in page(late)
+
+
+def test_what_the_other_meshes_take_meanwhile_is_said() -> None:
+    idle = sum(COST.values()) + 0.2 * len(COST)  # in blocks of five seconds
+    assert f"together take {idle / 5 * 1e3:.0f} ms of CPU a second" in page(run())
 
 
 def test_a_state_that_was_left_out_says_why() -> None:
