@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from plait.app.arming import Arming
+from plait.app.changeover import Changeover
 from plait.app.essence import essence
 from plait.app.readable import Readable
 from plait.base.bundle import Bundle
@@ -117,7 +118,7 @@ class Pipeline:
         self._merged: tuple[Mapping[str, Policy], Mapping[str, Policy], Mapping[str, Policy]] | None = None
         self._beside: dict[str, Mapping[str, Named]] = {}
         self._open = False
-        self._arming = Arming()
+        self._arming, self._changeover = Arming(), Changeover()
         self._due: asyncio.TimerHandle | None = None
         self._again: asyncio.TimerHandle | None = None
         self._waiting_since = 0.0
@@ -228,9 +229,9 @@ class Pipeline:
             self._again.cancel()
             self._again = None
         began = time.perf_counter()
-        told = self._arming.told(mesh, loop.time(), self.heard)
-        if (ends := self._arming.ends) is not None:
-            self._again = loop.call_at(ends, lambda: self._tell(self.mesh))
+        told = self._arming.told(self._changeover.told(mesh, loop.time()), loop.time(), self.heard)
+        if ends := [at for at in (self._arming.ends, self._changeover.ends) if at is not None]:
+            self._again = loop.call_at(min(ends), lambda: self._tell(self.mesh))
         encoded = encode(self._with_added(told), self._encoded)
         self.statistics.encode_seconds = time.perf_counter() - began
         self.mesh, self.told, before, self._encoded = mesh, told, self._encoded, encoded
