@@ -8,10 +8,13 @@ from pathlib import Path
 import grpc
 import pytest
 
+from kit import documents as d
 from kit.fieldwire import each, inner, read, text
 from kit.wds_client import ADDRESS, AUTHORIZATION, Stream, hello, subscribe
+from plait.model.compile import compile
 from plait.model.mesh import Membership, Mesh, NetworkAddress, Port, Service, Workload
 from plait.model.policies import Group, Match, Policy, Rule, Text
+from plait.resources.objects import from_documents
 from plait.wds.encode import encode
 from plait.xds.cache import Cache
 from plait.xds.server import Peer, Server
@@ -186,3 +189,21 @@ async def test_a_policy_goes_before_the_workload_that_names_it(side: Side) -> No
     assert wire[9] in ([8080], [b"\x90\x3f"])
     workload = inner(read(second.resources["Kubernetes//Pod/shop/web-1"]), 1)
     assert each(workload, 16) == [b"shop/no-plaintext"]
+
+
+async def test_a_deny_of_http_attributes_is_istios_without_effect_and_a_guard_beside_it_denies_all(side: Side) -> None:
+    rule = {"to": [{"operation": {"methods": ["DELETE"]}}]}
+    selector = {"selector": {"matchLabels": {"app": "web"}}}
+    written = d.allow("no-deletes", [rule], action="DENY", spec=selector), d.pod("w", "10.0.0.1", labels={"app": "web"})
+    side.say(compile(from_documents(written, check=False)[0])[0])
+    stream = Stream(side.channel)
+    await stream.say(hello(AUTHORIZATION))
+    told = (await stream.hear()).resources
+    own, guard = read(told["shop/no-deletes"]), read(told["shop/plait_guard_L4_no-deletes"])
+    assert (own[3], own[4]) == (guard[3], guard[4]) == ([2], [1])  # both by selector, both DENY
+    (match,) = each(inner(inner(own, 5), 1), 2)
+    assert match == b"", "an empty match is skipped, so it never matches"
+    assert each(guard, 5) == [b""], "a group without rules matches everybody"
+    await stream.say(hello(ADDRESS, node=False))
+    workload = inner(read((await stream.hear()).resources["Kubernetes//Pod/shop/w"]), 1)
+    assert each(workload, 16) == [b"shop/no-deletes", b"shop/plait_guard_L4_no-deletes"]
