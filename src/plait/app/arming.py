@@ -23,7 +23,7 @@ SECONDS: Final = 1.0
 """Ten times what 99 of 100 changes need to every proxy."""
 LONGEST: Final = 1.0
 """Seconds that a waypoint has to acknowledge a service."""
-_POLL, _GRACE = 0.05, 0.1
+_POLL, _GRACE = 0.05, 0.25
 """Who acknowledges is its node agent; Envoy itself needs a little longer."""
 _Reached = TypeVar("_Reached", Service, Workload)
 

@@ -63,7 +63,7 @@ def test_the_worlds_differ_as_the_tests_mean() -> None:
 
 
 def test_attached_the_waypoint_hears_first_then_the_nodes_and_then_the_guard_stands() -> None:
-    steps = (0, STRAIGHT), (5, BEHIND), (5.1, BEHIND), (5.2, BEHIND), (6.1, BEHIND), (6.2, BEHIND)
+    steps = (0, STRAIGHT), (5, BEHIND), (5.1, BEHIND), (5.4, BEHIND), (6.3, BEHIND), (6.4, BEHIND)
     assert told(*steps) == [
         (False, False, False),
         (False, True, False),
@@ -75,8 +75,8 @@ def test_attached_the_waypoint_hears_first_then_the_nodes_and_then_the_guard_sta
 
 
 def test_a_waypoint_that_acknowledges_late_is_waited_for_but_not_for_ever() -> None:
-    steps = (0, STRAIGHT), (5, BEHIND), (5.5, BEHIND), (5.8, BEHIND), (5.9, BEHIND), (6, BEHIND), (6.1, BEHIND)
-    assert [way for way, _, _ in told(*steps, heard=5.8)] == [False, False, False, False, True, True, True]
+    steps = (0, STRAIGHT), (5, BEHIND), (5.5, BEHIND), (5.7, BEHIND), (5.96, BEHIND), (6, BEHIND), (6.3, BEHIND)
+    assert [way for way, _, _ in told(*steps, heard=5.7)] == [False, False, False, False, True, True, True]
     assert [way for way, _, _ in told(*steps, heard=99)] == [False, False, False, False, False, False, True]
 
 
@@ -97,12 +97,12 @@ def test_a_change_beside_it_prolongs_nothing() -> None:
     arming = Arming(1.0)
     for at, mesh in ((0, STRAIGHT), (5, BEHIND), (5.1, BEHIND)):
         arming.told(mesh, at)
-    assert arming.ends == pytest.approx(5.2)
-    arming.told(BEHIND, 5.2)
-    assert arming.ends == pytest.approx(6.2)
+    assert arming.ends == pytest.approx(5.35)
+    arming.told(BEHIND, 5.4)
+    assert arming.ends == pytest.approx(6.4)
     assert seen(arming.told(world(behind=True), 5.5)) == (True, True, False)
-    assert arming.ends == pytest.approx(6.2)
-    assert seen(arming.told(BEHIND, 6.2)) == (True, True, True)
+    assert arming.ends == pytest.approx(6.4)
+    assert seen(arming.told(BEHIND, 6.4)) == (True, True, True)
     assert arming.ends is None
 
 
