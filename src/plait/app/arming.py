@@ -10,7 +10,7 @@ stands at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, TypeVar
 
 from msgspec import structs
@@ -61,6 +61,8 @@ class Arming:
         """Service -> since when its waypoint is to know it, and when nodes may."""
         self._staying: dict[str, float] = {}
         """Service -> until when it keeps a way that has gone."""
+        self._leaving: dict[str, float] = {}
+        """Service -> until when its waypoint serves it, though nodes were told to go straight."""
         self._waiting: set[str] = set()
         """New ways for which a guard waits."""
 
@@ -74,7 +76,9 @@ class Arming:
             services = {**staying, **self._lead(last, mesh, now, heard)}
             self._note(last.services, {**mesh.services, **services}, now)
             self._note(last.workloads, mesh.workloads, now)
-            made = _replaced(mesh, last, services, staying, self._wait(last, mesh.workloads))
+            self._leave(last, mesh, services, now)
+            kept = staying.keys() | self._leaving.keys()
+            made = _replaced(mesh, last, services, kept, self._wait(last, mesh.workloads))
         self._last = made
         return made
 
@@ -82,7 +86,15 @@ class Arming:
     def ends(self) -> float | None:
         """When there will be something else to tell, though nothing changes; or when to look again."""
         waiting = (self._since[key] + self._seconds for key in self._waiting)
-        return min((*waiting, *self._staying.values(), *(lead.next for lead in self._leading.values())), default=None)
+        return min(
+            (
+                *waiting,
+                *self._staying.values(),
+                *self._leaving.values(),
+                *(lead.next for lead in self._leading.values()),
+            ),
+            default=None,
+        )
 
     def _lead(self, last: Mesh, mesh: Mesh, now: float, heard: Callable[[str], bool]) -> dict[str, Service]:
         """Services whose way is not told to nodes yet."""
@@ -121,6 +133,22 @@ class Arming:
         }
         self._staying = {key: ends for key, ends in until.items() if ends > now}
         return {key: structs.replace(mesh.services[key], waypoint=gone[key].waypoint) for key in self._staying}
+
+    def _leave(self, last: Mesh, mesh: Mesh, told: Mapping[str, Service], now: float) -> None:
+        """A waypoint goes on with what comes from nodes that have not heard yet."""
+        leaving = {key: until for key, until in self._leaving.items() if until > now}
+        for key, before in last.services.items():
+            service = told.get(key) or mesh.services.get(key)
+            if before.waypoint is not None and service is not None and service.waypoint is None:
+                leaving.setdefault(key, now + self._seconds)
+        gone = {key: last.l7.services[key].waypoint for key in leaving if key in last.l7.services}
+        self._leaving = {
+            key: leaving[key]
+            for key, waypoint in gone.items()
+            if (known := mesh.l7.services.get(key)) is not None
+            and not known.waypoint
+            and f"gateway-api/{waypoint}" in mesh.l7.gateways
+        }
 
     def _note(self, last: Mapping[str, _Reached], new: Mapping[str, _Reached], now: float) -> None:
         """When ways that are new were told first."""
@@ -163,12 +191,17 @@ def _replaced(
     mesh: Mesh,
     last: Mesh,
     services: Mapping[str, Service],
-    staying: Mapping[str, Service],
+    kept: Iterable[str],
     workloads: Mapping[str, Workload],
 ) -> Mesh:
-    if not services and not workloads:
+    """`kept`: services that stay with their waypoint."""
+    ways = {
+        key: structs.replace(mesh.l7.services[key], waypoint=last.l7.services[key].waypoint)
+        for key in kept
+        if key in last.l7.services and key in mesh.l7.services
+    }
+    if not services and not workloads and not ways:
         return mesh
-    ways = {key: last.l7.services[key] for key in staying if key in last.l7.services}
     made = structs.replace(
         mesh,
         services={**mesh.services, **services} if services else mesh.services,

@@ -81,10 +81,14 @@ def test_a_waypoint_that_acknowledges_late_is_waited_for_but_not_for_ever() -> N
 
 
 def test_detached_the_guard_goes_before_anybody_goes_straight() -> None:
-    assert told((0, BEHIND), (5, STRAIGHT), (5.9, STRAIGHT), (6, STRAIGHT)) == [
+    """And the waypoint serves for another while what nodes send that have not heard."""
+    steps = (0, BEHIND), (5, STRAIGHT), (5.9, STRAIGHT), (6, STRAIGHT), (6.9, STRAIGHT), (7, STRAIGHT)
+    assert told(*steps) == [
         (True, True, True),
         (True, True, False),
         (True, True, False),
+        (False, True, False),
+        (False, True, False),
         (False, False, False),
     ]
 
