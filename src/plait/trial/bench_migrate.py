@@ -29,7 +29,11 @@ from plait.trial.scene import Scene, until
 NAMESPACE: Final = "moving"
 CALLERS: Final = "callers"
 SERVICES: Final = ("cart", "till", "stock")
-CLIENTS: Final[tuple[Literal["ambient", "sidecar"], ...]] = ("ambient", "sidecar")
+Client = Literal["ambient", "sidecar"]
+CLIENTS: Final[tuple[Client, ...]] = ("ambient", "sidecar")
+CALLS: Final[tuple[tuple[Client, bool], ...]] = (("ambient", False), ("sidecar", False), ("sidecar", True))
+"""Client, and whether it keeps its connections. One that is kept at L4 ends with the pod at its other end, as without a
+mesh, and what is sent at that moment is the application's to send again; so only those to a sidecar are kept."""
 STREAMS: Final = (("cart", "/", 200), ("cart", "/denied", 403), ("till", "/", 200), ("stock", "/", 200))
 """Service, path, and the status that is right at every moment."""
 _PATIENCE, _STEP = 90.0, 180.0
@@ -111,7 +115,7 @@ async def run(scene: Scene, wanted: Wanted, tell: Callable[[str], None]) -> Repo
     report = Report()
     clients = {each: await scene.pod(CALLERS, f"client-{each}") for each in CLIENTS}
     hosts = {name: await _address(scene, name) for name in SERVICES}
-    streams = [(*stream, client, keep) for stream in STREAMS for client in CLIENTS for keep in (True, False)]
+    streams = [(*stream, client, keep) for stream in STREAMS for client, keep in CALLS]
     plans = [
         load.Plan(
             hosts[service],

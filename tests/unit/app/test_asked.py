@@ -57,7 +57,7 @@ def test_an_istio_gateway_is_the_pod_its_selector_takes_or_one_made_for_it() -> 
     pods = world(edge, deployment("ingress", {"istio": "ingress"})).l7("gateway", "shop", "edge")
     assert [text.partition(":")[0] for text in said(pods)] == ["Deployment ingress"]
     names = [each["name"] for each in alone["listeners"]]
-    assert names == ["0.0.0.0_80"] == [each["name"] for each in pods["listeners"]]
+    assert names == ["0.0.0.0_80", "connect_originate"] == [each["name"] for each in pods["listeners"]]
 
 
 def test_pods_that_are_described_are_never_replaced() -> None:

@@ -40,20 +40,21 @@ class Documents:
     parts: Parts = field(default_factory=Parts)
 
     def add_upstreams(self, ctx: Context, found: Iterable[Upstream]) -> None:
-        """Clusters and endpoints of all upstreams, what was asked for besides, and the tunnel if needed."""
-        tunnelled = False
+        """Clusters and endpoints of all upstreams, what was asked for besides, and the tunnel.
+
+        The tunnel is there before anything goes through it: endpoints that came before its listener would be out of
+        reach.
+        """
         for upstream in sorted(found, key=lambda each: each.key):
             clusters, endpoints = ctx.part(
                 ("upstream", upstream.key, upstream.key in ctx.lazy), upstream, partial(_upstream, upstream=upstream)
             )
             self.clusters += clusters
             self.endpoints += endpoints
-            tunnelled = tunnelled or any(end.way == "tunnel" for end in upstream.endpoints)
         self.clusters += [upstreams.passthrough(), upstreams.blackhole()]
         self.clusters += [ctx.extra[name] for name in sorted(ctx.extra)]
-        if tunnelled or ctx.proxy.role == "waypoint":
-            self.clusters.append(tunnel.cluster())
-            self.listeners.append(tunnel.listener(ctx.proxy))
+        self.clusters.append(tunnel.cluster())
+        self.listeners.append(tunnel.listener(ctx.proxy))
 
     def dictionary(self) -> dict[str, list[Doc]]:
         found: dict[str, list[Doc]] = {kind: getattr(self, kind) for kind in URLS}

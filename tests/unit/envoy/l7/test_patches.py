@@ -144,7 +144,7 @@ def test_listeners_and_their_filters_are_changed() -> None:
     port = {"listener": {"portNumber": 80}}
     assert patched("LISTENER_FILTER", "ADD", inspector, port)[0]["listeners"][0]["listener_filters"] == [inspector]
     assert patched("LISTENER", "MERGE", {"statPrefix": "mine"}, port)[0]["listeners"][0]["stat_prefix"] == "mine"
-    assert patched("LISTENER", "REMOVE", {}, port)[0]["listeners"] == []
+    assert [each["name"] for each in patched("LISTENER", "REMOVE", {}, port)[0]["listeners"]] == ["connect_originate"]
 
 
 @pytest.mark.parametrize(
