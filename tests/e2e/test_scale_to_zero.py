@@ -66,6 +66,14 @@ spec:
   rules:
   - from: [{source: {notIpBlocks: [CLIENTS]}}]
   - to: [{operation: {paths: ["/secret*"]}}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: at-the-door, namespace: shop}
+spec:
+  selector: {matchLabels: {gateway.networking.k8s.io/gateway-name: waypoint}}
+  action: DENY
+  rules: [{from: [{source: {notIpBlocks: [CLIENTS]}}]}]
 """
 SERVE = (
     "import http.server as h;"
@@ -138,7 +146,7 @@ def test_a_waypoint_sleeps_and_the_first_requests_wake_it_and_none_is_lost() -> 
         mine.captured("shop", "web", "client")
         mine.programmed("shop", "waypoint")
         clients = [mine.get(kinds.POD, name, "shop")["status"]["podIP"] for name in ("client", "beside")]
-        policy = "apiVersion: security" + WORLD.split("---\napiVersion: security")[1]
+        policy = "apiVersion: security" + WORLD.split("---\napiVersion: security", 1)[1]
         mine.apply(policy.replace("CLIENTS", ", ".join(clients)))
         address = mine.get(kinds.SERVICE, "web", "shop")["spec"]["clusterIP"]
         until(lambda: burst(mine, address, "/", 0.01, 200)[2] == "[] 0", "a request passes the waypoint")

@@ -144,8 +144,12 @@ EVERYTHING = Enforced(
     telemetry=l7.PROMETHEUS,
 )
 L4 = (Policy("l4", "shop", "namespace", "deny", (Group((Rule((L4Match(namespaces=(Text("exact", "evil"),)),)),)),)),)
+BY_ADDRESS = Policy(
+    "by-address", "shop", "namespace", "deny", (Group((Rule((L4Match(source_ips=(Range("10.64.9.0", 24),)),)),)),)
+)
 STORIES: dict[str, WaypointView] = {
     "empty": view(upstreams=()),
+    "held": view(upstreams=(), activator="10.64.255.1", l4=(BY_ADDRESS,)),
     "services": view(
         web(),
         service(

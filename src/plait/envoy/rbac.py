@@ -17,22 +17,30 @@ from plait.envoy.pieces import Doc, any_of
 from plait.model.policies import Policy, Text
 
 _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
+Peer = Literal["direct_remote_ip", "source_ip"]
 _NOBODY: Doc = {"not_id": {"any": True}}
 
 
-def filters(uid: str, policies: Iterable[Policy], addresses: tuple[str, ...], known: bool) -> dict[str, Doc]:
-    """The two named filters of one pod, by name. An unknown pod's policies are unknown too: nobody enters."""
+def filters(
+    uid: str, policies: Iterable[Policy], addresses: tuple[str, ...], known: bool, peer: Peer = "direct_remote_ip"
+) -> dict[str, Doc]:
+    """The two named filters of one pod, by name. An unknown pod's policies are unknown too: nobody enters.
+
+    `peer`: by which address of the connection its client is known; `source_ip` is that of a PROXY header, if any.
+    """
     every = tuple(policies)
     deny = [policy for policy in every if policy.action == "deny"]
     allow = [policy for policy in every if policy.action == "allow"]
-    allow_rules = _rules("ALLOW", allow, addresses, dry_run=False)
+    allow_rules = _rules("ALLOW", allow, addresses, peer, dry_run=False)
     if not known:
         allow_rules = {"action": "ALLOW", "policies": {}}
     return {
         names.deny_filter(uid): _filter(
-            _rules("DENY", deny, addresses, dry_run=False), _rules("DENY", deny, addresses, dry_run=True), "deny"
+            _rules("DENY", deny, addresses, peer, dry_run=False),
+            _rules("DENY", deny, addresses, peer, dry_run=True),
+            "deny",
         ),
-        names.allow_filter(uid): _filter(allow_rules, _rules("ALLOW", allow, addresses, dry_run=True), "allow"),
+        names.allow_filter(uid): _filter(allow_rules, _rules("ALLOW", allow, addresses, peer, dry_run=True), "allow"),
     }
 
 
@@ -47,7 +55,7 @@ def _filter(rules: Doc | None, shadow: Doc | None, prefix: str) -> Doc:
 
 
 def _rules(
-    action: Literal["ALLOW", "DENY"], policies: list[Policy], addresses: tuple[str, ...], *, dry_run: bool
+    action: Literal["ALLOW", "DENY"], policies: list[Policy], addresses: tuple[str, ...], peer: Peer, *, dry_run: bool
 ) -> Doc | None:
     chosen = [policy for policy in policies if policy.dry_run == dry_run]
     if not chosen:
@@ -56,21 +64,21 @@ def _rules(
     for policy in chosen:
         formula = authz.resolve(authz.matches(policy), authz.at_addresses(addresses))
         if formula is not False:
-            written[policy.key] = {"permissions": [{"any": True}], "principals": [principal(formula, addresses)]}
+            written[policy.key] = {"permissions": [{"any": True}], "principals": [principal(formula, addresses, peer)]}
     return {"action": action, "policies": written}
 
 
-def principal(formula: Formula, addresses: tuple[str, ...]) -> Doc:
+def principal(formula: Formula, addresses: tuple[str, ...], peer: Peer = "direct_remote_ip") -> Doc:
     """One formula as an RBAC principal."""
     match formula:
         case bool():
             return {"any": True} if formula else _NOBODY
         case authz.And(parts):
-            return {"and_ids": {"ids": [principal(part, addresses) for part in parts]}}
+            return {"and_ids": {"ids": [principal(part, addresses, peer) for part in parts]}}
         case authz.Or(parts):
-            return {"or_ids": {"ids": [principal(part, addresses) for part in parts]}}
+            return {"or_ids": {"ids": [principal(part, addresses, peer) for part in parts]}}
         case authz.Not(part):
-            return {"not_id": principal(part, addresses)}
+            return {"not_id": principal(part, addresses, peer)}
         case authz.Principal(test):
             return _identity(principal_test(test))
         case authz.Namespace(test):
@@ -78,7 +86,7 @@ def principal(formula: Formula, addresses: tuple[str, ...]) -> Doc:
         case authz.ServiceAccount(account):
             return _identity(_regex(f"spiffe://[^/]+/ns/{re.escape(account.namespace)}/sa/{re.escape(account.name)}"))
         case authz.Source(block):
-            return {"direct_remote_ip": {"address_prefix": block.address, "prefix_len": block.length}}
+            return {peer: {"address_prefix": block.address, "prefix_len": block.length}}
         case authz.Port(number):
             return _authority({"suffix": f":{number}"})
         case authz.Target(block):

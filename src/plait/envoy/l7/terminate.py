@@ -13,6 +13,7 @@ from plait.envoy.l7 import tls, upstreams
 from plait.envoy.l7.authorization import FS_PRINCIPAL
 from plait.envoy.l7.context import Context
 from plait.envoy.pieces import ADS, UNLIMITED, Doc, any_of, extension, socket_address, state
+from plait.envoy.rbac import Peer
 from plait.envoy.rbac import filters as l4_filters
 from plait.model.policies import Policy
 
@@ -33,9 +34,11 @@ def source_labels() -> dict[str, str]:
     return {key: f"%FILTER_STATE(plait.source.{key}:PLAIN)%" for key in l4.from_baggage()}
 
 
-def listener(ctx: Context, port: int, policies: Iterable[Policy], domains: tuple[str, ...]) -> Doc:
+def listener(
+    ctx: Context, port: int, policies: Iterable[Policy], domains: tuple[str, ...], peer: Peer = "direct_remote_ip"
+) -> Doc:
     """`policies` are the L4 ones that bind this proxy itself; they are judged before anything is connected."""
-    guards = l4_filters("connect", tuple(policies), ctx.proxy.addresses, True)
+    guards = l4_filters("connect", tuple(policies), ctx.proxy.addresses, True, peer)
     said = [
         state(FS_PRINCIPAL, "%DOWNSTREAM_PEER_URI_SAN%", "envoy.hashable_string", "ONCE"),
         state(FS_AUTHORITY, "%REQ(:AUTHORITY)%", "envoy.string", "ONCE"),
@@ -90,7 +93,7 @@ def held(ctx: Context, activator: str, policies: Iterable[Policy], domains: tupl
     """
     if not activator:
         return
-    document = listener(ctx, HELD_PORT, policies, domains)
+    document = listener(ctx, HELD_PORT, policies, domains, "source_ip")
     (chain,) = document["filter_chains"]
     own = {"address_prefix": activator, "prefix_len": 128 if ":" in activator else 32}
     yield {
