@@ -32,7 +32,7 @@ def balancing(ctx: Context, upstream: Upstream) -> Doc:
     locality = wanted.locality or ctx.settings.locality
     if upstream.locality_weights:
         common["locality_weighted_lb_config"] = {}
-    elif locality is not None and locality.zone_aware:
+    elif locality is not None and locality.zone_aware and locality.enabled is not False:
         common["zone_aware_lb_config"] = (
             {} if locality.least_cluster_size is None else {"min_cluster_size": locality.least_cluster_size}
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from plait.envoy.l7 import balancing, limits, manager, points, routes, terminate, tls
+from plait.envoy.l7 import balancing, limits, manager, points, routes, terminate, tls, upstreams
 from plait.envoy.l7.authorization import Where
 from plait.envoy.l7.chains import HTTP_PROTOCOLS
 from plait.envoy.l7.context import Context, may_be_http, seconds
@@ -51,6 +51,7 @@ def names_local(ctx: Context, port: InboundPort) -> Doc | None:
 
 
 def _application(ctx: Context, name: str, local: Doc | None, pool: Pool | None) -> Doc:
+    common = upstreams.lifetimes(pool) if pool is not None else {}
     document: Doc = {
         "name": name,
         "connect_timeout": seconds(pool.connect_timeout if pool and pool.connect_timeout else 10.0),
@@ -59,9 +60,12 @@ def _application(ctx: Context, name: str, local: Doc | None, pool: Pool | None) 
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
                 "use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": {}},
+                **({"common_http_protocol_options": common} if common else {}),
             }
         },
     }
+    if pool is not None and pool.keepalive is not None:
+        document["upstream_connection_options"] = {"tcp_keepalive": upstreams.keepalive(pool.keepalive)}
     if local is None:
         # What comes from 127.0.0.6 is not captured again by the pod's rules.
         bind = {"source_address": {"address": "127.0.0.6", "port_value": 0}}

@@ -9,7 +9,7 @@ from plait.envoy.l7 import balancing, tls
 from plait.envoy.l7.context import Context, may_be_http, seconds
 from plait.envoy.l7.endpoints import assignment
 from plait.envoy.pieces import ADS, UNLIMITED, Doc, any_of, extension
-from plait.model.traffic import ClientTls, Pool
+from plait.model.traffic import ClientTls, Keepalive, Pool
 from plait.model.views.upstreams import Upstream
 
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -44,7 +44,7 @@ def cluster(ctx: Context, upstream: Upstream) -> Doc:
     if found is not None:
         document["outlier_detection"] = balancing.outliers(found)
     if pool.keepalive is not None:
-        document["upstream_connection_options"] = {"tcp_keepalive": _keepalive(pool)}
+        document["upstream_connection_options"] = {"tcp_keepalive": keepalive(pool.keepalive)}
     protocol = _protocol(ctx, upstream, pool)
     if found is not None and found.codes:
         protocol["outlier_detection"] = _codes(found.codes)
@@ -132,28 +132,33 @@ def _metadata(ctx: Context, upstream: Upstream) -> Doc:
     }
 
 
-def _keepalive(pool: Pool) -> Doc:
-    assert pool.keepalive is not None
+def keepalive(wanted: Keepalive) -> Doc:
     document: Doc = {}
-    if pool.keepalive.probes:
-        document["keepalive_probes"] = pool.keepalive.probes
-    if pool.keepalive.time:
-        document["keepalive_time"] = int(pool.keepalive.time)
-    if pool.keepalive.interval:
-        document["keepalive_interval"] = int(pool.keepalive.interval)
+    if wanted.probes:
+        document["keepalive_probes"] = wanted.probes
+    if wanted.time:
+        document["keepalive_time"] = int(wanted.time)
+    if wanted.interval:
+        document["keepalive_interval"] = int(wanted.interval)
     return document
 
 
-def _protocol(ctx: Context, upstream: Upstream, pool: Pool) -> Doc:
-    """HTTP options. Of TCP clusters only the times of connections are said (Envoy reads them for its TCP pool too)."""
+def lifetimes(pool: Pool, *, http: bool = True) -> Doc:
+    """How long connections last, as Envoy reads it for its HTTP and its TCP pools."""
     common: Doc = {}
-    idle = pool.http_idle_timeout if may_be_http(upstream.protocol) else pool.tcp_idle_timeout
+    idle = pool.http_idle_timeout if http else pool.tcp_idle_timeout
     if idle is not None:
         common["idle_timeout"] = seconds(idle)
     if pool.max_connection_duration is not None:
         common["max_connection_duration"] = seconds(pool.max_connection_duration)
     if pool.max_requests_per_connection:
         common["max_requests_per_connection"] = pool.max_requests_per_connection
+    return common
+
+
+def _protocol(ctx: Context, upstream: Upstream, pool: Pool) -> Doc:
+    """HTTP options. Of TCP clusters only the times of connections are said (Envoy reads them for its TCP pool too)."""
+    common = lifetimes(pool, http=may_be_http(upstream.protocol))
     document: Doc = {"common_http_protocol_options": common} if common else {}
     if not may_be_http(upstream.protocol):
         return document

@@ -14,7 +14,9 @@ from plait.model.compile.traffic.report import BAD_VALUE, Report
 from plait.model.compile.traffic.virtualservice_http import destination
 from plait.model.mesh import Settings
 from plait.model.sidecars import Capture, Egress, HostFilter, Ingress, SidecarScope
+from plait.model.traffic import Pool
 from plait.resources.networking.sidecar import IstioEgressListener, IstioIngressListener, Sidecar
+from plait.resources.networking.traffic import ConnectionPoolSettings
 from plait.resources.problems import Problem
 
 KIND = "Sidecar"
@@ -46,7 +48,7 @@ def _scope(each: Sidecar, settings: Settings) -> tuple[SidecarScope, tuple[Probl
         egress=tuple(_egress(item, f"spec.egress[{n}]", each, report) for n, item in enumerate(spec.egress)) or None,
         ingress=tuple(_ingress(item, f"spec.ingress[{n}]", each, report) for n, item in enumerate(spec.ingress))
         or None,
-        pool=policies.pool(spec.inbound_connection_pool, "spec.inboundConnectionPool", report),
+        pool=_pool(spec.inbound_connection_pool, "spec.inboundConnectionPool", report),
         outbound="" if outbound is None else "allow_any" if outbound.mode == "ALLOW_ANY" else "registry_only",
         egress_proxy=destination(outbound.egress_proxy, 1, each.namespace, settings)
         if outbound is not None and outbound.egress_proxy is not None
@@ -88,6 +90,10 @@ def _ingress(item: IstioIngressListener, path: str, each: Sidecar, report: Repor
     if endpoint and not endpoint.startswith("unix://") and not endpoint.rpartition(":")[2].isdigit():
         report.error(BAD_VALUE, f"{path}.defaultEndpoint", f"{endpoint!r} is no address; write 127.0.0.1:PORT")
         endpoint = ""
+    if item.capture_mode == "NONE":
+        report.unsupported(f"{path}.captureMode", "inbound traffic stays captured; exclude the port by annotation")
+    if item.port.target_port:
+        report.unsupported(f"{path}.port.targetPort", "write the port of the application into defaultEndpoint")
     return Ingress(
         item.port.number,
         protocol(item.port.name, item.port.protocol or None),
@@ -96,5 +102,22 @@ def _ingress(item: IstioIngressListener, path: str, each: Sidecar, report: Repor
         _CAPTURE[item.capture_mode],
         endpoint,
         server_tls(item.tls, each.namespace, f"{path}.tls", report) if item.tls is not None else None,
-        policies.pool(item.connection_pool, f"{path}.connectionPool", report),
+        _pool(item.connection_pool, f"{path}.connectionPool", report),
     )
+
+
+def _pool(found: ConnectionPoolSettings | None, path: str, report: Report) -> Pool | None:
+    """Toward the application. It is spoken to as the client speaks, so what chooses the protocol says nothing."""
+    http = found.http if found is not None else None
+    if http is not None:
+        for field, given in (
+            ("h2UpgradePolicy", http.h2_upgrade_policy not in (None, "DEFAULT")),
+            ("useClientProtocol", http.use_client_protocol),
+            ("maxConcurrentStreams", http.max_concurrent_streams),
+            ("http2KeepAlive", http.http2_keep_alive is not None),
+        ):
+            if given:
+                report.unsupported(
+                    f"{path}.http.{field}", "the application is spoken to as the client speaks; remove it"
+                )
+    return policies.pool(found, path, report)

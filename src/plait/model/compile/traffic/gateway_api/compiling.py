@@ -73,6 +73,10 @@ def compiled(
     for each in known.values():
         if (found := classes.status(each)) is not None:
             statuses[f"{kinds.GATEWAY_CLASS}//{each.name}"] = found
+            if each.spec.parameters_ref is not None:
+                said = Report("GatewayClass", "", each.name)
+                said.unsupported("spec.parametersRef", "give the parameters in infrastructure of each Gateway")
+                problems.extend(said.problems)
     for name in ours:
         statuses[f"{kinds.GATEWAY}/{name[0]}/{name[1]}"] = _gateway_status(
             gateways[name], listening[name], sets[name], parents
