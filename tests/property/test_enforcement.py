@@ -91,6 +91,28 @@ def test_an_object_is_told_to_its_point_and_guard_and_to_nobody_else(name: str) 
     assert not wrong, "\n".join(map(str, wrong))
 
 
+EDGE = l7.istio(
+    "Gateway",
+    "front",
+    selector={"gateway.networking.k8s.io/gateway-name": "edge"},
+    servers=[{"port": {"number": 8080, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}],
+)
+_THERE = [{"destination": {"host": "web", "port": {"number": 80}}}]
+BOTH = l7.istio(
+    "VirtualService", "both", hosts=["web"], gateways=["front", "mesh"], http=[{**_SENT[0], "route": _THERE}]
+)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("client", CLIENTS)
+def test_routes_bound_to_a_gateway_and_to_the_mesh_act_at_their_point_and_nowhere_else(
+    client: ClientMode, server: ServerMode
+) -> None:
+    told = cells.way(client, server, cells.world(client, server, EDGE, BOTH))
+    acting = {point for point, documents in told.items() if "x-way" in str(documents)}
+    assert acting == {decide(client, server, "route").point} - {"nowhere"}
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(CLIENTS), st.sampled_from(SERVERS), st.lists(st.sampled_from(sorted(CORPUS)), unique=True))
 def test_beside_others_too_it_is_told_to_nobody_else(client: ClientMode, server: ServerMode, names: list[str]) -> None:

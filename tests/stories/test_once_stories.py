@@ -75,7 +75,7 @@ def test_without_a_waypoint_the_gateway_applies_it() -> None:
     "rule",
     [
         {**SPLIT, "match": [{"uri": {"prefix": "/a"}, "gateways": ["door"]}]},
-        {**SPLIT, "match": [{"uri": {"prefix": "/a"}, "port": 80, "sourceNamespace": "shop"}]},
+        {**SPLIT, "match": [{"uri": {"prefix": "/a"}, "port": 80, "sourceLabels": {"door": "yes"}}]},
         {**SPLIT, "route": [{"destination": {"host": "plain"}}]},
     ],
     ids=["gateway only", "who calls the gateway", "to a service without a waypoint"],

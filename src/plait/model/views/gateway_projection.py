@@ -176,7 +176,8 @@ def _tcp(
     tls = None if passthrough else listener.tls
     for routing in _bound(gateway, listener, resolver):
         for route in routing.tls:
-            ends = tuple(resolver.destination(each, listener.port) for each in route.destinations)
+            left = once.connections(route, routing, resolver, listener.port)
+            ends = tuple(resolver.destination(each, listener.port) for each in left)
             for match in route.matches:
                 if match.port not in (0, listener.port) or (match.gateways and gateway.key not in match.gateways):
                     continue
@@ -187,7 +188,8 @@ def _tcp(
                     own = tuple(name for name in server_names if name != "*")
                     yield TcpChain(own, ends, tls, route.name or routing.key, (), match.destinations)
         for tcp in routing.tcp:
-            ends = tuple(resolver.destination(each, listener.port) for each in tcp.destinations)
+            left = once.connections(tcp, routing, resolver, listener.port)
+            ends = tuple(resolver.destination(each, listener.port) for each in left)
             for m in tcp.matches or (TcpMatch(),):
                 if m.port in (0, listener.port) and (not m.gateways or gateway.key in m.gateways):
                     yield TcpChain(names, ends, tls, tcp.name or routing.key, m.sources, m.destinations)

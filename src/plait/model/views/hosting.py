@@ -10,6 +10,7 @@ from plait.model.attachment import carries
 from plait.model.http_services import HttpService
 from plait.model.proxies import Proxy
 from plait.model.routes import Destination, Forward, Match, Respond, Route, Routing, VirtualHost
+from plait.model.views import once
 from plait.model.views.resolve import Resolver
 
 NOT_FOUND = Respond(404)
@@ -26,7 +27,8 @@ def service_host(service: HttpService, port: int, resolver: Resolver, domain: st
         if attached:
             routes = _attached(attached, resolver, port)
         elif (routing := scope.routing(host)) is not None and routing.http:
-            routes = tuple(bound(for_gateway(routing.http, "mesh"), resolver, port))
+            own = once.leaving(routing, for_gateway(routing.http, "mesh"), resolver, port)
+            routes = tuple(bound(own, resolver, port))
     if not routes:
         there = resolver.destination(Destination(host, port, namespace=service.namespace), port)
         routes = (Route("default", (), Forward((there,))),)
@@ -37,7 +39,8 @@ def service_host(service: HttpService, port: int, resolver: Resolver, domain: st
 
 def _attached(routings: Sequence[Routing], resolver: Resolver, port: int) -> tuple[Route, ...]:
     """Routes of the Gateway API; what none of them takes is not found."""
-    routes = tuple(bound(precedence(route for each in routings for route in each.http), resolver, port))
+    found = (route for each in routings for route in once.leaving(each, each.http, resolver, port))
+    routes = tuple(bound(precedence(found), resolver, port))
     if any(each.http for each in routings) and not _takes_all(routes):
         return (*routes, Route("default", (), NOT_FOUND))
     return routes

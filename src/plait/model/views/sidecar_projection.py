@@ -16,7 +16,7 @@ from plait.model.l7 import PeerMode
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy
 from plait.model.routes import Destination, Routing, TcpMatch, TlsMatch, VirtualHost
-from plait.model.views import enforcing, hosting
+from plait.model.views import enforcing, hosting, once
 from plait.model.views.keeping import kept
 from plait.model.views.resolve import Resolver
 from plait.model.views.scope import Scope
@@ -146,7 +146,7 @@ def _chains(service: HttpService, port: int, resolver: Resolver) -> Iterator[Tcp
             for tls in routing.tls:
                 for match in tls.matches:
                     if _holds(match, proxy, port):
-                        ends = _resolved(tls.destinations, resolver, port)
+                        ends = _resolved(once.connections(tls, routing, resolver, port), resolver, port)
                         where = match.destinations or service.addresses
                         name = tls.name or routing.key
                         yield TcpOutbound(port, where, ends, match.names, protocol, name, sniff)
@@ -154,7 +154,7 @@ def _chains(service: HttpService, port: int, resolver: Resolver) -> Iterator[Tcp
                 matches = [m for m in tcp.matches if _holds(m, proxy, port)]
                 if tcp.matches and not matches:
                     continue
-                ends = _resolved(tcp.destinations, resolver, port)
+                ends = _resolved(once.connections(tcp, routing, resolver, port), resolver, port)
                 special = [m for m in matches if m.destinations]
                 if special and len(special) == len(matches):
                     for m in special:

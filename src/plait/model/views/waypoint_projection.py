@@ -14,7 +14,7 @@ from plait.model.index import index_of
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy
 from plait.model.routes import Destination, VirtualHost
-from plait.model.views import bindings, changes, enforcing, hosting
+from plait.model.views import bindings, changes, enforcing, hosting, once
 from plait.model.views.changes import Changes
 from plait.model.views.destinations import peer_of
 from plait.model.views.keeping import kept
@@ -148,9 +148,9 @@ def _port(service: HttpService, port: HttpPort, resolver: Resolver) -> ServedPor
     for routing in attached or ([found] if found is not None else []):
         for tls in routing.tls:
             ends = tuple(resolver.destination(each, port.number) for each in tls.destinations)
-            names += [(match.names, ends) for match in tls.matches if match.port in (0, port.number)]
+            names += [(m.names, ends) for m in tls.matches if once.at_waypoint(m, port.number)]
         for tcp in routing.tcp:
-            if not tcp.matches or any(m.port in (0, port.number) and not m.source_labels for m in tcp.matches):
+            if not tcp.matches or any(once.at_waypoint(m, port.number) for m in tcp.matches):
                 destinations = tuple(resolver.destination(each, port.number) for each in tcp.destinations)
                 break
     return ServedPort(port.number, port.protocol, hosts, destinations, tuple(names))
