@@ -120,3 +120,30 @@ def test_a_late_answer_about_a_name_wanted_again_is_taken_back() -> None:
     talk.subscribe(["a"])
     talk.settle()
     assert talk.held == {}
+
+
+def test_a_late_answer_by_another_name_is_taken_back_too() -> None:
+    """A workload that was asked for by its address: the client knows it by its uid."""
+    cache, address = Cache(), "/10.0.0.1"
+    session = Session(cache, DEFAULT)
+    session.receive(Request(ADDRESS, subscribe=("*",), unsubscribe=("*",)))
+    session.receive(Request(ADDRESS, subscribe=(address,)))
+    cache.set(Bundle({ADDRESS: {"uid": Resource("uid", "1", b"1", aliases=(address,))}}))
+    (late,) = session.refresh()
+    session.receive(Request(ADDRESS, unsubscribe=(address,)))
+    cache.set(Bundle({}))
+    (after,) = session.receive(Request(ADDRESS, subscribe=(address,)))
+    assert ([each.name for each in late.resources], set(after.removed)) == (["uid"], {"uid", address})
+
+
+def test_what_was_answered_is_not_under_way_so_nothing_is_taken_back() -> None:
+    """Envoy never asks again for a cluster that was "removed" (`Rules.declared_absent`)."""
+    cache = Cache()
+    session = Session(cache, DEFAULT)
+    session.receive(Request(CLUSTER, subscribe=("a",)))
+    cache.set(Bundle({CLUSTER: {"a": Resource("a", "1", b"1")}}))
+    (sent,) = session.refresh()
+    session.receive(Request(CLUSTER, nonce=sent.nonce))
+    session.receive(Request(CLUSTER, unsubscribe=("a",)))
+    cache.set(Bundle({}))
+    assert session.receive(Request(CLUSTER, subscribe=("a",))) == []

@@ -44,6 +44,14 @@ class Refused(ValueError):
     """A request that no client may send; the stream ends with INVALID_ARGUMENT."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """The names in one response."""
+
+    brought: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class _Subscription:
     """What is known of one type on this stream.
@@ -58,8 +66,8 @@ class _Subscription:
     held: dict[str, str] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
     """Names the client was told do not exist."""
-    pending: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Nonce -> names in that response, until answered."""
+    pending: dict[str, _Said] = field(default_factory=dict)
+    """Nonce -> what that response says, until answered; in the order of sending."""
     answered: str = ""
     """The last nonce that was acknowledged or refused. A relay may give another verdict on it later."""
     acknowledged: str = ""
@@ -72,9 +80,13 @@ class _Subscription:
             return version
         return resource.version if (resource := self.base.get(name)) is not None else None
 
-    def conveys(self, name: str) -> bool:
-        """Whether a response that the client has not answered names it."""
-        return any(name in names for names in self.pending.values())
+    def underway(self) -> set[str]:
+        """What responses bring that the client has not answered yet, by the resources' own names."""
+        names: set[str] = set()
+        for said in self.pending.values():
+            names.update(said.brought)
+            names.difference_update(said.removed)
+        return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +191,6 @@ class Session:
                 s.names.add(name)
                 s.absent.discard(name)
                 again.add(name)
-                self._restored(request.type_url, s, name)
         for name in request.unsubscribe:
             if name == _WILDCARD:
                 self._narrowed(request.type_url, s)
@@ -195,12 +206,11 @@ class Session:
                 canonical = gone.name if gone is not None else name
                 if canonical not in still:
                     s.held.pop(canonical, None)
+        if again and not s.wildcard:
+            # What was sent before a name was given up may arrive after it is wanted again; then the client takes it.
+            for name in s.underway():
+                s.held.setdefault(name, _UNDER_WAY)
         return again
-
-    def _restored(self, type_url: str, s: _Subscription, name: str) -> None:
-        """A name given up and wanted again: a response under way still names it, and will be taken as an answer."""
-        if s.version(name) is None and self._source.find(type_url, name) is None and s.conveys(name):
-            s.held[name] = _UNDER_WAY
 
     def _narrowed(self, type_url: str, s: _Subscription) -> None:
         """The wildcard ends: the client keeps only what it asks for by name."""
@@ -261,19 +271,19 @@ class Session:
     def _response(self, url: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> Response:
         self._sent += 1
         pending = self._types[url].pending
-        pending[str(self._sent)] = (*(resource.name for resource in resources), *removed)
+        pending[str(self._sent)] = _Said(tuple(resource.name for resource in resources), removed)
         if len(pending) > _MAX_PENDING:  # a client that never answers must not fill our memory
             del pending[next(iter(pending))]
         return Response(url, str(self._sent), resources, removed)
 
 
 def _answered(s: _Subscription, request: Request) -> None:
-    names = s.pending.pop(request.nonce, None)
-    if names is None:
+    said = s.pending.pop(request.nonce, None)
+    if said is None:
         if request.nonce and request.nonce == s.answered:
             _judged(s, request.error)
         return
-    s.answered = request.nonce
+    s.answered, names = request.nonce, (*said.brought, *said.removed)
     if request.error is None:
         s.acknowledged = request.nonce
         for name in names:
