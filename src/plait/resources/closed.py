@@ -48,13 +48,13 @@ def configuration(found: ConfigMap, before: ConfigMap | None) -> tuple[ConfigMap
 
     Defaults instead would take away every provider, and with them log lines, spans and what CUSTOM policies let pass.
     """
-    data, last = found.data or {}, (before.data or {}) if before is not None else {}
+    data, last = found.data or {}, (before.data or {}).get(_MESH, "") if before is not None else None
     config, wrong = understood(data.get(_MESH, ""))
-    if config is not None or before is None:
+    if config is not None or last is None or understood(last)[0] is None:
         return found, ()
     text = "it cannot be read, so its last readable state stays in effect; mend it"
     kept = Problem(codes.UNREADABLE, "error", "ConfigMap", found.namespace, found.name, f"data.{_MESH}", text)
-    return msgspec.structs.replace(found, data={**data, _MESH: last.get(_MESH, "")}), (*wrong, kept)
+    return msgspec.structs.replace(found, data={**data, _MESH: last}), (*wrong, kept)
 
 
 def _closed(document: Document, strictest: Document | None) -> Iterator[Resource]:

@@ -118,3 +118,20 @@ def test_a_mesh_configuration_that_cannot_be_read_does_not_take_the_last_ones_pl
 
     asyncio.run(run())
     assert seen == [("/a", []), ("/a", ["PLT0013"]), ("/a", ["PLT0013"]), ("/b", []), ("", [])]
+
+
+def test_a_mesh_configuration_that_never_could_be_read_is_not_said_to_stay_in_effect() -> None:
+    texts, seen = ("accessLogFile: [", "accessLogFile: {", "accessLogFile: /a", "accessLogFile: ["), []
+
+    async def run() -> None:
+        pipeline = Pipeline(Settings())
+        pipeline.open()
+        for text in texts:
+            document = d.document("v1", "ConfigMap", "istio", "istio-system", data={"mesh": text})
+            pipeline.changed(kinds.CONFIG_MAP, None, document)
+            await asyncio.sleep(0.02)
+            stays = any("last readable state" in p.message for p in pipeline.problems)
+            seen.append((pipeline.mesh.l7.settings.access_log_file, stays))
+
+    asyncio.run(run())
+    assert seen == [("", False), ("", False), ("/a", False), ("/a", True)]
