@@ -41,8 +41,9 @@ _DEFAULT: Final = Proxying()
 _READY: Final = {"path": "/healthz/ready", "port": READY_PORT}
 _STARTUP: Final = {"httpGet": _READY, "periodSeconds": 1, "failureThreshold": 600}
 # The listener answers once Envoy has all its configuration; until then the connection waits or is refused.
+_ASK: Final = f"GET {_READY['path']} HTTP/1.1\\r\\nhost: -\\r\\n\\r\\n"  # Envoy answers HTTP/1.0 with 426
 _WAIT: Final = (
-    f"until (exec 3<>/dev/tcp/127.0.0.1/{READY_PORT} && printf 'GET {_READY['path']} HTTP/1.0\\r\\n\\r\\n' >&3"
+    f"until (exec 3<>/dev/tcp/127.0.0.1/{READY_PORT} && printf '{_ASK}' >&3"
     ' && read -r -t 5 _ code _ <&3 && [ "$code" = 200 ]) 2>/dev/null; do sleep 0.1; done'
 )
 _HOLD: Final = {"exec": {"command": ["/bin/bash", "-c", _WAIT]}}

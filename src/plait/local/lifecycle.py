@@ -76,6 +76,7 @@ class Container:
     not_before: float = 0.0
     failures: int = 0  # ends since it last ran for long
     refusals: int = 0
+    hooked: bool = False  # its postStart hook has ended, of the present attempt
     ending: Ending | None = None  # of the present attempt
     previous: Ending | None = None
     probes: dict[ProbeKind, ProbeState] = field(default_factory=dict)
@@ -87,6 +88,12 @@ class Container:
     @property
     def alive(self) -> bool:
         return self.stage in ("starting", "running", "stopping")
+
+    @property
+    def holding(self) -> bool:
+        """The containers after it wait for its first postStart hook."""
+        first = self.previous is None and self.alive and not self.hooked
+        return first and "postStart" in (self.spec.get("lifecycle") or {})
 
     @property
     def started(self) -> bool:
@@ -160,6 +167,10 @@ class Lifecycle:
             container.failures = 0
         container.failures += 1
         container.not_before = at + restart_delay(container.failures, self._base, self._most)
+
+    def hooked(self, name: str) -> None:
+        """The postStart hook has ended, or it was run by a kubelet before us."""
+        self.containers[name].hooked = True
 
     def probed(self, name: str, kind: ProbeKind, ok: bool) -> None:
         if (state := self.containers[name].probes.get(kind)) is not None:
@@ -259,6 +270,8 @@ class Lifecycle:
                 return  # a sidecar that once was up does not hold back the rest while it restarts
         for container in self.of("main"):
             yield from self._start(container, now)
+            if container.holding:
+                return
 
     def _start(self, container: Container, now: float) -> Iterator[Command]:
         if container.alive or (container.stage == "exited" and not self._restarts(container)):
@@ -274,6 +287,7 @@ class Lifecycle:
             container.attempt += 1
             container.previous, container.ending = container.ending, None
         container.stage, container.reason, container.message = "starting", "ContainerCreating", ""
+        container.hooked = False
         yield Start(container.name, container.attempt)
 
     def _kill_unhealthy(self) -> Iterator[Command]:

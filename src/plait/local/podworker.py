@@ -12,16 +12,18 @@ import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from plait.base import aio
 from plait.base.observe import logger
 from plait.local import attempts as attempts_on_disk
-from plait.local import commands, environment, podspec, podstatus, probes, probing, volumes
+from plait.local import commands, environment, hooks, podspec, podstatus, probes, probing, volumes
 from plait.local.addresses import AddressPlan
 from plait.local.containers import Containers, Exit, Running, StartError
 from plait.local.environment import ConfigError, Facts
+from plait.local.hooks import HookFailed
 from plait.local.images import Table, UnknownImage
 from plait.local.layout import Layout
 from plait.local.lifecycle import BACKOFF_BASE, BACKOFF_MOST, Ending, Finished, Lifecycle, Start, Stop
@@ -214,6 +216,7 @@ class PodWorker:
             if isinstance(found, Running):
                 self._now_running(container.name, found)
                 self.lifecycle.started(container.name, found.id, found.started_at)
+                self.lifecycle.hooked(container.name)
                 before = self._status_of(container.name)
                 if before.get("containerID", "").endswith(found.id):
                     self.lifecycle.adopted(
@@ -290,9 +293,12 @@ class PodWorker:
             self.node.record(self.pod, "Normal", "Started", f"Started container {name}")
             self._news.set()
             hook = (spec.get("lifecycle") or {}).get("postStart")
-            if hook and not await self._hook(name, hook, self.lifecycle.grace):
-                self.node.record(self.pod, "Warning", "FailedPostStartHook", f"postStart hook of {name} failed")
+            if hook and (why := await self._hook(name, hook, hooks.UNLIMITED)):
+                self.node.record(self.pod, "Warning", "FailedPostStartHook", f"postStart hook of {name} failed: {why}")
                 await self.node.containers.kill(running)
+            else:
+                self.lifecycle.hooked(name)
+                self._news.set()
 
     def _refused(self, name: str, reason: str, message: str) -> None:
         self.node.record(self.pod, "Warning", "Failed", f"Error: {message}")
@@ -352,31 +358,25 @@ class PodWorker:
         spec = self._document(command.name)
         self.node.record(self.pod, "Normal", "Killing", f"Stopping container {command.name}")
         deadline = aio.now() + command.grace
-        hooks = spec.get("lifecycle") or {}
+        wanted = spec.get("lifecycle") or {}
         if command.grace > 0:
-            if "preStop" in hooks:
-                await self._hook(command.name, hooks["preStop"], command.grace)
-            number = getattr(signal, str(hooks.get("stopSignal") or "SIGTERM"), signal.SIGTERM)
+            if "preStop" in wanted:
+                await self._hook(command.name, wanted["preStop"], command.grace)
+            number = getattr(signal, str(wanted.get("stopSignal") or "SIGTERM"), signal.SIGTERM)
             self.node.containers.signal(running, number)
             while aio.now() < deadline and self.live.get(command.name) is running:
                 await asyncio.sleep(min(0.1, max(0.001, deadline - aio.now())))
         if self.live.get(command.name) is running:
             await self.node.containers.kill(running)
 
-    async def _hook(self, name: str, hook: Document, limit: float) -> bool:
+    async def _hook(self, name: str, hook: Document, limit: float) -> str:
+        """Why it failed, "" when it did not."""
         try:
-            async with asyncio.timeout(limit):
-                if "sleep" in hook:
-                    await asyncio.sleep(float(hook["sleep"].get("seconds", 0)))
-                    return True
-                if "exec" in hook:
-                    words = [str(word) for word in hook["exec"].get("command") or ()]
-                    return (await self.execute(name, words, limit))[0] == 0
-                if "httpGet" in hook:
-                    return (await probes.http_get(hook["httpGet"], self._document(name), self.address))[0]
-        except (TimeoutError, OSError, StartError, ValueError) as error:
-            _log.info("hook failed", pod=self.key, container=name, error=repr(error))
-        return False
+            await hooks.run(hook, self._document(name), self.address, partial(self.execute, name), limit)
+        except HookFailed as error:
+            _log.info("hook failed", pod=self.key, container=name, reason=error)
+            return str(error) or "failed"
+        return ""
 
     async def execute(self, name: str, argv: Sequence[str], timeout: float) -> tuple[int, str]:
         """Run a short command inside a container: exit code and what it printed (bounded)."""

@@ -60,6 +60,28 @@ def test_sidecars_stop_after_the_main_containers_last_one_first() -> None:
     assert machine.step(5) == []
 
 
+def test_the_next_container_starts_when_the_hook_of_the_one_before_has_ended() -> None:
+    first = {"name": "proxy", "lifecycle": {"postStart": {"exec": {"command": ["wait"]}}}}
+    machine = Lifecycle(pod(first, {"name": "app"}))
+    assert machine.step(0.0) == [Start("proxy", 0)]
+    machine.started("proxy", "p", 0.0)
+    assert machine.step(1.0) == []
+    machine.hooked("proxy")
+    assert machine.step(2.0) == [Start("app", 0)]
+    machine.started("app", "a", 2.0)
+    machine.exited("proxy", 1, 0, 3.0)
+    assert [each for each in machine.step(60.0) if isinstance(each, Start)] == [Start("proxy", 1)], "app runs on"
+
+
+def test_a_container_whose_hook_failed_does_not_hold_the_next_one() -> None:
+    first = {"name": "proxy", "lifecycle": {"postStart": {"exec": {"command": ["wait"]}}}}
+    machine = Lifecycle(pod(first, {"name": "app"}))
+    machine.step(0.0)
+    machine.started("proxy", "p", 0.0)
+    machine.exited("proxy", 137, 9, 1.0)
+    assert Start("app", 0) in machine.step(1.0)
+
+
 def test_a_crashing_container_waits_longer_each_time() -> None:
     machine = Lifecycle(pod())
     assert machine.step(0) == [Start("main", 0)]
