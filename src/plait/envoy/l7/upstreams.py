@@ -60,7 +60,8 @@ def cluster(ctx: Context, upstream: Upstream) -> Doc:
 def discovered(ctx: Context, upstream: Upstream) -> Doc | None:
     """What EDS serves for this upstream; None where the cluster holds or finds its endpoints itself."""
     name = ctx.cluster(*upstream.key)
-    return assignment(name, upstream) if _discovery(ctx, name, upstream).get("type") == "EDS" else None
+    served = _discovery(ctx, name, upstream).get("type") == "EDS"
+    return assignment(_served(name, upstream), upstream) if served else None
 
 
 def _discovery(ctx: Context, name: str, upstream: Upstream) -> Doc:
@@ -93,9 +94,15 @@ def _discovery(ctx: Context, name: str, upstream: Upstream) -> Doc:
         return {"type": "STATIC", **document, "load_assignment": assignment(name, upstream)}
     return {
         "type": "EDS",
-        "eds_cluster_config": {"eds_config": ADS, "service_name": name},
+        "eds_cluster_config": {"eds_config": ADS, "service_name": _served(name, upstream)},
         **document,
     }
+
+
+def _served(cluster: str, upstream: Upstream) -> str:
+    """The name its endpoints are served under. To a waypoint and straight to the service they are other resources: what
+    the cluster says of TLS differs too, and endpoints must never meet the cluster of the other way."""
+    return f"{cluster}|waypoint" if upstream.waypoint else cluster
 
 
 def _dynamic(upstream: Upstream) -> Doc:

@@ -1,0 +1,29 @@
+"""Clusters whose endpoints change their way keep them apart."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from kit import l7
+from plait.envoy.l7.context import Context
+from plait.envoy.l7.options import DEFAULT
+from plait.envoy.l7.upstreams import cluster, discovered
+from plait.model.views.upstreams import Upstream
+
+
+def names(upstream: Upstream) -> tuple[str, str, str]:
+    """Of the cluster, of what it asks for, and of what is served."""
+    ctx = Context(l7.proxy("sidecar", "client"), l7.SETTINGS, DEFAULT, {upstream.key: upstream})
+    made, served = cluster(ctx, upstream), discovered(ctx, upstream)
+    assert served is not None
+    return made["name"], made["eds_cluster_config"]["service_name"], served["cluster_name"]
+
+
+def test_endpoints_of_a_waypoint_never_reach_the_cluster_that_goes_straight() -> None:
+    """Under one name they did when they came before their cluster: its SANs are others, so every request failed."""
+    straight = l7.upstream("cart")
+    name, asked, served = names(straight)
+    assert asked == served == name
+    behind = names(structs.replace(straight, waypoint=True))
+    assert behind[0] == name, "routes name it as before"
+    assert behind[1] == behind[2] != name
