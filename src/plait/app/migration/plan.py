@@ -143,6 +143,8 @@ def _within(mesh: Mesh, workload: Workload, scope: Scope) -> bool:
     instance = mesh.l7.instances.get(workload.uid)
     if workload.namespace != scope.namespace or instance is None or instance.gateway or workload.host_network:
         return False
+    if instance.mode == "none" and not workload.healthy:
+        return False  # it is going (its capture has gone before it) or only just coming
     return not scope.workload or scope.workload in (workload.workload_name, workload.name)
 
 

@@ -35,7 +35,7 @@ class Difference(Struct, frozen=True):
 
 def verdicts(mesh: Mesh, scope: Scope) -> dict[str, str]:
     """ "CLIENT -> SERVER METHOD PATH [headers]" -> the verdict, and the route that takes it."""
-    moving = inside(mesh, scope)
+    moving = {uid: each for uid, each in inside(mesh, scope).items() if each.healthy}  # who goes is not in any mode
     found: dict[str, set[str]] = {}
     for service in services_of(mesh, moving.values()):
         for port in service.ports:
@@ -87,7 +87,7 @@ def _clients(mesh: Mesh, moving: Mapping[str, Workload]) -> Iterator[tuple[str, 
     for uid, workload in sorted(mesh.workloads.items()):
         instance = mesh.l7.instances.get(uid)
         gateway = mesh.l7.gateways.get(f"gateway-api/{instance.gateway}") if instance is not None else None
-        if instance is None or (gateway is not None and gateway.waypoint):
+        if instance is None or not workload.healthy or (gateway is not None and gateway.waypoint):
             continue  # a waypoint calls for others
         mode = "moving" if uid in moving else client_mode(mesh, workload)
         seen.setdefault(f"{workload.namespace}/{workload.service_account or 'default'} ({mode})", workload)

@@ -109,3 +109,8 @@ def test_a_gateway_is_nobody_s_workload() -> None:
     gateway = api("Gateway", "edge", gatewayClassName="istio", listeners=[])
     pod = d.pod("edge-0", "10.0.0.9", labels={"gateway.networking.k8s.io/gateway-name": "edge"})
     assert planned("ambient", gateway, pod).moves == ()
+
+
+def test_a_pod_that_is_going_is_not_counted_as_outside_the_mesh() -> None:
+    going = d.pod("cart-0", "10.0.0.9", labels={"app": "cart"}, captured=False, ready=False)
+    assert {move.mode for move in planned("ambient", sidecar(), going, SERVICE).moves} == {"sidecar"}

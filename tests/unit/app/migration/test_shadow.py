@@ -64,3 +64,9 @@ def test_an_identity_that_the_server_no_longer_sees_is_told() -> None:
 def test_only_what_both_know_can_differ() -> None:
     assert differing({"a": "allowed", "b": "refused"}, {"b": "allowed", "c": "refused"})[0].request == "b"
     assert differing({"a": "allowed"}, {}) == ()
+
+
+def test_pods_that_are_going_are_not_judged() -> None:
+    """They leave the mesh before they end, so nothing would refuse anybody there."""
+    going = d.pod("cart-0", "10.0.0.9", labels={"app": "cart"}, captured=False, ready=False)
+    assert seen("ambient", DENY, going).now == seen("ambient", DENY).now
