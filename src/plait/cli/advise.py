@@ -69,7 +69,7 @@ async def _urls(scene: Scene) -> list[str]:
     hosts = [str(plan.node(number)) for number, _ in enumerate(scene.record.nodes, start=1)]
     pods, _ = await scene.api.list(POD)
     hosts += [pod["status"]["podIP"] for pod in pods if _proxied(pod) and (pod.get("status") or {}).get("podIP")]
-    return [f"http://{host}:{METRICS_PORT}/metrics" for host in hosts]
+    return [f"http://{host}:{METRICS_PORT}/stats/prometheus" for host in hosts]
 
 
 def _proxied(pod: dict[str, Any]) -> bool:

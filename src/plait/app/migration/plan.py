@@ -209,9 +209,16 @@ def _clients(mesh: Mesh, moving: Mapping[str, Workload]) -> Mapping[ClientMode, 
     """Modes of who may call, and whether all of that mode are in the scope and so change too."""
     found: dict[ClientMode, bool] = {}
     for uid, instance in mesh.l7.instances.items():
+        if instance.mode == "none" and not instance.gateway and not _healthy(mesh, uid):
+            continue  # it is going, or only just coming
         mode: ClientMode = "gateway" if instance.gateway else instance.mode
         found[mode] = found.get(mode, True) and uid in moving
     return dict(sorted(found.items()))
+
+
+def _healthy(mesh: Mesh, uid: str) -> bool:
+    workload = mesh.workloads.get(uid)
+    return workload is not None and workload.healthy
 
 
 def _serves(workload: Workload, service: HttpService) -> bool:

@@ -113,4 +113,7 @@ def test_a_gateway_is_nobody_s_workload() -> None:
 
 def test_a_pod_that_is_going_is_not_counted_as_outside_the_mesh() -> None:
     going = d.pod("cart-0", "10.0.0.9", labels={"app": "cart"}, captured=False, ready=False)
-    assert {move.mode for move in planned("ambient", sidecar(), going, SERVICE).moves} == {"sidecar"}
+    found = planned("ambient", sidecar(), going, SERVICE, BY_TARGET)
+    assert {move.mode for move in found.moves} == {"sidecar"} and found.lost == ()
+    outside = d.pod("client-0", "10.0.0.9", "duo", captured=False)
+    assert {each.client for each in planned("ambient", sidecar(), outside, SERVICE, BY_TARGET).lost} == {"none"}
