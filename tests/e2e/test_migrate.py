@@ -143,7 +143,6 @@ def test_there_with_everything_killed_in_the_middle_and_back(mine: Mesh) -> None
     assert not cart.get("labels") and not cart.get("annotations")
 
 
-@pytest.mark.xfail(reason="as the first pod without a sidecar comes, connections are closed for up to a second")
 def test_a_canary_stops_with_its_share_and_goes_back(mine: Mesh) -> None:
     with judged(mine):
         said = moved(mine, "apply", "shop", "--to", "ambient", "--canary", "5%")

@@ -75,6 +75,8 @@ class Changeover:
                 before = last.get(key)
                 if before is None or before is service or before.waypoint == service.waypoint:
                     continue
+                if before.optional_waypoint == (before.waypoint or service.waypoint):
+                    continue  # somebody made it optional long ago: clients may be told at once
                 if not (before.waypoint and service.waypoint) and _beside(mesh, service):
                     kept[key] = self._begun(kept.get(key), before, service, now)
         self._changes = kept

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kit import documents as d
 from kit.worlds import gateway_pod, seen_by, sidecar_pod, waypoint, world
 from plait.app.changeover import LATER, SECONDS, Changeover
+from plait.base.wellknown import OPTIONAL_WAYPOINT
 from plait.diagnose.requests import Request, policy_matches
 from plait.model.mesh import Mesh
 
@@ -26,12 +27,13 @@ STRAIGHT = Request("GET", "/denied", port=8080, principal="spiffe://cluster.loca
 OPEN = Request("GET", "/open", port=8080, principal="spiffe://cluster.local/ns/shop/sa/web")
 
 
-def shop(name: str, beside: bool = True) -> Mesh:
+def shop(name: str, beside: bool = True, optional: str = "") -> Mesh:
     labels = {"istio.io/use-waypoint": name} if name else {}
     pod = sidecar_pod if beside else d.pod
     address = d.service("waypoint", "10.9.0.7", labels={"gateway.networking.k8s.io/gateway-name": "waypoint"})
     proxy = gateway_pod("waypoint-0", "10.0.0.2", "waypoint", account="waypoint")
-    cart = d.service("cart", "10.9.0.1", labels=labels)
+    notes = {"annotations": {OPTIONAL_WAYPOINT: optional}} if optional else {}
+    cart = d.service("cart", "10.9.0.1", labels=labels, **notes)
     return world(waypoint(), proxy, address, cart, DENIED, pod("cart-1", "10.0.0.1", labels={"app": "cart"}))[0]
 
 
@@ -100,3 +102,10 @@ def test_what_another_change_does_meanwhile_is_told_at_once() -> None:
     found.told(shop("waypoint"), 10.0)
     now = found.told(world(*[])[0], 10.1)
     assert now.l7.services == {} and found.ends is None
+
+
+def test_who_made_the_waypoint_optional_beforehand_waits_for_nothing() -> None:
+    found = Changeover()
+    found.told(shop("", optional=WAYPOINT), 0.0)
+    now = found.told(shop("waypoint", optional=WAYPOINT), 10.0)
+    assert (way(now), refused(now), found.ends) == ((WAYPOINT, True), ITSELF, None)

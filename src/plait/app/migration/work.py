@@ -122,7 +122,7 @@ class Work:
     async def wait(self, step: Step, timeout: float) -> float:
         """Until it is done, measured; the seconds it took."""
         began, seen = time.monotonic(), ""
-        if step.verb in ("hold", "detach", "release"):
+        if step.verb in ("hold", "attach", "detach", "release"):
             await asyncio.sleep(self._heard)
         while time.monotonic() - began < timeout:
             try:
