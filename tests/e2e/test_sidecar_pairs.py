@@ -23,6 +23,7 @@ from plait.trial import sniff
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.envoy,
+    pytest.mark.timeout(300),
     pytest.mark.skipif(os.geteuid() != 0, reason="enters namespaces of the host: needs root"),
 ]
 SERVER = """
