@@ -16,7 +16,8 @@ import grpc
 from plait.envoy.descriptors import message_class
 
 SERVICE = "envoy.service.ratelimit.v3"
-REQUEST, RESPONSE = message_class(f"{SERVICE}.RateLimitRequest"), message_class(f"{SERVICE}.RateLimitResponse")
+REQUEST: Any = message_class(f"{SERVICE}.RateLimitRequest")
+RESPONSE: Any = message_class(f"{SERVICE}.RateLimitResponse")
 OK, OVER_LIMIT = 1, 2
 LOCK = threading.Lock()
 COUNTS: dict[tuple[str, tuple[tuple[str, str], ...], int], int] = {}
@@ -32,7 +33,7 @@ def limit_of(limits: list[Any], entries: tuple[tuple[str, str], ...]) -> Any | N
 
 
 def answer(request: Any, limits: dict[str, list[Any]]) -> Any:
-    response = RESPONSE(overall_code=OK)  # type: ignore[call-arg]
+    response = RESPONSE(overall_code=OK)
     for descriptor in request.descriptors:
         entries = tuple((entry.key, entry.value) for entry in descriptor.entries)
         limit = limit_of(limits.get(request.domain, []), entries)

@@ -16,6 +16,7 @@ from plait.model.http_services import HttpService
 from plait.model.mesh import Settings
 from plait.model.routes import FieldMatch, TextMatch
 from plait.resources import limits as written
+from plait.resources.networking.traffic import StringMatch
 from plait.resources.problems import Problem
 
 
@@ -120,9 +121,9 @@ def _shared(
 def _matches(found: Iterable[written.RequestMatch], path: str, report: Report) -> tuple[nouns.Counted, ...]:
     """A test that cannot be read is left out of its match (and said), so that more is counted."""
 
-    def test(match: object, own: str) -> TextMatch | None:
+    def test(match: StringMatch | None, own: str) -> TextMatch | None:
         try:
-            return text_match(match, own, report)  # type: ignore[arg-type]
+            return text_match(match, own, report)
         except Unusable:
             return None
 
