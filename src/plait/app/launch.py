@@ -62,6 +62,11 @@ def prepare(
     """Check the machine, clean up after a crash, choose addresses and port; the record is written."""
     if missing := preflight.missing():
         raise LaunchError("\n".join(f"{check.name}: {check.detail}; {check.fix}" for check in missing))
+    if excess := layout.too_long:
+        raise LaunchError(
+            f"{layout.root}: {excess} characters too long for the sockets of a mesh, which the kernel bounds; "
+            f"take a shorter name or set PLAIT_HOME to a shorter directory, such as /tmp/plait"
+        )
     if capture not in FORMS:
         raise LaunchError(f"--capture {capture}: say {' or '.join(FORMS)}")
     if certificate_lifetime < SHORTEST:

@@ -10,6 +10,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+SOCKET_PATH_LIMIT = 107
+"""Bytes in the path of a unix socket: `sun_path` of unix(7), less its closing zero."""
+_LONGEST_SOCKET = "proxies/00000000-0000-0000-0000-000000000000/metrics.sock"
+
 
 def home() -> Path:
     """Directory of all meshes: $PLAIT_HOME, else /var/lib/plait for root, else ~/.local/state/plait."""
@@ -28,6 +32,11 @@ class Layout:
     @classmethod
     def of(cls, name: str) -> Layout:
         return cls(name, home() / name)
+
+    @property
+    def too_long(self) -> int:
+        """By how many bytes the root is too long for the sockets below it; 0 when they all fit."""
+        return max(0, len(os.fsencode(self.root / _LONGEST_SOCKET)) - SOCKET_PATH_LIMIT)
 
     @property
     def record(self) -> Path:
