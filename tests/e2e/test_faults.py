@@ -13,6 +13,7 @@ import pytest
 from kit.mesh import MANY, ONCE, PAIR, Mesh, mesh, talking, until
 from plait.local import processes as members
 from plait.local.podnet import short
+from plait.local.record import FORMS
 from plait.resources import kinds
 from plait.store.api import ApiError
 
@@ -23,10 +24,11 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def mine() -> Iterator[Mesh]:
+@pytest.fixture(scope="module", params=FORMS)
+def mine(request: pytest.FixtureRequest) -> Iterator[Mesh]:
+    """The same faults in both forms of capture."""
     with mesh(f"faults{os.getpid()}") as running:
-        running.up("--nodes", "2")
+        running.up("--nodes", "2", "--capture", request.param)
         running.apply(PAIR)
         running.ready("duo", "client", "echo")
         running.enrol("duo")

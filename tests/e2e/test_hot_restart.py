@@ -17,6 +17,7 @@ import pytest
 from kit.load import Running, load
 from kit.mesh import ONCE, PAIR, Mesh, mesh, until
 from kit.netlab import private_run
+from plait.local.record import FORMS
 from plait.resources import kinds
 
 pytestmark = [
@@ -27,10 +28,11 @@ pytestmark = [
 OUTSIDE = PAIR.replace("duo", "out").replace("name: client", "name: second").replace("app: client", "app: second")
 
 
-@pytest.fixture(scope="module")
-def mine() -> Iterator[Mesh]:
+@pytest.fixture(scope="module", params=FORMS)
+def mine(request: pytest.FixtureRequest) -> Iterator[Mesh]:
+    """The same in both forms of capture."""
     with mesh(f"hot{os.getpid()}") as running:
-        running.up("--nodes", "2")
+        running.up("--nodes", "2", "--capture", request.param)
         running.apply(PAIR)
         running.apply(OUTSIDE)
         running.ready("duo", "client", "echo")
