@@ -64,6 +64,8 @@ from plait.xds.client import Client, OnDelta
 from plait.xds.messages import Node
 
 _NODE_NAMESPACE = Path("/proc/self/ns/net")
+TIMINGS = "/timings"
+"""Page of when L7 proxies answered for what they were told."""
 _log = logger("agent")
 _ROOT_SECONDS, _READY_SECONDS = 30.0, 60.0
 
@@ -269,7 +271,10 @@ class Agent:
         return (("authorization", bearer), ("clusterid", self.place.settings.cluster_id))
 
     async def _serve_metrics(self) -> None:
-        more = {loads.PATH: lambda: loads.measured(self.companions)}
+        async def timings() -> Document:
+            return {"answered": [list(each) for each in self.companions.answered]}
+
+        more = {loads.PATH: lambda: loads.measured(self.companions), TIMINGS: timings}
         metrics = MetricsServer(self._numbers, self._registry, lambda: agent_status.document(self), more=more)
         await metrics.start(self.place.address, METRICS_PORT)
         reports = ProxyReports(self.place.node, self.config.cache, self.admin, self.companions)

@@ -102,6 +102,12 @@ class Companions:
         """Every L7 proxy of the node: who it is, where its folder is, and what it is told."""
         return tuple((each.proxy, each.folder, each.cache) for each in self._by_uid.values())
 
+    @property
+    def answered(self) -> tuple[xds.Answered, ...]:
+        """What Envoys of L7 proxies have answered of late, and when."""
+        servers = (each.server for each in self._by_uid.values() if each.server is not None)
+        return tuple(answer for server in servers for answer in server.answered)
+
     async def attached(self, pod: Document, address: str) -> None:
         """Returns when the proxy can be started; OSError when its folder cannot be made."""
         uid, role = pod["metadata"]["uid"], role_of(pod)

@@ -1,15 +1,17 @@
 """Objects in, workload discovery out: watch -> objects -> compile -> encode -> cache, one step after the other.
 
-A change is compiled at once (a few milliseconds gather what came together); while changes pour in they coalesce, never
-waiting longer than the cap. What only touches status that nobody compiles ends at the first comparison.
+A change after a quiet time is compiled at once, with what came in the same breath; while changes pour in they coalesce,
+never waiting longer than the cap. What only touches status that nobody compiles ends at the first comparison.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -68,8 +70,19 @@ READ: tuple[Kind, ...] = (
     kinds.BACKEND_TLS_POLICY,
     kinds.LIMIT_POLICY,
 )
-_SETTLE, _CAP = 0.003, 0.050
+_SETTLE, _CAP, _IDLE = 0.003, 0.050, 1.0
 _log = logger("pipeline")
+
+
+class Run(NamedTuple):
+    """One way of changes through here, in seconds of the machine's monotonic clock."""
+
+    heard: float
+    """The first of the changes."""
+    began: float
+    compiled: float
+    told: float
+    """Projected, translated, encoded, and the streams woken."""
 
 
 @dataclass(slots=True)
@@ -82,6 +95,7 @@ class Statistics:
     encode_seconds: float = 0.0
     errors: int = 0
     total: dict[str, int] = field(default_factory=dict)
+    runs: deque[Run] = field(default_factory=lambda: deque(maxlen=1024))
 
 
 class Pipeline:
@@ -121,7 +135,7 @@ class Pipeline:
         self._arming, self._changeover = Arming(), Changeover()
         self._due: asyncio.TimerHandle | None = None
         self._again: asyncio.TimerHandle | None = None
-        self._waiting_since = 0.0
+        self._waiting_since = self._ran = 0.0
 
     def changed(self, kind: Kind, old: Document | None, new: Document | None) -> None:
         """One object came, changed or went. One that became unreadable is dropped, and said; a security object is not:
@@ -220,7 +234,8 @@ class Pipeline:
             return
         else:
             self._due.cancel()
-        self._due = loop.call_later(_SETTLE, self._run)
+        quiet = self._due is None and loop.time() - self._ran > _CAP
+        self._due = loop.call_later(0.0 if quiet else _SETTLE, self._run)
 
     def _tell(self, mesh: Mesh) -> None:
         """Tell as much of it as is to be told now: L7 proxies first, for node proxies will send to them."""
@@ -242,10 +257,10 @@ class Pipeline:
 
     def _run(self) -> None:
         self._due = None
-        began = time.perf_counter()
+        began = time.monotonic()
         try:
             mesh, problems = compile(self._objects, self.mesh, settings=self._settings)
-            compiled = time.perf_counter()
+            compiled = time.monotonic()
             self._tell(mesh)
         except Exception as error:  # a defect of ours must not take the mesh down: the last good world stays
             self.statistics.errors += 1
@@ -253,10 +268,16 @@ class Pipeline:
             return
         self.statistics.compiles += 1
         self.statistics.compile_seconds = compiled - began
+        self.statistics.runs.append(Run(self._waiting_since, began, compiled, time.monotonic()))
         found = ordered((*problems, *(problem for each in self._unread.values() for problem in each)))
         if found != self.problems:
             self.problems = found
             if self._on_problems is not None:
                 self._on_problems(found)
-        self._compiled = self._objects
+        self._compiled, self._ran = self._objects, time.monotonic()
         self.on_compiled()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing has changed for a while."""
+        return self._due is None and time.monotonic() - self._ran > _IDLE

@@ -1,4 +1,4 @@
-"""How the control plane is: /healthz, /readyz, /metrics, /debug/mesh, /debug/problems, /debug/streams over HTTP."""
+"""How the control plane is: /healthz, /readyz, /metrics, and /debug/{mesh,problems,streams,timings} over HTTP."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class StatusServer:
         app.router.add_get("/debug/mesh", self._mesh)
         app.router.add_get("/debug/problems", self._problems)
         app.router.add_get("/debug/streams", self._streams)
+        app.router.add_get("/debug/timings", self._timings)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
@@ -69,6 +70,9 @@ class StatusServer:
 
     async def _streams(self, request: web.Request) -> web.Response:
         return _json([_plain(state) for state in self._pipeline.cache.statistics()])
+
+    async def _timings(self, request: web.Request) -> web.Response:
+        return _json({"runs": list(self._pipeline.statistics.runs), "answered": list(self._server.answered)})
 
 
 class _Figures(Collector):

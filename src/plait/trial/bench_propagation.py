@@ -2,7 +2,7 @@
 
 Each route redirects to a host that names its version, so the answer tells what the proxy has: a change counts as
 applied when a request of the client pod is answered by it. That includes the API server, the control plane, the node's
-agent, Envoy, and up to one interval of the client.
+agent, Envoy, and up to one interval of the client. Where the time goes, each process on the way notes by itself.
 """
 
 from __future__ import annotations
@@ -15,10 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
+from plait.app.agent import TIMINGS
+from plait.app.control import STATUS_PORT
+from plait.base.wellknown import METRICS_PORT
+from plait.envoy import names as envoy_names
 from plait.resources import kinds
 from plait.store.api import Document
 from plait.trial import child, load, waypoints
-from plait.trial.scene import Pod, Scene, until
+from plait.trial.scene import Pod, Scene, finished, until
+from plait.trial.stages import Noted, Stages
 
 Tell = Callable[[str], None]
 _WRITERS = 8
@@ -33,6 +40,7 @@ class Report:
     """Seconds from sending the write to its being stored."""
     applied: list[float] = field(default_factory=list)
     """Seconds from sending the write to the first answer by it."""
+    stages: Stages = field(default_factory=Stages)
     edits: int = 0
     requests: int = 0
     lost: dict[str, int] = field(default_factory=dict)
@@ -41,6 +49,7 @@ class Report:
         return [
             _row("write stored by the API server", self.written),
             _row("route change to first answer by it", self.applied),
+            *(_row(f"  until {name}", took) for name, took in self.stages.took.items() if took),
             {
                 "what": f"{self.edits} edits under load",
                 "unit": "requests",
@@ -91,12 +100,35 @@ async def _measure(scene: Scene, client: Pod, host: str, name: str, changes: int
     watching.wait_started()
     sent: list[float] = []
     for version in versions:
-        sent.append(time.perf_counter())
+        sent.append(time.monotonic())
         await _edit(scene, name, version)
-        report.written.append(time.perf_counter() - sent[-1])
+        report.written.append(time.monotonic() - sent[-1])
         await asyncio.sleep(_BETWEEN)
     seen = await asyncio.get_running_loop().run_in_executor(None, watching.wait)
     report.applied += applied(versions, sent, seen)
+    noted = await _noted(scene)
+    for at, written, took in zip(sent, report.written, report.applied, strict=True):
+        report.stages.add(at, at + written, at + took, noted)
+
+
+async def _noted(scene: Scene) -> Noted:
+    """Of routes, from the control plane and from the agents of all nodes."""
+    plan = scene.record.plan
+    control = f"http://{plan.control}:{STATUS_PORT}/debug/timings"
+    agents = [
+        f"http://{plan.node(number)}:{METRICS_PORT}{TIMINGS}" for number, _ in enumerate(scene.record.nodes, start=1)
+    ]
+
+    async def work(_: asyncio.Event) -> list[Document]:
+        async with aiohttp.ClientSession() as session:
+            return [await (await session.get(url)).json() for url in (control, *agents)]
+
+    above, *nodes = await finished(child.start(work, scene.fabric, scene.holder))
+    return Noted(above["runs"], _routes(above), sorted(each for node in nodes for each in _routes(node)))
+
+
+def _routes(page: Document) -> list[tuple[float, float]]:
+    return sorted((sent, at) for url, sent, at in page["answered"] if url == envoy_names.ROUTE)
 
 
 def applied(versions: list[str], sent: list[float], seen: dict[str, float]) -> list[float]:
@@ -155,7 +187,7 @@ async def _versions(host: str, last: str) -> dict[str, float]:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         for line in head.splitlines():
             if line.lower().startswith("location:"):
-                found.setdefault(line.split("//", 1)[1].split("/", 1)[0].split(":", 1)[0], time.perf_counter())
+                found.setdefault(line.split("//", 1)[1].split("/", 1)[0].split(":", 1)[0], time.monotonic())
         if found and not under_way:
             under_way = True
             child.started()

@@ -7,9 +7,11 @@ same process (certificates) come in as generic handlers. Malformed input ends th
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import grpc
 
@@ -22,6 +24,8 @@ from plait.xds.session import Refused, Session
 from plait.xds.types import DEFAULT, Rules
 
 _log = logger("xds")
+_REMEMBERED = 4096
+"""Answers of which it is known when they came."""
 _MAX_MESSAGE = 200 * 1024 * 1024
 OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.max_receive_message_length", _MAX_MESSAGE),
@@ -41,6 +45,14 @@ class Peer:
     metadata: Mapping[str, str]
     address: str
     identities: tuple[str, ...] = ()
+
+
+class Answered(NamedTuple):
+    """When one response was sent and answered, in seconds of the machine's monotonic clock."""
+
+    type_url: str
+    sent: float
+    at: float
 
 
 class Denied(Exception):
@@ -74,6 +86,7 @@ class Server:
         self._server: grpc.aio.Server | None = None
         self.streams = 0
         """Streams that are open now."""
+        self.answered: deque[Answered] = deque(maxlen=_REMEMBERED)
 
     async def start(self, *addresses: str, credentials: grpc.ServerCredentials | None = None) -> tuple[int, ...]:
         """Serve on every address (`unix:/path` or `ip:port`); returns the bound ports. OSError where one is taken."""
@@ -137,7 +150,8 @@ class Server:
         reader = spawn(_read(requests, inbox, news), "xds reader")
         cache.attach(session, news.set)
         try:
-            await _write(context, session.receive(request))
+            sent: dict[str, float] = {}
+            await _write(context, session.receive(request), sent)
             while True:
                 await news.wait()
                 news.clear()
@@ -145,8 +159,11 @@ class Server:
                     data = inbox.get_nowait()
                     if data is None:
                         return
-                    await _write(context, self._received(session, messages.read_request(data)))
-                await _write(context, session.refresh())
+                    request = messages.read_request(data)
+                    if (at := sent.pop(request.nonce, None)) is not None:
+                        self.answered.append(Answered(request.type_url, at, time.monotonic()))
+                    await _write(context, self._received(session, request), sent)
+                await _write(context, session.refresh(), sent)
         finally:
             cache.detach(session)
             await cancel(reader)
@@ -163,8 +180,14 @@ async def _read(requests: AsyncIterator[bytes], inbox: asyncio.Queue[bytes | Non
     news.set()
 
 
-async def _write(context: grpc.aio.ServicerContext[bytes, bytes], responses: list[Response]) -> None:
+async def _write(
+    context: grpc.aio.ServicerContext[bytes, bytes], responses: list[Response], sent: dict[str, float]
+) -> None:
+    """`sent`: nonce -> when, of what waits for an answer."""
     for response in responses:
+        sent[response.nonce] = time.monotonic()
+        if len(sent) > _REMEMBERED:  # a client that never answers
+            del sent[next(iter(sent))]
         await context.write(messages.write_response(response))
 
 
