@@ -23,6 +23,7 @@ from plait.envoy.l7.parts import Parts
 from plait.envoy.wire import resource
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy, Role
+from plait.model.views import lookup
 from plait.model.views.asking import proxy_of
 from plait.resources.problems import Problem
 from plait.xds.cache import Cache
@@ -79,6 +80,7 @@ class ProxyCaches:
         self._mesh, self._secret, self._now, self._options = mesh, secret, now, options
         self._told: dict[tuple[Role, str, str], _Told] = {}
         self._again: asyncio.Future[None] | None = None
+        self._last: Mesh | None = None
 
     async def connect(self, role: Role, namespace: str, pod: str, patience: float = 20.0) -> Cache:
         """The same as `cache`, but a pod that is only just being started is waited for (seconds)."""
@@ -107,6 +109,10 @@ class ProxyCaches:
         if self._again is not None:
             self._again.set_result(None)
             self._again = None
+        mesh, last = self._mesh(), self._last
+        if last is not None:
+            lookup.carried(last.l7, mesh.l7)
+        self._last = mesh
         for key, told in list(self._told.items()):
             proxy = self._proxy(*key)
             if not any(True for _ in told.cache.statistics()):
@@ -178,13 +184,5 @@ class ProxyCaches:
 
 def _shared(cache: Cache, new: Bundle) -> Bundle:
     """With the mappings that were served before wherever nothing in them changed."""
-    types = dict(new.types)
-    for url, resources in new.types.items():
-        old = cache.of(url)
-        if old.keys() == resources.keys() and all(_equal(old[n], r) for n, r in resources.items()):
-            types[url] = old
-    return Bundle(types)
-
-
-def _equal(old: Resource, new: Resource) -> bool:
-    return old is new or old.version == new.version
+    pairs = ((url, cache.of(url), resources) for url, resources in new.types.items())
+    return Bundle({url: old if old == resources else resources for url, old, resources in pairs})

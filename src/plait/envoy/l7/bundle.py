@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from plait.base.bundle import TYPE_PREFIX, Bundle
+from plait.base.bundle import TYPE_PREFIX, Bundle, Resource
 from plait.envoy import names
 from plait.envoy.l7 import tunnel, upstreams
 from plait.envoy.l7.context import Context
-from plait.envoy.l7.parts import Parts
+from plait.envoy.l7.parts import Parts, Said
 from plait.envoy.l7.report import Refusal
 from plait.envoy.pieces import Doc
-from plait.envoy.wire import WireError
+from plait.envoy.wire import WireError, resource
 from plait.model.views.upstreams import Upstream
 
 ENDPOINTS = TYPE_PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -39,22 +38,23 @@ class Documents:
     refusals: tuple[Refusal, ...] = ()
     parts: Parts = field(default_factory=Parts)
 
-    def add_upstreams(self, ctx: Context, found: Iterable[Upstream]) -> None:
+    def add_upstreams(self, ctx: Context) -> None:
         """Clusters and endpoints of all upstreams, what was asked for besides, and the tunnel.
 
         The tunnel is there before anything goes through it: endpoints that came before its listener would be out of
         reach.
         """
-        for upstream in sorted(found, key=lambda each: each.key):
-            clusters, endpoints = ctx.part(
-                ("upstream", upstream.key, upstream.key in ctx.lazy), upstream, partial(_upstream, upstream=upstream)
-            )
+        for key in sorted(ctx.upstreams):
+            upstream = ctx.upstreams[key]
+            make = partial(_upstream, upstream=upstream)
+            clusters, endpoints = ctx.part(("upstream", key, key in ctx.lazy), upstream, make)
             self.clusters += clusters
             self.endpoints += endpoints
-        self.clusters += [upstreams.passthrough(), upstreams.blackhole()]
+        passthrough, blackhole, through, tunnelled = ctx.parts.made("everybody's", (), partial(_everybodys, ctx))
+        self.clusters += [passthrough, blackhole]
         self.clusters += [ctx.extra[name] for name in sorted(ctx.extra)]
-        self.clusters.append(tunnel.cluster())
-        self.listeners.append(tunnel.listener(ctx.proxy))
+        self.clusters.append(through)
+        self.listeners.append(tunnelled)
 
     def dictionary(self) -> dict[str, list[Doc]]:
         found: dict[str, list[Doc]] = {kind: getattr(self, kind) for kind in URLS}
@@ -64,6 +64,10 @@ class Documents:
 def _upstream(ctx: Context, upstream: Upstream) -> tuple[tuple[Doc, ...], tuple[Doc, ...]]:
     found = upstreams.discovered(ctx, upstream)
     return tuple(upstreams.clusters(ctx, upstream)), () if found is None else (found,)
+
+
+def _everybodys(ctx: Context) -> tuple[Doc, Doc, Doc, Doc]:
+    return upstreams.passthrough(), upstreams.blackhole(), tunnel.cluster(), tunnel.listener(ctx.proxy)
 
 
 class Encoded(NamedTuple):
@@ -76,18 +80,31 @@ class Encoded(NamedTuple):
 def encode(found: Documents) -> Encoded:
     """A document that is not Envoy's API (a patch did that) is left out and reported."""
     refusals, wanted = list(found.refusals), set[str]()
-    types: dict[str, dict[str, Any]] = {}
+    types: dict[str, dict[str, Resource]] = {}
     for kind, url in URLS.items():
-        for document in getattr(found, kind):
-            name = str(document.get("cluster_name" if kind == "endpoints" else "name", ""))
-            try:
-                made, named = found.parts.resource(url, name, document, secrets)
-            except WireError as error:
-                refusals.append(Refusal(f"{kind}/{name}", "", f"not Envoy's API, so it is left out: {error}"))
-                continue
-            types.setdefault(url, {})[name] = made
-            wanted |= named
+        said = found.parts.said(getattr(found, kind), partial(_encoded, kind, url))
+        wanted.update(*[each.secrets for each in said if each.secrets])
+        refusals += [_refused(kind, each) for each in said if each.resource is None]
+        if resources := {each.resource.name: each.resource for each in said if each.resource is not None}:
+            types[url] = resources
     return Encoded(Bundle(types), tuple(refusals), frozenset(wanted))
+
+
+def _name(kind: str, document: Doc) -> str:
+    return str(document.get("cluster_name" if kind == "endpoints" else "name", ""))
+
+
+def _encoded(kind: str, url: str, document: Doc) -> Said:
+    try:
+        made = resource(url, _name(kind, document), document)
+    except WireError as error:
+        return Said(document, None, why=str(error))
+    return Said(document, made, frozenset(secrets(document)))
+
+
+def _refused(kind: str, each: Said) -> Refusal:
+    why = f"not Envoy's API, so it is left out: {each.why}"
+    return Refusal(f"{kind}/{_name(kind, each.document)}", "", why)
 
 
 def secrets(document: Any) -> set[str]:

@@ -43,17 +43,19 @@ class Context:
     def part(self, key: Hashable, source: object, make: Callable[[Context], T]) -> T:
         """`make(context)`, or what it gave last time if it would give that again. It may look up any upstream in the
         context it gets; everything else it depends on is in `source`."""
-        found = self.parts.found(key, source, self.upstreams, self.served)
+        found = self.parts.found(key, source)
         if found is None:
             upstreams, served = Seen(self.upstreams), Seen(self.served)
             inner = replace(self, upstreams=upstreams, served=served, report=Report(), extra={})
             value = make(inner)
-            seen = (upstreams.noted, served.noted)
-            found = self.parts.keep(key, Part(source, seen, value, (inner.extra, inner.report.found)))
-        extra, refusals = found.beside
-        self.extra.update(extra)
-        for each in refusals:
-            self.report.refuse(each.source, each.path, each.message)
+            seen = frozenset((*upstreams.noted, *served.noted))
+            beside = (inner.extra, inner.report.found) if inner.extra or inner.report.found else None
+            found = self.parts.keep(key, Part(source, seen, value, beside))
+        if found.beside is not None:
+            extra, refusals = found.beside
+            self.extra.update(extra)
+            for each in refusals:
+                self.report.refuse(each.source, each.path, each.message)
         result: T = found.value
         return result
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from plait.envoy.l7.options import Options
 from plait.model.routes import VirtualHost
-from plait.model.views.enforcing import asked
+from plait.model.views.enforcing import asked, places
 from plait.model.views.sidecar import SidecarView
 
 Key = tuple[str, int, str]
@@ -27,7 +27,7 @@ def lazy(view: SidecarView, options: Options) -> frozenset[Key]:
 
 def _named(view: SidecarView) -> Iterator[tuple[str, int]]:
     """Hosts and ports that are called beside a request, or by the proxy itself."""
-    for found in asked((view.enforced,)):
+    for found in asked(places(view.enforced)):
         yield found.hostname, found.port
     hosts = (*(host for each in view.http for host in each.virtual_hosts), *_inbound(view))
     for route in (route for host in hosts for route in host.routes):

@@ -7,12 +7,11 @@ it was, so that what is made of it can be used again too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from plait.base.bundle import Resource
 from plait.envoy.pieces import Doc
-from plait.envoy.wire import resource
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -20,17 +19,15 @@ V = TypeVar("V")
 
 
 class Seen(Mapping[K, V]):
-    """A mapping that notes what was looked up in it, and what was not there."""
+    """A mapping that notes which keys were looked up in it, whether they were there or not."""
 
     def __init__(self, whole: Mapping[K, V]) -> None:
         self._whole = whole
-        self.noted: dict[K, V | None] = {}
+        self.noted: set[K] = set()
 
     def __getitem__(self, key: K) -> V:
-        self.noted[key] = found = self._whole.get(key)
-        if found is None:
-            raise KeyError(key)
-        return found
+        self.noted.add(key)
+        return self._whole[key]
 
     def __iter__(self) -> Iterator[K]:
         raise TypeError("a part may look up, not list: then everything would be its input")
@@ -41,11 +38,23 @@ class Seen(Mapping[K, V]):
 
 class Part(NamedTuple):
     source: Any
-    seen: tuple[dict[Any, Any], ...]
-    """One for each mapping it looked into."""
+    seen: frozenset[Any]
+    """Keys that it looked up."""
     value: Any
     beside: Any
     """What making it left behind in the context."""
+
+
+class Said(NamedTuple):
+    """A document, encoded."""
+
+    document: Doc
+    resource: Resource | None
+    """None: it is not Envoy's API."""
+    secrets: frozenset[str] = frozenset()
+    """Names of those it mentions."""
+    why: str = ""
+    """What is wrong with it."""
 
 
 class Parts:
@@ -53,26 +62,28 @@ class Parts:
 
     def __init__(self) -> None:
         self._common: tuple[Any, ...] | None = None
+        self._known: tuple[Mapping[Any, Any], ...] = ()
+        self._moved: frozenset[Any] = frozenset()
         self._before: dict[Hashable, Part] = {}
         self._now: dict[Hashable, Part] = {}
-        self._said: dict[tuple[str, str], tuple[Doc, Resource, frozenset[str]]] = {}
-        self._saying: dict[tuple[str, str], tuple[Doc, Resource, frozenset[str]]] = {}
+        self._said: dict[int, Said] = {}
+        self._saying: dict[int, Said] = {}
 
-    def begin(self, *common: Any) -> None:
-        """`common` is the input of every part; another one makes all anew."""
-        self._before = self._now if self._common == common else {}
-        self._common, self._now = common, {}
+    def begin(self, known: tuple[Mapping[Any, Any], ...], *common: Any) -> None:
+        """`common` is the input of every part; another one makes all anew. `known`: where parts look things up."""
+        same = self._common == common and len(self._known) == len(known)
+        self._before = self._now if same else {}
+        self._moved = frozenset().union(*map(_moved, self._known, known)) if same else frozenset()
+        self._common, self._known, self._now = common, known, {}
         self._said, self._saying = self._saying, {}
 
-    def found(self, key: Hashable, source: Any, *lookups: Mapping[Any, Any]) -> Part | None:
+    def found(self, key: Hashable, source: Any) -> Part | None:
         """The part of this key if it can be used again."""
         kept = self._before.get(key)
         if kept is None or not _same(kept.source, source):
             return None
-        for noted, whole in zip(kept.seen, lookups, strict=True):
-            for name, value in noted.items():
-                if whole.get(name) is not value:
-                    return None
+        if self._moved and not self._moved.isdisjoint(kept.seen):
+            return None
         self._now[key] = kept
         return kept
 
@@ -86,27 +97,26 @@ class Parts:
 
     def made(self, key: Hashable, source: Any, make: Callable[[], T]) -> T:
         """A part that follows from `source` alone (a tuple counts by its members)."""
-        kept = self.found(key, source) or self.keep(key, Part(source, (), make(), None))
+        kept = self.found(key, source) or self.keep(key, Part(source, frozenset(), make(), None))
         value: T = kept.value
         return value
 
-    def resource(
-        self, url: str, name: str, document: Doc, secrets: Callable[[Doc], set[str]]
-    ) -> tuple[Resource, frozenset[str]]:
-        """The encoded document, and the names of `secrets` in it; WireError when it is not Envoy's API."""
-        kept = self._said.get((url, name))
-        if kept is None or kept[0] is not document:
-            kept = (document, resource(url, name, document), frozenset(secrets(document)))
-        self._saying[url, name] = kept
-        return kept[1], kept[2]
+    def said(self, documents: Iterable[Doc], make: Callable[[Doc], Said]) -> list[Said]:
+        """What `make` says of each, or said of the very same document last time."""
+        before = self._said  # by id, which is nobody else's while the document is kept here
+        found = [before.get(id(document)) or make(document) for document in documents]
+        self._saying.update({id(each.document): each for each in found})
+        return found
 
 
 def _same(old: Any, new: Any) -> bool:
-    if old is new:
-        return True
-    if not isinstance(old, tuple) or not isinstance(new, tuple) or len(old) != len(new):
-        return False
-    return all(one is other for one, other in zip(old, new, strict=True))
+    return old is new or (isinstance(old, tuple) and isinstance(new, tuple) and old == new)
+
+
+def _moved(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> set[Any]:
+    """Keys under which there is another object."""
+    moved = {key for key, value in new.items() if old.get(key) is not value}
+    return moved.union(old.keys() - new.keys())
 
 
 def _alike(old: Any, new: Any) -> Any:

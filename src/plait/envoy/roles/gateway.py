@@ -40,14 +40,15 @@ def refusals(view: GatewayView, options: Options = DEFAULT) -> tuple[Refusal, ..
 
 def build(view: GatewayView, options: Options = DEFAULT, parts: Parts | None = None) -> Documents:
     parts = parts or Parts()
-    parts.begin(view.proxy, view.settings, options)
-    ctx = Context(view.proxy, view.settings, options, {each.key: each for each in view.upstreams}, parts=parts)
+    upstreams = {each.key: each for each in view.upstreams}
+    parts.begin((upstreams,), view.proxy, view.settings, options)
+    ctx = Context(view.proxy, view.settings, options, upstreams, parts=parts)
     found = Documents(parts=parts)
     for port in view.ports:
         made = _listener(ctx, view, port, found)
         if made is not None:
             found.listeners.append(made)
-    found.add_upstreams(ctx, view.upstreams)
+    found.add_upstreams(ctx)
     patches.apply(ctx, view.enforced.patches, found, "gateway")
     found.refusals = tuple(ctx.report.found)
     return found

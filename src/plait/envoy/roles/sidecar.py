@@ -36,9 +36,9 @@ def refusals(view: SidecarView, options: Options = DEFAULT) -> tuple[Refusal, ..
 
 def build(view: SidecarView, options: Options = DEFAULT, parts: Parts | None = None) -> Documents:
     parts = parts or Parts()
-    parts.begin(view.proxy, view.settings, options)
     lazy = on_demand.lazy(view, options)
     upstreams = {each.key: each for each in view.upstreams}
+    parts.begin((upstreams,), view.proxy, view.settings, options)
     ctx = Context(view.proxy, view.settings, options, upstreams, lazy=lazy, parts=parts)
     found = Documents(parts=parts)
     found.listeners += [_virtual_outbound(ctx, view), *_outbound(ctx, view), *_inbound(ctx, view)]
@@ -50,7 +50,7 @@ def build(view: SidecarView, options: Options = DEFAULT, parts: Parts | None = N
         found.listeners += [terminate.listener(ctx, options.hbone_port, (), domains), _internal(ctx, view)]
         found.clusters.append(terminate.cluster())
         found.routes.append(terminate.route())
-    found.add_upstreams(ctx, view.upstreams)
+    found.add_upstreams(ctx)
     patches.apply(ctx, view.enforced.patches, found, "sidecar")
     found.refusals = tuple(ctx.report.found)
     return found

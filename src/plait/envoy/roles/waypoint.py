@@ -63,9 +63,9 @@ def refusals(view: WaypointView, options: Options = DEFAULT) -> tuple[Refusal, .
 
 def build(view: WaypointView, options: Options = DEFAULT, parts: Parts | None = None) -> Documents:
     parts = parts or Parts()
-    parts.begin(view.proxy, view.settings, options)
     served = {service.hostname: True for service in view.services}
     known = {each.key: each for each in view.upstreams}
+    parts.begin((known, served), view.proxy, view.settings, options)
     ctx = Context(view.proxy, view.settings, options, known, served, parts=parts)
     found = Documents(parts=parts)
     behind = [
@@ -77,16 +77,23 @@ def build(view: WaypointView, options: Options = DEFAULT, parts: Parts | None = 
         found.clusters += each.clusters
     deciding = (bool(view.workloads), *(item for each in behind for item in (each.place, *each.chains)))
     found.listeners += [
-        terminate.listener(ctx, view.port, view.l4, view.trust_domains),
-        *terminate.held(ctx, view.activator, view.l4, view.trust_domains),
+        *parts.made("outer", (view.port, view.l4, view.trust_domains, view.activator), partial(_outer, ctx, view)),
         parts.made("internal", deciding, lambda: _internal(ctx, behind, bool(view.workloads))),
     ]
-    found.clusters.append(terminate.cluster())
-    found.routes.append(terminate.route())
-    found.add_upstreams(ctx, view.upstreams)
+    cluster, route = parts.made("ending", (), lambda: (terminate.cluster(), terminate.route()))
+    found.clusters.append(cluster)
+    found.routes.append(route)
+    found.add_upstreams(ctx)
     patches.apply(ctx, view.enforced.patches, found, "waypoint")
     found.refusals = tuple(ctx.report.found)
     return found
+
+
+def _outer(ctx: Context, view: WaypointView) -> tuple[Doc, ...]:
+    return (
+        terminate.listener(ctx, view.port, view.l4, view.trust_domains),
+        *terminate.held(ctx, view.activator, view.l4, view.trust_domains),
+    )
 
 
 class _Place(NamedTuple):

@@ -5,12 +5,14 @@ Nothing here changes a result: an entry is used only while every input is the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from plait.model.mesh import Mesh
 from plait.resources.problems import Problem
 
+K = TypeVar("K")
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -35,6 +37,20 @@ class Memory:
         value = make()
         self._now[key] = ((source, *context), value)
         return value
+
+    def each(self, key: str, sources: Mapping[K, S], make: Callable[[K, S], T], *context: Any) -> dict[K, T]:
+        """The result for each of `sources`, made anew only for those that are another object than last time."""
+        kept = self._before.get(("each", key))
+        if kept is not None and kept[0][1:] == context:
+            before, made = kept[0][0], kept[1]
+            again = {name: make(name, source) for name, source in sources.items() if before.get(name) is not source}
+            found = {**made, **again}
+            for name in before.keys() - sources.keys():
+                del found[name]
+        else:
+            found = {name: make(name, source) for name, source in sources.items()}
+        self._now["each", key] = ((sources, *context), found)
+        return found
 
     def step(self, key: str, problems: list[Problem], make: Callable[[Memory, list[Problem]], T], *inputs: object) -> T:
         """A whole step: what `make` gave, and the problems it told, while every input is the same object."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from msgspec import Struct
@@ -25,8 +25,11 @@ class Changes(Struct, frozen=True):
     beyond_routes: bool
     """Whether anything but routes has changed."""
 
-    def of_host(self, hostname: str) -> bool:
-        return hostname in self.hosts or any(hostname.endswith(host[1:]) for host in self.wild)
+    def of_hosts(self, hostnames: Set[str]) -> bool:
+        """Of any of them."""
+        if not self.hosts.isdisjoint(hostnames):
+            return True
+        return bool(self.wild) and any(name.endswith(host[1:]) for host in self.wild for name in hostnames)
 
 
 def between(old: Mesh, new: Mesh) -> Changes | None:

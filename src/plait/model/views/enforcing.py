@@ -20,6 +20,8 @@ _CONTEXTS = {
     "waypoint": ("any", "waypoint"),
 }
 Binds = Callable[[Attachment], bool]
+Place = tuple[str, int, str]
+"""Host, port, and the namespace it is seen from."""
 
 
 def by_selector(namespace: str, labels: Mapping[str, str], targets: tuple[Target, ...] = ()) -> Binds:
@@ -68,19 +70,21 @@ def enforced(
     )
 
 
-def asked(found: Iterable[Enforced]) -> tuple[Destination, ...]:
-    """Services that a proxy asks or tells by itself: authorizers, who counts, issuers' keys, collectors. No route names
-    them."""
-    places: set[tuple[str, int, str]] = set()
-    for each in found:
-        places.update((a.hostname, a.port, a.namespace) for a in each.authorizers if not a.broken)
-        counting = (limits.shared for limits in each.limits if limits.shared is not None)
-        places.update((s.hostname, s.port, s.namespace) for s in counting if not s.broken)
-        places.update((sink.hostname, sink.port, sink.namespace) for sink in each.telemetry.sinks if sink.hostname)
-        for rule in (rule for authentication in each.authentication for rule in authentication.rules):
-            if rule.jwks_uri and not rule.jwks:
-                places.add((*_authority(rule.jwks_uri), ""))
-    return tuple(Destination(host, port, namespace=namespace) for host, port, namespace in sorted(places) if host)
+def asked(places: Iterable[Place]) -> tuple[Destination, ...]:
+    """The services at these places, in order."""
+    return tuple(Destination(host, port, namespace=namespace) for host, port, namespace in sorted(set(places)) if host)
+
+
+def places(bound: Enforced) -> frozenset[Place]:
+    """Where a proxy asks or tells by itself: authorizers, who counts, issuers' keys, collectors. No route has them."""
+    found: set[Place] = {(a.hostname, a.port, a.namespace) for a in bound.authorizers if not a.broken}
+    counting = (limits.shared for limits in bound.limits if limits.shared is not None)
+    found.update((s.hostname, s.port, s.namespace) for s in counting if not s.broken)
+    found.update((sink.hostname, sink.port, sink.namespace) for sink in bound.telemetry.sinks if sink.hostname)
+    for rule in (rule for authentication in bound.authentication for rule in authentication.rules):
+        if rule.jwks_uri and not rule.jwks:
+            found.add((*_authority(rule.jwks_uri), ""))
+    return frozenset(found)
 
 
 def _authority(uri: str) -> tuple[str, int]:

@@ -39,7 +39,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: GatewayView | None = None) -> Ga
     ports = tuple(_port(port, bind, group, resolver) for (port, bind), group in sorted(groups.items()))
     binds = enforcing.by_selector(proxy.namespace, proxy.tags, (*targets, *classes))
     bound = enforcing.enforced(mesh.l7, proxy, binds)
-    resolver.also(enforcing.asked((bound,)))
+    resolver.also(enforcing.asked(enforcing.places(bound)))
     made = GatewayView(
         proxy=proxy,
         settings=mesh.l7.settings,

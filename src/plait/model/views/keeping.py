@@ -10,7 +10,14 @@ T = TypeVar("T")
 
 def kept(old: Sequence[T], new: tuple[T, ...], key: Callable[[T], Hashable]) -> tuple[T, ...]:
     """`new` with the old object wherever it is equal; the old tuple itself when nothing changed."""
-    before = {key(each): each for each in old}
-    made = tuple(was if (was := before.get(key(each))) is not None and was == each else each for each in new)
-    same = len(old) == len(made) and all(one is other for one, other in zip(old, made, strict=True))
-    return old if same and isinstance(old, tuple) else made
+    if isinstance(old, tuple) and old == new:
+        return old
+    there, still = set(map(id, old)), set(map(id, new))
+    gone = {key(each): each for each in old if id(each) not in still}
+    again = {id(each): gone.get(key(each)) for each in new if id(each) not in there}
+    same = {number: was for number, was in again.items() if was is not None}
+    return tuple([_either(same.get(id(each)), each) for each in new]) if same else new
+
+
+def _either(was: T | None, each: T) -> T:
+    return was if was is not None and was == each else each

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from plait.model.http_services import HttpService
+from plait.model.grouping import regrouped
+from plait.model.http_services import HttpService, Instance
 from plait.model.l7 import L7
 from plait.model.routes import Routing
 from plait.model.sidecars import SidecarScope
@@ -44,48 +45,80 @@ class Lookup(Struct, frozen=True, eq=False):
                 yield from found[name]
 
 
-def lookup(l7: L7) -> Lookup:
+def lookup(l7: L7, before: L7 | None = None) -> Lookup:
+    """The lookups of this L7. Those of `before` (an earlier one) make it cost only what changed."""
     kept = l7.__dict__.get("lookup")
     if isinstance(kept, Lookup):
         return kept
-    mesh: dict[str, list[Routing]] = {}
-    services: dict[str, list[Routing]] = {}
-    gateways: dict[str, list[Routing]] = {}
-    for routing in sorted(l7.routings.values(), key=lambda r: r.age):
-        for parent in routing.parents:
-            if parent.kind == "service":
-                services.setdefault(parent.key, []).append(routing)
-            elif parent.kind == "gateway":
-                gateways.setdefault(parent.key, []).append(routing)
-            else:
-                for host in routing.hosts:
-                    mesh.setdefault(host, []).append(routing)
-    traffic: dict[str, dict[str, list[Traffic]]] = {}
-    for rule in sorted(l7.traffic.values(), key=lambda t: (t.created, t.name)):
-        traffic.setdefault(rule.namespace, {}).setdefault(rule.host, []).append(rule)
-    hosts: dict[str, list[HttpService]] = {}
-    for service in sorted(l7.services.values(), key=lambda s: (s.kind != "Service", s.created, s.key)):
-        hosts.setdefault(service.hostname, []).append(service)
-    scopes: dict[str, list[SidecarScope]] = {}
-    for scope in sorted(l7.sidecars.values(), key=lambda s: (not s.selector, s.created, s.name)):
-        scopes.setdefault(scope.namespace, []).append(scope)
-    instances: dict[str, list[str]] = {}
-    for uid, instance in l7.instances.items():
-        if instance.gateway:
-            instances.setdefault(instance.gateway, []).append(uid)
+    last = before.__dict__.get("lookup") if before is not None else None
+    old, older = (before, last) if before is not None and isinstance(last, Lookup) else (L7(), _EMPTY)
+    in_mesh = regrouped(older.in_mesh, old.routings, l7.routings, _mesh_hosts, _age)
+    traffic = older.traffic if old.traffic is l7.traffic else _traffic(l7.traffic.values())
     made = Lookup(
-        _frozen(hosts),
-        _frozen(mesh),
-        wildcards(mesh),
-        _frozen(services),
-        _frozen(gateways),
-        {namespace: _frozen(found) for namespace, found in traffic.items()},
+        older.services if old.services is l7.services else _hosts(l7.services.values()),
+        in_mesh,
+        older.wild if in_mesh.keys() == older.in_mesh.keys() else wildcards(in_mesh),
+        regrouped(older.by_service, old.routings, l7.routings, _services, _age),
+        regrouped(older.by_gateway, old.routings, l7.routings, _gateways, _age),
+        traffic,
         {namespace: wildcards(found) for namespace, found in traffic.items()},
-        {name: tuple(uids) for name, uids in instances.items()},
-        _frozen(scopes),
+        older.instances if old.instances is l7.instances else _made_for(l7.instances.values()),
+        older.scopes if old.sidecars is l7.sidecars else _scopes(l7.sidecars.values()),
     )
     l7.__dict__["lookup"] = made  # a cache, not part of the value
     return made
+
+
+def carried(old: L7, new: L7) -> None:
+    """If the old one was looked up in, the new one will be: make its lookups of the old ones, which is cheap now."""
+    if "lookup" in old.__dict__:
+        lookup(new, old)
+
+
+def _age(routing: Routing) -> tuple[str, ...]:
+    return *routing.age, routing.kind
+
+
+def _mesh_hosts(routing: Routing) -> Iterable[str]:
+    bound = any(parent.kind not in ("service", "gateway") for parent in routing.parents)
+    return routing.hosts if bound else ()
+
+
+def _services(routing: Routing) -> Iterable[str]:
+    return (parent.key for parent in routing.parents if parent.kind == "service")
+
+
+def _gateways(routing: Routing) -> Iterable[str]:
+    return (parent.key for parent in routing.parents if parent.kind == "gateway")
+
+
+def _traffic(rules: Iterable[Traffic]) -> dict[str, dict[str, tuple[Traffic, ...]]]:
+    found: dict[str, dict[str, list[Traffic]]] = {}
+    for rule in sorted(rules, key=lambda t: (t.created, t.name)):
+        found.setdefault(rule.namespace, {}).setdefault(rule.host, []).append(rule)
+    return {namespace: _frozen(by_host) for namespace, by_host in found.items()}
+
+
+def _hosts(services: Iterable[HttpService]) -> dict[str, tuple[HttpService, ...]]:
+    found: dict[str, list[HttpService]] = {}
+    for service in sorted(services, key=lambda s: (s.kind != "Service", s.created, s.key)):
+        found.setdefault(service.hostname, []).append(service)
+    return _frozen(found)
+
+
+def _scopes(sidecars: Iterable[SidecarScope]) -> dict[str, tuple[SidecarScope, ...]]:
+    found: dict[str, list[SidecarScope]] = {}
+    for scope in sorted(sidecars, key=lambda s: (not s.selector, s.created, s.name)):
+        found.setdefault(scope.namespace, []).append(scope)
+    return _frozen(found)
+
+
+def _made_for(instances: Iterable[Instance]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for instance in instances:
+        if instance.gateway:
+            found.setdefault(instance.gateway, []).append(instance.uid)
+    return {name: tuple(uids) for name, uids in found.items()}
 
 
 def wildcards(hosts: Iterable[str]) -> tuple[str, ...]:
@@ -93,9 +126,7 @@ def wildcards(hosts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _frozen(found: dict[str, list[T]]) -> dict[str, tuple[T, ...]]:
-    return {name: _once(values) for name, values in found.items()}
+    return {name: tuple(values) for name, values in found.items()}
 
 
-def _once(values: Iterable[T]) -> tuple[T, ...]:
-    seen: dict[int, T] = {id(value): value for value in values}
-    return tuple(seen.values())
+_EMPTY = Lookup({}, {}, (), {}, {}, {}, {}, {}, {})

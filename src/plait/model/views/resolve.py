@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -44,9 +44,9 @@ class Resolver:
         made._made = self._made
         return made
 
-    def adopt(self, upstreams: Iterable[Upstream]) -> None:
+    def adopt(self, upstreams: Mapping[UpstreamKey, Upstream]) -> None:
         """Made for an earlier view, and the same in this one."""
-        self._made.update((each.key, each) for each in upstreams)
+        self._made.update(upstreams)
 
     def also(self, found: Iterable[Destination]) -> None:
         """Collect the upstreams of these; what is not there stays away, and whoever names it says so."""

@@ -22,6 +22,7 @@ class Scope:
     """Everything is asked as this proxy. Gateways and waypoints have no Sidecar, so exportTo alone binds them."""
 
     def __init__(self, mesh: Mesh, proxy: Proxy) -> None:
+        """Cheap for a Mesh that was looked up in, or whose predecessor was (`lookup.carried`)."""
         self.mesh, self.proxy = mesh, proxy
         self.found: Lookup = lookup(mesh.l7)
         self.sidecar = self._sidecar() if proxy.role == "sidecar" else None

@@ -59,7 +59,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
         guards=as_http(mesh.policies, workload.policies if workload is not None else ()),
     )
     bound = msgspec.structs.replace(bound, policies=tuple(_passing(mesh, served, bound.policies)))
-    resolver.also(enforcing.asked((bound,)))
+    resolver.also(enforcing.asked(enforcing.places(bound)))
     egress_proxy = sidecar.egress_proxy if sidecar is not None else None
     made = SidecarView(
         proxy=proxy,

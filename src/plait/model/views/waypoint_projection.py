@@ -30,31 +30,28 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
     resolver = Resolver(Scope(mesh, proxy), own)
     additions = enforcing.by_selector(proxy.namespace, proxy.tags, own)
     before = _Before(mesh, proxy, previous)
-    services: list[ServedService] = []
     made_of: dict[str, _Made] = {}
     for key in sorted(mesh.l7.services):
         service = mesh.l7.services[key]
         if proxy.gateway not in (service.waypoint, service.optional_waypoint):
             continue  # an optional one serves before the first client comes, and until the last has gone
-        made = before.service(service)
+        made = before.service(key)
         if made is None:
             part = resolver.part(guard_of(mesh.l7).of_service(service))
             served = _service(service, part, own)
-            made = _Made(served, frozenset(part.asked), tuple(part.made(each) for each in sorted(part.named)))
+            hosts = frozenset((*part.asked, service.hostname))
+            made = _Made(served, hosts, {each: part.made(each) for each in part.named}, _places(served))
         else:
             resolver.adopt(made.upstreams)
         made_of[key] = made
-        services.append(made.served)
     settings, workload = mesh.settings, mesh.workloads.get(proxy.uid)
-    behind = before.workloads
-    workloads = tuple(_workloads(mesh, proxy, resolver, own)) if behind is None else behind
+    workloads, asked = before.workloads or _Workloads.of(tuple(_workloads(mesh, proxy, resolver, own)))
     bound = enforcing.enforced(mesh.l7, proxy, enforcing.by_target(own), additions)
-    every = (bound, *(each.enforced for each in services), *(each.enforced for each in workloads))
-    resolver.also(enforcing.asked(every))
+    resolver.also(enforcing.asked(enforcing.places(bound).union(asked, *(each.asks for each in made_of.values()))))
     view = WaypointView(
         proxy=proxy,
         settings=mesh.l7.settings,
-        services=tuple(services),
+        services=tuple([each.served for each in made_of.values()]),
         workloads=workloads,
         upstreams=resolver.upstreams(),
         enforced=bound,
@@ -64,9 +61,12 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
     )
     if previous is not None:
         view = _sharing(previous, view)
-    shared = {each.key: each for each in view.services}, {each.key: each for each in view.upstreams}
-    view.__dict__["before"] = mesh, {key: each.sharing(*shared) for key, each in made_of.items()}
+    before.keep(view, made_of, asked)
     return view
+
+
+def _places(found: ServedService | ServedWorkload) -> frozenset[enforcing.Place]:
+    return enforcing.places(found.enforced)
 
 
 def _sharing(previous: WaypointView, view: WaypointView) -> WaypointView:
@@ -85,37 +85,62 @@ class _Made(NamedTuple):
     """A service as it is served, and what that was made of beside its own object and routes."""
 
     served: ServedService
-    asked: frozenset[str]
-    """Hosts of all its destinations."""
-    upstreams: tuple[Upstream, ...]
+    hosts: frozenset[str]
+    """Its own, and those of all its destinations."""
+    upstreams: Mapping[UpstreamKey, Upstream]
+    asks: frozenset[enforcing.Place]
+    """Whom its policies ask."""
 
-    def sharing(self, services: Mapping[str, ServedService], upstreams: Mapping[UpstreamKey, Upstream]) -> _Made:
-        """With the very objects of the view."""
-        served, ends = services[self.served.key], tuple(upstreams[each.key] for each in self.upstreams)
-        same = served is self.served and all(one is other for one, other in zip(ends, self.upstreams, strict=True))
-        return self if same else _Made(served, self.asked, ends)
+
+class _Workloads(NamedTuple):
+    served: tuple[ServedWorkload, ...]
+    asks: frozenset[enforcing.Place]
+
+    @classmethod
+    def of(cls, served: tuple[ServedWorkload, ...]) -> _Workloads:
+        return cls(served, frozenset[enforcing.Place]().union(*map(_places, served)))
+
+
+class _Kept(NamedTuple):
+    """What a view was made of. It carries this: a cache, not part of the value."""
+
+    mesh: Mesh
+    services: Mapping[str, _Made]
+    workloads: _Workloads
 
 
 class _Before:
-    """What of the previous view holds in this Mesh too. The view carries it: a cache, not part of the value."""
+    """What of the previous view holds in this Mesh too."""
 
     def __init__(self, mesh: Mesh, proxy: Proxy, previous: WaypointView | None) -> None:
+        self._mesh = mesh
         self._changes: Changes | None = None
-        self._made: dict[str, _Made] = {}
-        self.workloads: tuple[ServedWorkload, ...] | None = None
-        kept = previous.__dict__.get("before") if previous is not None else None
-        if previous is None or kept is None or previous.proxy != proxy:
+        self._made: Mapping[str, _Made] = {}
+        self.workloads: _Workloads | None = None
+        last: _Kept | None = previous.__dict__.get("before") if previous is not None else None
+        if previous is None or last is None or previous.proxy != proxy:
             return
-        old, self._made = kept
-        self._changes = changes.between(old, mesh)
+        self._made = last.services
+        self._changes = changes.between(last.mesh, mesh)
         if self._changes is not None and not self._changes.beyond_routes:
-            self.workloads = previous.workloads
+            self.workloads = last.workloads
 
-    def service(self, service: HttpService) -> _Made | None:
-        made, changed = self._made.get(service.key), self._changes
-        if made is None or changed is None or service.key in changed.services or changed.of_host(service.hostname):
+    def service(self, key: str) -> _Made | None:
+        made, changed = self._made.get(key), self._changes
+        if made is None or changed is None or key in changed.services or changed.of_hosts(made.hosts):
             return None
-        return None if any(map(changed.of_host, made.asked)) else made
+        return made
+
+    def keep(self, view: WaypointView, made_of: dict[str, _Made], asked: frozenset[enforcing.Place]) -> None:
+        """For the next view: what is new refers to the very objects of this one."""
+        fresh = {key: made for key, made in made_of.items() if self._made.get(key) is not made}
+        hosts = {host for made in fresh.values() for host, _, _ in made.upstreams}
+        services = {each.key: each for each in view.services if each.key in fresh}
+        upstreams = {each.key: each for each in view.upstreams if each.hostname in hosts}
+        for key, made in fresh.items():
+            shared = {each: upstreams[each] for each in made.upstreams}
+            made_of[key] = made._replace(served=services[key], upstreams=shared)
+        view.__dict__["before"] = _Kept(self._mesh, made_of, _Workloads(view.workloads, asked))
 
 
 def _service(service: HttpService, resolver: Resolver, own: tuple[Target, ...]) -> ServedService:

@@ -23,8 +23,9 @@ class Translating:
         self.parts, self.runs = Parts(), 0
 
     def once(self, source: object, *known: Upstream, settings: L7Settings | None = None) -> tuple[dict[str, str], ...]:
-        self.parts.begin(PROXY, settings or L7Settings())
-        ctx = Context(PROXY, L7Settings(), DEFAULT, {each.key: each for each in known}, parts=self.parts)
+        upstreams = {each.key: each for each in known}
+        self.parts.begin((upstreams,), PROXY, settings or L7Settings())
+        ctx = Context(PROXY, L7Settings(), DEFAULT, upstreams, parts=self.parts)
 
         def make(inner: Context) -> tuple[dict[str, str], ...]:
             self.runs += 1
@@ -64,7 +65,7 @@ def test_what_came_out_equal_is_the_object_it_was() -> None:
 def test_what_one_translation_did_not_use_is_forgotten() -> None:
     translating, source, cart = Translating(), object(), upstream("cart")
     translating.once(source, cart)
-    translating.parts.begin(PROXY, L7Settings())
+    translating.parts.begin(({},), PROXY, L7Settings())
     translating.once(source, cart)
     assert translating.runs == 2
 
@@ -73,7 +74,7 @@ def test_a_tuple_counts_by_its_members_and_a_part_cannot_list_upstreams() -> Non
     parts, one, other = Parts(), {"a": 1}, {"b": 2}
     made = []
     for pair in ((one, other), (one, other), (other, one)):
-        parts.begin()
+        parts.begin(())
         parts.made("listener", pair, lambda: made.append(1))
     assert len(made) == 2
     with pytest.raises(TypeError, match="not list"):

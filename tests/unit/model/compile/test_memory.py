@@ -29,3 +29,23 @@ def test_a_step_is_made_anew_when_any_input_is_another_object_and_tells_its_prob
     assert (runs, problems) == (["step", "part"], [TOLD]), "remembered, and said again"
     mesh, _ = once(mesh, equal)
     assert runs == ["step", "part", "step"], "the parts of a step that is made anew are still remembered"
+
+
+def test_each_is_made_anew_for_what_changed_alone_and_for_all_in_another_context() -> None:
+    runs: list[str] = []
+    one, two, other = object(), object(), object()
+
+    def once(before: Mesh | None, sources: dict[str, object], context: str = "same") -> tuple[Mesh, dict[str, str]]:
+        memory = Memory.of(before)
+        found = memory.each("things", sources, lambda name, source: runs.append(name) or f"{name}!", context)
+        memory.keep(mesh := Mesh())
+        return mesh, found
+
+    mesh, found = once(None, {"a": one, "b": two})
+    assert found == {"a": "a!", "b": "b!"} and runs == ["a", "b"]
+    mesh, found = once(mesh, {"a": one, "b": other, "c": two})
+    assert found == {"a": "a!", "b": "b!", "c": "c!"} and runs == ["a", "b", "b", "c"]
+    mesh, found = once(mesh, {"c": two})
+    assert found == {"c": "c!"} and runs == ["a", "b", "b", "c"]
+    once(mesh, {"c": two}, "another")
+    assert runs == ["a", "b", "b", "c", "c"]

@@ -22,10 +22,10 @@ def test_nothing_changed() -> None:
 
 def test_a_route_concerns_its_host_and_a_wildcard_all_under_it() -> None:
     found = changes(CART, (*CART, routes("cart", [{"route": [{"destination": {"host": "cart"}}]}])))
-    assert found is not None and found.of_host(HOST) and not found.of_host("user.shop.svc.cluster.local")
+    assert found is not None and found.of_hosts({HOST}) and not found.of_hosts({"user.shop.svc.cluster.local"})
     assert not found.beyond_routes
     wide = changes(CART, (*CART, rules("wide", host="*.shop.svc.cluster.local")))
-    assert wide is not None and wide.of_host(HOST) and not wide.of_host("cart.other.svc.cluster.local")
+    assert wide is not None and wide.of_hosts({HOST}) and not wide.of_hosts({"cart.other.svc.cluster.local"})
 
 
 def test_a_pod_concerns_the_services_it_backs_and_backed() -> None:

@@ -81,23 +81,20 @@ def l7(
         *(objects.of(kind) for kind in (kinds.PEER_AUTHENTICATION, kinds.ENDPOINT_SLICE)),
     )
 
-    routings = {
-        each.key: each
-        for each in (
-            *virtualservice.routings(objects.of(kinds.VIRTUAL_SERVICE), settings, memory, said, config.route_exports),
-            *api.routings,
-        )
-    }
+    written_routes = virtualservice.routings(
+        objects.of(kinds.VIRTUAL_SERVICE), settings, memory, said, config.route_exports
+    )
+    routings = _kept(old.routings, {**{each.key: each for each in written_routes}, **api.routings})
     rules = objects.of(kinds.DESTINATION_RULE).values()
-    traffic = {
-        f"{each.namespace}/{each.name}": each
-        for each in destinationrule.traffic(rules, settings, memory, said, config.rule_exports)
-    }
+    found_rules = destinationrule.traffic(rules, settings, memory, said, config.rule_exports)
+    traffic = _kept(old.traffic, {f"{each.namespace}/{each.name}": each for each in found_rules})
     authorization = {
         each.key: each
         for each in authorization_l7.policies(objects.of(kinds.AUTHORIZATION_POLICY).values(), settings, memory, said)
     }
-    known = references.Known(services.values(), traffic.values())
+    known = memory.step(
+        "known", said, lambda _, __: references.Known(services.values(), traffic.values()), services, traffic
+    )
     said.extend(references.wrong_routes(routings.values(), known, gateways))
     said.extend(references.wrong_providers(authorization.values(), config.authorizers))
     memory.step(
@@ -121,8 +118,8 @@ def l7(
         services=services,
         instances=pods,
         peer_modes=modes,
-        routings=_kept(old.routings, routings),
-        traffic=_kept(old.traffic, traffic),
+        routings=routings,
+        traffic=traffic,
         gateways=gateways,
         sidecars=_by_key(
             old.sidecars, sidecar_scope.scopes(objects.of(kinds.SIDECAR).values(), settings, memory, problems)
@@ -225,9 +222,7 @@ def _by_key(old: Mapping[str, T], new: Iterable[Any]) -> Mapping[str, T]:
 
 def _kept(old: Mapping[str, T], new: Mapping[str, T]) -> Mapping[str, T]:
     """In key order, with the old object wherever it is equal; the old mapping itself when nothing changed."""
-    found = {}
-    for name in sorted(new):
-        value, before = new[name], old.get(name)
-        found[name] = before if before is not None and (before is value or before == value) else value
-    same = len(found) == len(old) and all(old.get(name) is value for name, value in found.items())
-    return old if same else found
+    other = {name: value for name, value in new.items() if (was := old.get(name)) is not value and was != value}
+    if new.keys() == old.keys():
+        return {**old, **other} if other else old
+    return {name: other.get(name) or old[name] for name in sorted(new)}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -37,7 +37,7 @@ class Objects(Protocol):
 
 class Compiled(msgspec.Struct):
     gateways: list[Gateway]
-    routings: list[Routing]
+    routings: Mapping[str, Routing]
     backend_tls: tuple[backend_tls.BackendTls, ...]
     statuses: dict[str, Status]
 
@@ -67,8 +67,16 @@ def compiled(
             said = Report("BackendTLSPolicy", policy.namespace, policy.name)
             said.unsupported("spec.options", "remove them")
             problems.extend(said.problems)
-    around = (services, *(objects.of(kind) for kind in _AROUND_ROUTES))
-    routings = list(_routings(objects, parents, backends, statuses, _Remembered(memory, around), problems))
+    surroundings = (services, *(objects.of(kind) for kind in _AROUND_ROUTES))
+    around = memory.step("around-routes", [], lambda _, __: object(), *surroundings)  # another one with any of them
+    routings: dict[str, Routing] = {}
+    for routed in _routed(objects, parents, backends, memory, around):
+        routings.update({each.routing.key: each.routing for each in routed.values() if each.routing is not None})
+        statuses.update({each.key: each.status for each in routed.values() if each.status.parents})
+        for route in routed.values():
+            if route.counted:
+                parents.count(route.counted)
+            problems.extend(route.problems)
     tls = backend_tls.read(objects.of(kinds.BACKEND_TLS_POLICY).values(), services, credentials, settings)
     for each in known.values():
         if (found := classes.status(each)) is not None:
@@ -87,7 +95,7 @@ def compiled(
             )
         problems.extend(_wrong(gateways[name], listening[name]))
     _refused_sets(objects, members, ours.keys(), statuses)
-    _policy_statuses(tls, routings, statuses)
+    _policy_statuses(tls, routings.values(), statuses)
     made = [_noun(gateways[name], run, listening[name]) for name, run in ours.items()]
     return Compiled(made, routings, tls.policies, statuses)
 
@@ -128,23 +136,19 @@ def _noun(each: written.Gateway, run: str, listening: tuple[Open, ...]) -> Gatew
     )
 
 
-def _routings(
-    objects: Objects,
-    parents: Parents,
-    backends: Backends,
-    statuses: dict[str, Status],
-    remembered: _Remembered,
-    problems: list[Problem],
-) -> Iterator[Routing]:
-    for kind in (kinds.HTTP_ROUTE, kinds.GRPC_ROUTE, kinds.TLS_ROUTE, kinds.TCP_ROUTE):
-        for each in objects.of(kind).values():
-            routing, status, said, counted = remembered.route(kind.kind, each, parents, backends)
-            parents.count(counted)
-            problems.extend(said)
-            if status.parents:
-                statuses[f"{kind}/{each.namespace}/{each.name}"] = status
-            if routing is not None:
-                yield routing
+def _routed(
+    objects: Objects, parents: Parents, backends: Backends, memory: Memory, around: object
+) -> Iterator[dict[Name, _Routed]]:
+    """Routes of each kind as they were compiled last, while nothing around them has changed."""
+    for kind in _ROUTES:
+
+        def make(name: Name, each: Any, kind: Kind = kind) -> _Routed:
+            report = Report(kind.kind, each.namespace, each.name)
+            with parents.counting() as counted:
+                routing, status = _routing(kind.kind, each, parents, backends, report)
+            return _Routed(f"{kind}/{name[0]}/{name[1]}", routing, status, tuple(report.problems), tuple(counted))
+
+        yield memory.each(str(kind), objects.of(kind), make, around)
 
 
 _AROUND_ROUTES = (
@@ -157,25 +161,19 @@ _AROUND_ROUTES = (
     kinds.CONFIG_MAP,
 )
 """All that a route's meaning depends on beside itself and the services."""
-_Routed = tuple[Routing | None, RouteStatus, tuple[Problem, ...], tuple[Listening, ...]]
+_ROUTES = (kinds.HTTP_ROUTE, kinds.GRPC_ROUTE, kinds.TLS_ROUTE, kinds.TCP_ROUTE)
 
 
-class _Remembered:
-    """Routes as they were compiled last, while nothing around them has changed."""
+class _Routed(NamedTuple):
+    """One route, compiled."""
 
-    def __init__(self, memory: Memory, around: tuple[object, ...]) -> None:
-        self._memory = memory
-        self._around = memory.step("around-routes", [], lambda _, __: object(), *around)
-        """Another object when anything around is another."""
-
-    def route(self, kind: str, each: Any, parents: Parents, backends: Backends) -> _Routed:
-        def make() -> _Routed:
-            report = Report(kind, each.namespace, each.name)
-            with parents.counting() as counted:
-                routing, status = _routing(kind, each, parents, backends, report)
-            return routing, status, tuple(report.problems), tuple(counted)
-
-        return self._memory.made(("route", kind, each.ident), each, make, self._around)
+    key: str
+    """Of its status."""
+    routing: Routing | None
+    status: RouteStatus
+    problems: tuple[Problem, ...]
+    counted: tuple[Listening, ...]
+    """Listeners it is attached to."""
 
 
 def _routing(
@@ -337,7 +335,7 @@ def _wrong(each: written.Gateway, listening: tuple[Open, ...]) -> Iterator[Probl
             )
 
 
-def _policy_statuses(tls: backend_tls.Read, routings: list[Routing], statuses: dict[str, Status]) -> None:
+def _policy_statuses(tls: backend_tls.Read, routings: Iterable[Routing], statuses: dict[str, Status]) -> None:
     """A BackendTLSPolicy is reported for every gateway whose routes reach its service."""
     if not tls.conditions:
         return
