@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from plait.base.bundle import Bundle, Resource
+from plait.xds.types import CLUSTER
 
 Lookup = Callable[[str, str], Resource | None]
-"""(type URL, name) -> the resource, for names no bundle lists: on-demand clusters. Asked again after every `set`."""
+"""(type URL, name) -> the resource, for names of types `ON_DEMAND` no bundle lists. Asked again after every `set`."""
+ON_DEMAND = frozenset({CLUSTER})
 
 Resources = Mapping[str, Resource]
 
@@ -50,6 +52,7 @@ class Cache:
         self._groups: dict[str, tuple[Resources, dict[str, tuple[Resource, ...]]]] = {}
         self._changes: dict[str, list[tuple[Resources, Resources, Change]]] = {}
         self.generation = 0
+        self._epoch = object()
 
     @property
     def bundle(self) -> Bundle:
@@ -61,6 +64,7 @@ class Cache:
         if lookup is not None:
             self._lookup = lookup
         self.generation += 1
+        self._epoch = object()
         for wake in tuple(self._watchers.values()):
             wake()
 
@@ -71,13 +75,17 @@ class Cache:
     def of(self, type_url: str) -> Resources:
         return self._bundle.of(type_url)
 
+    def state(self, type_url: str) -> object:
+        """Another object when `find` may answer otherwise than before."""
+        return self._epoch if self._lookup is not None and type_url in ON_DEMAND else self._bundle.of(type_url)
+
     def find(self, type_url: str, name: str) -> Resource | None:
         """By name, else by alias, else what the lookup answers."""
         resources = self._bundle.of(type_url)
         found = resources.get(name)
         if found is None and (canonical := self._alias(type_url, resources).get(name)) is not None:
             found = resources.get(canonical)
-        if found is None and self._lookup is not None:
+        if found is None and self._lookup is not None and type_url in ON_DEMAND:
             found = self._lookup(type_url, name)
         return found
 

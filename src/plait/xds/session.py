@@ -21,6 +21,7 @@ from plait.xds.messages import Node, Request, Response
 from plait.xds.types import Rules
 
 _NONE: Mapping[str, Resource] = MappingProxyType({})
+_NOTHING = Change((), ())
 _WILDCARD = "*"
 _UNDER_WAY = ""
 """Stands for the version of what the client is about to hold; no resource has it."""
@@ -34,6 +35,7 @@ class Source(Protocol):
     @property
     def generation(self) -> int: ...
     def of(self, type_url: str) -> Mapping[str, Resource]: ...
+    def state(self, type_url: str) -> object: ...
     def find(self, type_url: str, name: str) -> Resource | None: ...
     def members(self, type_url: str, group: str) -> tuple[Resource, ...]: ...
     def request(self, type_url: str, name: str) -> None: ...
@@ -66,6 +68,8 @@ class _Subscription:
     held: dict[str, str] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
     """Names the client was told do not exist."""
+    looked: object = None
+    """The state of the source in which all `names` were looked up last; None: they must be again."""
     pending: dict[str, _Said] = field(default_factory=dict)
     """Nonce -> what that response says, until answered; in the order of sending."""
     answered: str = ""
@@ -183,6 +187,8 @@ class Session:
 
     def _subscribed(self, s: _Subscription, request: Request) -> set[str]:
         """Later wishes. Returns the names about which the client must hear even if nothing changed."""
+        if request.subscribe or request.unsubscribe:
+            s.looked = None
         again: set[str] = set()
         for name in request.subscribe:
             if name == _WILDCARD:
@@ -220,7 +226,9 @@ class Session:
 
     def _difference(self, url: str, s: _Subscription, again: set[str]) -> Change:
         """Everything to say now about one type, and the memory of having said it. `again`: names to repeat."""
-        current = self._source.of(url) if s.wildcard else _NONE
+        current, state = self._source.of(url) if s.wildcard else _NONE, self._source.state(url)
+        if current is s.base and state is s.looked and not again:
+            return _NOTHING
         changed: dict[str, Resource] = {}
         removed: list[str] = []
         if current is not s.base:
@@ -249,7 +257,7 @@ class Session:
             else:
                 removed.append(name)
         removed += [name for name in s.held if name not in current]
-        s.base, s.held = current, one_by_one
+        s.base, s.held, s.looked = current, one_by_one, state
         unique = dict.fromkeys(name for name in removed if name not in one_by_one and name not in changed)
         return Change(tuple(changed.values()), tuple(unique))
 
