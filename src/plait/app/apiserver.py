@@ -11,7 +11,7 @@ from ssl import SSLContext
 
 from aiohttp import web
 
-from plait.base import aio
+from plait.base import aio, collecting
 from plait.base.observe import logger
 from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE, NODE_AGENT_ACCOUNT
 from plait.local import record
@@ -58,6 +58,7 @@ async def serve(
     """Run until cancelled. `server` is the URL for the kubeconfig; by default what the mesh's record relays."""
     async with listening(layout, plan, bind=bind, server=server) as running:
         _log.info("serving", ports=running.ports, socket=layout.api_socket)
+        aio.spawn(collecting.run(), "garbage collection")
         if not controllers:
             await asyncio.Event().wait()
         from plait.local import controllers as local_controllers

@@ -27,7 +27,7 @@ from plait.app.status import StatusServer
 from plait.app.status_writer import StatusWriter
 from plait.app.waypoints import POD_INDEX, Waypoints, pod_gateway
 from plait.app.webhooks import Webhooks
-from plait.base import aio
+from plait.base import aio, collecting
 from plait.base.observe import logger
 from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE, EAGER, NODE_AGENT_ACCOUNT, WEBHOOK_PORT, XDS_TLS_PORT
 from plait.envoy.l7.options import Options
@@ -156,6 +156,7 @@ class Control:
         self._tasks.append(aio.spawn(self._lists.run(), "informer of revoked identities"))
         await asyncio.gather(*(i.synced.wait() for i in (*self._informers.values(), self._lists)))
         self.pipeline.open()
+        self._tasks.append(aio.spawn(collecting.run(lambda: self.pipeline.idle), "garbage collection"))
         self._tasks.append(aio.spawn(self.statuses.run(), "status writer"))
         self._tasks.append(aio.spawn(self.waypoints.run(), "gateways"))
         (bound,) = await self._server.start(f"{host}:{port}", credentials=_Credentials(self._trust, addresses).server())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from plait.app import agent as mesh_agent
 from plait.app import foreign
-from plait.base import aio
+from plait.base import aio, collecting
 from plait.base.observe import logger
 from plait.base.wellknown import EAGER
 from plait.local import dns, images, links, serviceproxy
@@ -160,6 +160,7 @@ async def serve(
         await asyncio.to_thread(links.address, "lo", plan.dns_service, 32)
         tasks += [
             aio.spawn(recorder.run(), "events"),
+            aio.spawn(collecting.run(), "garbage collection"),
             aio.spawn(serviceproxy.run(client, node=node_index, plan=plan), "service proxy"),
             aio.spawn(dns.run(client, plan, str(plan.dns_service), forward=dns.upstreams()), "dns"),
             aio.spawn(kubelet.run(), "kubelet"),
