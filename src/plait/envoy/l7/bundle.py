@@ -44,10 +44,8 @@ class Documents:
         The tunnel is there before anything goes through it: endpoints that came before its listener would be out of
         reach.
         """
-        for key in sorted(ctx.upstreams):
-            upstream = ctx.upstreams[key]
-            make = partial(_upstream, upstream=upstream)
-            clusters, endpoints = ctx.part(("upstream", key, key in ctx.lazy), upstream, make)
+        sources = [ctx.upstreams[key] for key in sorted(ctx.upstreams)]
+        for clusters, endpoints in ctx.each("upstream", sources, lambda each: each.key, _upstream):
             self.clusters += clusters
             self.endpoints += endpoints
         passthrough, blackhole, through, tunnelled = ctx.parts.made("everybody's", (), partial(_everybodys, ctx))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from plait.model.proxies import Proxy
 from plait.model.routes import Destination
 from plait.model.views.upstreams import Upstream
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -32,7 +33,7 @@ class Context:
     served: Mapping[str, object] = field(default_factory=dict)
     local: Mapping[str, str] = field(default_factory=dict)
     """Hostnames that are this pod itself, with the cluster of the application: where routes on the way in end."""
-    lazy: frozenset[tuple[str, int, str]] = frozenset()
+    lazy: Mapping[tuple[str, int, str], object] = field(default_factory=dict)
     """Keys of upstreams whose clusters come when they are asked for."""
     report: Report = field(default_factory=Report)
     extra: dict[str, Doc] = field(default_factory=dict)
@@ -40,24 +41,25 @@ class Context:
     parts: Parts = field(default_factory=Parts)
     """What the translation before made."""
 
-    def part(self, key: Hashable, source: object, make: Callable[[Context], T]) -> T:
-        """`make(context)`, or what it gave last time if it would give that again. It may look up any upstream in the
-        context it gets; everything else it depends on is in `source`."""
-        found = self.parts.found(key, source)
-        if found is None:
-            upstreams, served = Seen(self.upstreams), Seen(self.served)
-            inner = replace(self, upstreams=upstreams, served=served, report=Report(), extra={})
-            value = make(inner)
-            seen = frozenset((*upstreams.noted, *served.noted))
+    def each(
+        self, kind: str, sources: Sequence[S], key: Callable[[S], Hashable], make: Callable[[Context, S], T]
+    ) -> list[T]:
+        """`make(context, source)` of all sources, or what it gave last time where it would give that again. It may look
+        up upstreams, `served` and `lazy` in the context it gets; everything else it depends on is in the source."""
+
+        def part(source: S) -> Part:
+            upstreams, served, lazy = Seen(self.upstreams), Seen(self.served), Seen(self.lazy)
+            inner = replace(self, upstreams=upstreams, served=served, lazy=lazy, report=Report(), extra={})
+            value = make(inner, source)
             beside = (inner.extra, inner.report.found) if inner.extra or inner.report.found else None
-            found = self.parts.keep(key, Part(source, seen, value, beside))
-        if found.beside is not None:
-            extra, refusals = found.beside
+            return Part(source, frozenset((*upstreams.noted, *served.noted, *lazy.noted)), value, beside)
+
+        found = self.parts.each(kind, sources, key, part)
+        for extra, refusals in [each.beside for each in found if each.beside is not None]:
             self.extra.update(extra)
             for each in refusals:
                 self.report.refuse(each.source, each.path, each.message)
-        result: T = found.value
-        return result
+        return [each.value for each in found]
 
     def refuse(self, source: str, path: str, message: str) -> None:
         self.report.refuse(source or f"{self.proxy.role}/{self.proxy.namespace}/{self.proxy.name}", path, message)

@@ -7,12 +7,13 @@ it was, so that what is made of it can be used again too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from plait.base.bundle import Resource
 from plait.envoy.pieces import Doc
 
+S = TypeVar("S")
 T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
@@ -64,40 +65,43 @@ class Parts:
         self._common: tuple[Any, ...] | None = None
         self._known: tuple[Mapping[Any, Any], ...] = ()
         self._moved: frozenset[Any] = frozenset()
-        self._before: dict[Hashable, Part] = {}
-        self._now: dict[Hashable, Part] = {}
+        self._before: dict[str, Part] = {}
+        self._now: dict[str, Part] = {}
+        self._groups: dict[str, dict[int, Part]] = {}
+        self._grouping: dict[str, dict[int, Part]] = {}
         self._said: dict[int, Said] = {}
         self._saying: dict[int, Said] = {}
 
     def begin(self, known: tuple[Mapping[Any, Any], ...], *common: Any) -> None:
         """`common` is the input of every part; another one makes all anew. `known`: where parts look things up."""
         same = self._common == common and len(self._known) == len(known)
-        self._before = self._now if same else {}
+        self._before, self._groups = (self._now, self._grouping) if same else ({}, {})
         self._moved = frozenset().union(*map(_moved, self._known, known)) if same else frozenset()
-        self._common, self._known, self._now = common, known, {}
+        self._common, self._known, self._now, self._grouping = common, known, {}, {}
         self._said, self._saying = self._saying, {}
 
-    def found(self, key: Hashable, source: Any) -> Part | None:
-        """The part of this key if it can be used again."""
+    def each(
+        self, kind: str, sources: Sequence[S], key: Callable[[S], Hashable], make: Callable[[S], Part]
+    ) -> list[Part]:
+        """A part for each source: that of the very same source before, while nothing it looked up has moved."""
+        before, moved = self._groups.get(kind, {}), self._moved
+        parts = [before.get(id(source)) for source in sources]  # a source is kept with its part, so is its id
+        stale = {n for n, part in enumerate(parts) if part is None or not moved.isdisjoint(part.seen)}
+        still = set(map(id, sources)) if stale else set()
+        gone = {key(part.source): part for part in before.values() if id(part.source) not in still} if stale else {}
+        found = [
+            _sharing(part or gone.get(key(source)), make(source)) if n in stale or part is None else part
+            for n, (source, part) in enumerate(zip(sources, parts, strict=True))
+        ]
+        self._grouping[kind] = dict(zip(map(id, sources), found, strict=True))
+        return found
+
+    def made(self, key: str, source: Any, make: Callable[[], T]) -> T:
+        """A part that follows from `source` alone (a tuple counts by its members)."""
         kept = self._before.get(key)
         if kept is None or not _same(kept.source, source):
-            return None
-        if self._moved and not self._moved.isdisjoint(kept.seen):
-            return None
+            kept = _sharing(kept, Part(source, frozenset(), make(), None))
         self._now[key] = kept
-        return kept
-
-    def keep(self, key: Hashable, part: Part) -> Part:
-        """The part just made, equal pieces of the one before in it."""
-        before = self._before.get(key)
-        if before is not None:
-            part = part._replace(value=_alike(before.value, part.value))
-        self._now[key] = part
-        return part
-
-    def made(self, key: Hashable, source: Any, make: Callable[[], T]) -> T:
-        """A part that follows from `source` alone (a tuple counts by its members)."""
-        kept = self.found(key, source) or self.keep(key, Part(source, frozenset(), make(), None))
         value: T = kept.value
         return value
 
@@ -117,6 +121,11 @@ def _moved(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> set[Any]:
     """Keys under which there is another object."""
     moved = {key for key, value in new.items() if old.get(key) is not value}
     return moved.union(old.keys() - new.keys())
+
+
+def _sharing(old: Part | None, new: Part) -> Part:
+    """With equal pieces of the one before in it."""
+    return new if old is None else new._replace(value=_alike(old.value, new.value))
 
 
 def _alike(old: Any, new: Any) -> Any:

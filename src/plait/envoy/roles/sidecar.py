@@ -36,9 +36,9 @@ def refusals(view: SidecarView, options: Options = DEFAULT) -> tuple[Refusal, ..
 
 def build(view: SidecarView, options: Options = DEFAULT, parts: Parts | None = None) -> Documents:
     parts = parts or Parts()
-    lazy = on_demand.lazy(view, options)
+    lazy = dict.fromkeys(on_demand.lazy(view, options), True)
     upstreams = {each.key: each for each in view.upstreams}
-    parts.begin((upstreams,), view.proxy, view.settings, options)
+    parts.begin((upstreams, lazy), view.proxy, view.settings, options)
     ctx = Context(view.proxy, view.settings, options, upstreams, lazy=lazy, parts=parts)
     found = Documents(parts=parts)
     found.listeners += [_virtual_outbound(ctx, view), *_outbound(ctx, view), *_inbound(ctx, view)]

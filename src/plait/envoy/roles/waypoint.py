@@ -69,13 +69,13 @@ def build(view: WaypointView, options: Options = DEFAULT, parts: Parts | None = 
     ctx = Context(view.proxy, view.settings, options, known, served, parts=parts)
     found = Documents(parts=parts)
     behind = [
-        *(ctx.part(("service", each.key), each, partial(_of_service, service=each)) for each in view.services),
-        *(ctx.part(("workload", each.uid), each, partial(_of_workload, workload=each)) for each in view.workloads),
+        *ctx.each("service", view.services, lambda each: each.key, _of_service),
+        *ctx.each("workload", view.workloads, lambda each: each.uid, _of_workload),
     ]
     for each in behind:
         found.routes += each.routes
         found.clusters += each.clusters
-    deciding = (bool(view.workloads), *(item for each in behind for item in (each.place, *each.chains)))
+    deciding = (bool(view.workloads), *[each.place for each in behind], *[each.chains for each in behind])
     found.listeners += [
         *parts.made("outer", (view.port, view.l4, view.trust_domains, view.activator), partial(_outer, ctx, view)),
         parts.made("internal", deciding, lambda: _internal(ctx, behind, bool(view.workloads))),

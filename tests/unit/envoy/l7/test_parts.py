@@ -27,14 +27,14 @@ class Translating:
         self.parts.begin((upstreams,), PROXY, settings or L7Settings())
         ctx = Context(PROXY, L7Settings(), DEFAULT, upstreams, parts=self.parts)
 
-        def make(inner: Context) -> tuple[dict[str, str], ...]:
+        def make(inner: Context, _: object) -> tuple[dict[str, str], ...]:
             self.runs += 1
             found = inner.upstreams.get(("cart", 80, ""))
             inner.extra["keys"] = {"name": "keys"}
             inner.refuse("VirtualService/shop/cart", "spec", "no")
             return ({"to": found.hostname if found is not None else "nowhere"}, {"same": "always"})
 
-        value = ctx.part("cart", source, make)
+        (value,) = ctx.each("cart", [source], lambda _: "cart", make)
         assert list(ctx.extra) == ["keys"] and len(ctx.report.found) == 1, (
             "what a part leaves behind is there each time"
         )
