@@ -239,10 +239,7 @@ class GatewayController:
         except PatchError as error:
             await self._tell(plan.name, document, f"the parameters cannot be merged: {error}; mend the ConfigMap")
             return
-        # Pods are refused without their account; the rest does not wait for one another.
-        refusals = [await self._apply(each) for each in wanted[:1]]
-        refusals += await asyncio.gather(*map(self._apply, wanted[1:]))
-        refusals = [each for each in refusals if each]
+        refusals = [each for each in await asyncio.gather(*map(self._apply, wanted)) if each]
         await self._tell(plan.name, document, "; ".join(refusals))
         await self._prune(document, wanted)
         if refusals:

@@ -176,8 +176,8 @@ def waypoint(
                 tell=_progress,
             ),
         )
-    print(output.render(report.rows, form))
-    print(output.render(report.costs, form))
+    for rows in (report.rows, report.stretches, report.costs):
+        print(output.render(rows, form))
     return 0
 
 

@@ -170,6 +170,9 @@ def _deployment(plan: Plan, folder: str, operation: Operation) -> Document:
     }
     spec = {
         "serviceAccountName": plan.names.account,
+        # The node's agent speaks for it: a token would be one more thing to steal, and to wait for.
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
         "containers": [container(resources=_resources(plan.annotations), low_ports=not plan.waypoint)],
         "volumes": [volume(folder)],
         **_place(operation),

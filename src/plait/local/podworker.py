@@ -408,7 +408,7 @@ class PodWorker:
             )
             before = (state.verdict, state.gave_up)
             self.lifecycle.probed(name, kind, ok)
-            if not ok:
+            if not ok and state.news(self._age(name), timing.period):
                 self.node.record(self.pod, "Warning", "Unhealthy", f"{kind.capitalize()} probe failed: {message}")
             if before != (state.verdict, state.gave_up):
                 self._news.set()

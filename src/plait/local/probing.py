@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,11 +23,14 @@ class ProbeState:
     verdict: bool
     streak: int = 0
     last: bool | None = None
+    told: float = -math.inf
+    """The age at which a failure was last worth an event."""
 
     @classmethod
     def of(cls, kind: ProbeKind, spec: Document) -> ProbeState:
         successes = int(spec.get("successThreshold") or 1) if kind == "readiness" else 1
-        return cls(kind, successes, int(spec.get("failureThreshold") or 3), kind == "liveness")
+        told = 0.0 if kind == "readiness" else -math.inf  # that it is not ready in its first period is no news
+        return cls(kind, successes, int(spec.get("failureThreshold") or 3), kind == "liveness", told=told)
 
     @property
     def gave_up(self) -> bool:
@@ -40,6 +44,13 @@ class ProbeState:
             self.verdict = True
         elif not ok and self.streak >= self.failure_threshold:
             self.verdict = False
+
+    def news(self, age: float, period: float) -> bool:
+        """Is a failure worth an event? Once a period: a young container is asked more often than that."""
+        if age - self.told < period:
+            return False
+        self.told = age
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 from plait.base import aio
 from plait.base.observe import logger
@@ -46,24 +47,38 @@ async def run(api: Api, *, node: int, plan: AddressPlan) -> None:
 
 async def apply(text: str) -> None:
     """Replace all of our chains by `text`, in one transaction a table. RuntimeError says what iptables said."""
+    await _command("iptables-restore", "--noflush", "-w", given=transaction(text, await _command("iptables-save")))
+
+
+def transaction(text: str, present: str) -> str:
+    """`text` for a namespace whose tables are `present`: chains we no longer want go, jumps that are missing come.
+
+    One program run for all of it: a node runs this for every change of an endpoint.
+    """
     declared = {line[1:].split()[0] for line in text.splitlines() if line.startswith(":")}
-    present = await _command("iptables-save", "-t", "nat")
-    stale = {
-        name
-        for line in present.splitlines()
-        if line.startswith(f":{PREFIX}") and (name := line[1:].split()[0]) not in declared
-    }
-    # Naming a chain empties it; only then, and with nobody jumping to it, may it go.
-    emptied = "".join(f":{name} - [0:0]\n" for name in sorted(stale))
-    dropped = "".join(f"-X {name}\n" for name in sorted(stale))
-    head, _, rest = text.partition("COMMIT\n")
-    head = head.replace("*nat\n", f"*nat\n{emptied}", 1)
-    await _command("iptables-restore", "--noflush", "-w", given=f"{head}{dropped}COMMIT\n{rest}")
-    for table, chain, ours in JUMPS:
-        try:
-            await _command("iptables", "-w", "-t", table, "-C", chain, "-j", ours)
-        except RuntimeError:
-            await _command("iptables", "-w", "-t", table, "-A", chain, "-j", ours)
+    there = {table: set(lines) for table, lines in _tables(present)}
+    made = []
+    for table, lines in _tables(text):
+        known = there.get(table, set())
+        stale = sorted({line[1:].split()[0] for line in known if line.startswith(f":{PREFIX}")} - declared)
+        # Naming a chain empties it; only then, and with nobody jumping to it, may it go.
+        jumps = [f"-A {chain} -j {ours}" for where, chain, ours in JUMPS if where == table]
+        missing = [line for line in jumps if line not in known]
+        emptied, dropped = [f":{name} - [0:0]" for name in stale], [f"-X {name}" for name in stale]
+        made += [f"*{table}", *emptied, *lines, *missing, *dropped, "COMMIT"]
+    return "\n".join((*made, ""))
+
+
+def _tables(text: str) -> Iterator[tuple[str, list[str]]]:
+    """The lines of each table, without its first and last."""
+    table, lines = "", list[str]()
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table, lines = line[1:], []
+        elif line == "COMMIT":
+            yield table, lines
+        elif line and not line.startswith("#"):
+            lines.append(line)
 
 
 async def _command(*words: str, given: str = "") -> str:

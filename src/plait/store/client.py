@@ -29,6 +29,8 @@ _PATCH = {
     "apply": "application/apply-patch+yaml",
 }
 WATCH_SECONDS = 300
+_KEPT = 60.0
+"""Seconds an unused connection stays open: less than servers wait (90), so that it is never they who close it."""
 
 
 class HttpApi:
@@ -44,9 +46,9 @@ class HttpApi:
         if access.socket and isinstance(self._ssl, ssl.SSLContext):
             connector = _TlsUnixConnector(access.socket, self._ssl)
         elif access.socket:
-            connector = aiohttp.UnixConnector(access.socket, limit=0)
+            connector = aiohttp.UnixConnector(access.socket, limit=0, keepalive_timeout=_KEPT)
         else:
-            connector = aiohttp.TCPConnector(limit=0)
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
         self._session = aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout, read_bufsize=2**20)
 
@@ -198,7 +200,7 @@ class _TlsUnixConnector(aiohttp.UnixConnector):
     """aiohttp's own unix connector never speaks TLS, so this one replaces the step that opens the connection."""
 
     def __init__(self, socket: str, context: ssl.SSLContext) -> None:
-        super().__init__(socket, limit=0)
+        super().__init__(socket, limit=0, keepalive_timeout=_KEPT)
         self._tls = context
 
     async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> ResponseHandler:

@@ -20,13 +20,14 @@ from plait.base import aio, wellknown
 from plait.local.podnet import short
 from plait.resources import kinds
 from plait.store.api import Document
-from plait.trial import child, load, talk, usage, waypoints
+from plait.trial import child, cold_start, load, talk, usage, waypoints
 from plait.trial.scene import Pod, Scene, until
 
 Tell = Callable[[str], None]
 _BEHIND = "echo-l7"
 """A second Service of the same pods, the only one behind the waypoint."""
-_EVERY = 0.01  # seconds between two requests that ask whether the waypoint answers
+_EVERY = 0.02
+"""Seconds between two requests that ask whether the waypoint answers: asking takes CPU from what is waited for."""
 _PATIENCE = 30.0
 _PAUSE = 0.5
 _GUARDED_PAUSE = 2.5
@@ -37,6 +38,8 @@ _GUARDED_PAUSE = 2.5
 class Report:
     rows: list[Document] = field(default_factory=list)
     costs: list[Document] = field(default_factory=list)
+    stretches: list[Document] = field(default_factory=list)
+    """Of a cold start."""
 
     def times(self, what: str, values: list[float]) -> None:
         low, middle, high = (round(f(values) * 1e3) for f in (min, statistics.median, max))
@@ -65,24 +68,35 @@ async def run(
     await scene.api.create(kinds.SERVICE, _behind())
     host = await waypoints.address(scene, _BEHIND)
 
-    cold = []
-    for number in range(rounds):
-        if number:
-            await waypoints.remove(scene)
-        cold.append(await _until_through(scene, client, host, lambda: _create(scene)))
-        tell(f"cold start {number + 1}: {cold[-1] * 1e3:.0f} ms")
-    report.times("cold: Gateway written to first answer through it", cold)
+    await _cold(scene, client, host, rounds, report, tell)
     attached = []
     for _ in range(rounds):
         await _label(scene, None)
         await until(lambda: _straight(scene, client, host), _PATIENCE)
-        attached.append(await _until_through(scene, client, host, lambda: _label(scene, waypoints.NAME)))
+        began, answered = await _until_through(scene, client, host, lambda: _label(scene, waypoints.NAME))
+        attached.append(answered - began)
     report.times("attached: label to first answer through it", attached)
     await _from_zero(scene, client, host, rounds, report, tell)
     await _flips(scene, client, host, flips, report)
     await _split(scene, client, host, report)
     await _costs(scene, client, server, host, blocks, seconds, report, tell)
     return report
+
+
+async def _cold(scene: Scene, client: Pod, host: str, rounds: int, report: Report, tell: Tell) -> None:
+    cold = []
+    for number in range(rounds):
+        if number:
+            await waypoints.remove(scene)
+        async with cold_start.followed(scene.api, waypoints.NAMESPACE, waypoints.NAME) as following:
+            began, answered = await _until_through(scene, client, host, lambda: _create(scene))
+        moments = following.moments | cold_start.of_files(scene.layout.proxies / following.uid)
+        cold.append(moments | {"written": began, "answered": answered})
+        tell(f"cold start {number + 1}: {(answered - began) * 1e3:.0f} ms")
+    report.times(
+        "cold: Gateway written to first answer through it", [each["answered"] - each["written"] for each in cold]
+    )
+    report.stretches = cold_start.summary(cold)
 
 
 async def _from_zero(scene: Scene, client: Pod, host: str, rounds: int, report: Report, tell: Tell) -> None:
@@ -134,13 +148,13 @@ async def _straight(scene: Scene, client: Pod, host: str) -> str:
 
 async def _until_through(
     scene: Scene, client: Pod, host: str, change: Callable[[], Coroutine[object, object, None]]
-) -> float:
-    """Seconds from the change to the first answer through the waypoint."""
+) -> tuple[float, float]:
+    """When the change was begun, and when the first answer came through the waypoint."""
     asking = child.start(lambda _: _first(host), client.netns, scene.holder)
     asking.wait_started()
     began = time.perf_counter()
     await change()
-    return await asyncio.get_running_loop().run_in_executor(None, asking.wait) - began
+    return began, await asyncio.get_running_loop().run_in_executor(None, asking.wait)
 
 
 async def _first(host: str) -> float:

@@ -59,6 +59,7 @@ def test_the_pod_is_no_client_of_the_mesh_and_says_who_it_is() -> None:
     assert template["spec"]["volumes"][0]["hostPath"]["path"] == "/proxies"
     (container,) = template["spec"]["containers"]
     assert (container["name"], container["image"]) == ("istio-proxy", "plait/proxyv2")
+    assert template["spec"]["automountServiceAccountToken"] is False
 
 
 def test_replicas_are_left_to_whoever_scales_unless_the_parameters_say_them() -> None:
