@@ -37,6 +37,10 @@ UNLIMITED: Final[Doc] = Constant(
 )
 
 
+HTTP1: Final[Doc] = Constant({"enable_trailers": True})
+"""HTTP/1.1 on either side of a proxy. By default Envoy drops trailers, which bytes through the mesh would not lose."""
+
+
 def any_of(type_name: str, /, **fields: Any) -> Doc:
     """A `typed_config`."""
     return {"@type": TYPE_PREFIX + type_name, **fields}

@@ -13,7 +13,7 @@ from plait.envoy.l7.authorization import Where
 from plait.envoy.l7.chains import HTTP_PROTOCOLS
 from plait.envoy.l7.context import Context, may_be_http, seconds
 from plait.envoy.l7.points import Point
-from plait.envoy.pieces import UNLIMITED, Doc, cidr, socket_address
+from plait.envoy.pieces import HTTP1, UNLIMITED, Doc, cidr, socket_address
 from plait.model.l7 import MtlsMode
 from plait.model.limits import narrowed
 from plait.model.traffic import Pool
@@ -59,7 +59,7 @@ def _application(ctx: Context, name: str, local: Doc | None, pool: Pool | None) 
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": {}},
+                "use_downstream_protocol_config": {"http_protocol_options": HTTP1, "http2_protocol_options": {}},
                 **({"common_http_protocol_options": common} if common else {}),
             }
         },

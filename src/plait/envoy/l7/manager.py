@@ -13,7 +13,7 @@ from plait.envoy.l7.authorization import Where
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.order import ORDER, Slot
 from plait.envoy.l7.points import Point
-from plait.envoy.pieces import ADS, Doc, any_of, extension
+from plait.envoy.pieces import ADS, HTTP1, Doc, any_of, extension
 from plait.model.routes import Destination, VirtualHost
 from plait.model.traffic import Pool
 from plait.model.views.enforced import Enforced
@@ -66,6 +66,7 @@ def http(
             *metrics.metrics(ctx, enforced.telemetry, point),
         ],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "http_protocol_options": HTTP1,
         "stream_idle_timeout": "0s",
         **_paths(ctx),
         **more,

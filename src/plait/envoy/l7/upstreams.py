@@ -8,7 +8,7 @@ from plait.envoy import names
 from plait.envoy.l7 import balancing, tls
 from plait.envoy.l7.context import Context, may_be_http, seconds
 from plait.envoy.l7.endpoints import assignment
-from plait.envoy.pieces import ADS, UNLIMITED, Doc, any_of, extension
+from plait.envoy.pieces import ADS, HTTP1, UNLIMITED, Doc, any_of, extension
 from plait.model.traffic import ClientTls, Keepalive, Pool
 from plait.model.views.upstreams import Upstream
 
@@ -179,11 +179,11 @@ def _protocol(ctx: Context, upstream: Upstream, pool: Pool) -> Doc:
         }
     upgraded = pool.upgrade == "always" or (pool.upgrade == "" and ctx.settings.upgrade_to_http2)
     if pool.client_protocol or (upstream.protocol == "auto" and not upgraded):
-        document["use_downstream_protocol_config"] = {"http_protocol_options": {}, "http2_protocol_options": second}
+        document["use_downstream_protocol_config"] = {"http_protocol_options": HTTP1, "http2_protocol_options": second}
     elif upstream.protocol in _H2 or upgraded:
         document["explicit_http_config"] = {"http2_protocol_options": second}
     else:
-        document["explicit_http_config"] = {"http_protocol_options": {}}
+        document["explicit_http_config"] = {"http_protocol_options": HTTP1}
     policy = upstream.policy.tls
     if policy is not None and policy.mode in ("simple", "mutual") and not policy.sni:
         names_found = not (policy.subject_alt_names or upstream.subject_alt_names)
@@ -302,7 +302,7 @@ def passthrough() -> Doc:
         "typed_extension_protocol_options": {
             OPTIONS: any_of(
                 OPTIONS,
-                use_downstream_protocol_config={"http_protocol_options": {}, "http2_protocol_options": {}},
+                use_downstream_protocol_config={"http_protocol_options": HTTP1, "http2_protocol_options": {}},
             )
         },
     }

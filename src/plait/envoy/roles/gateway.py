@@ -117,7 +117,6 @@ def _http(ctx: Context, view: GatewayView, port: ServerPort, chain: HttpChain, n
         "xff_num_trusted_hops": ctx.settings.trusted_hops,
         "forward_client_cert_details": ctx.settings.client_certificate_details.upper() or "SANITIZE_SET",
         "set_current_client_cert_details": _CERTIFICATE,
-        "http_protocol_options": {},
     }
     point = points.outgoing(view.proxy)
     http = manager.http(

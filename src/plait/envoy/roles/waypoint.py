@@ -32,7 +32,7 @@ from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.points import Point
 from plait.envoy.l7.report import Refusal
-from plait.envoy.pieces import UNLIMITED, Constant, Doc, extension, state
+from plait.envoy.pieces import HTTP1, UNLIMITED, Constant, Doc, extension, state
 from plait.model.limits import narrowed
 from plait.model.views.waypoint import ServedPort, ServedService, ServedWorkload, WaypointView
 
@@ -289,7 +289,7 @@ def _direct(ctx: Context, workload: ServedWorkload) -> Doc:
         "typed_extension_protocol_options": {
             upstreams.OPTIONS: {
                 "@type": f"type.googleapis.com/{upstreams.OPTIONS}",
-                "use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": {}},
+                "use_downstream_protocol_config": {"http_protocol_options": HTTP1, "http2_protocol_options": {}},
             }
         },
     }

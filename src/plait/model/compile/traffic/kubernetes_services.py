@@ -41,7 +41,7 @@ _WORDS: dict[str, PortProtocol] = {
     "hbone": "tcp",
     "mcp": "http",
 }
-_WELL_KNOWN: dict[int, PortProtocol] = {3306: "mysql", 27017: "mongo", 6379: "redis"}
+_WELL_KNOWN: dict[int, PortProtocol] = {25: "tcp", 3306: "mysql", 27017: "mongo", 6379: "redis"}
 
 
 def services(
