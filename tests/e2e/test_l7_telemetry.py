@@ -240,6 +240,27 @@ def test_requests_are_counted_with_istios_labels_from_waypoint_and_gateway(share
     until(lambda: shared.series("edge", "istio_requests_total", **told, response_code="200"), "of the gateway", 20)
 
 
+def test_a_denied_request_has_its_service_and_an_unknown_workload(shared: World) -> None:
+    assert shared.ask(shared.web, "/secret")[0] == 403
+    told = {
+        "response_code": "403",
+        "reporter": "waypoint",
+        "source_workload": "client",
+        "destination_service": "web.shop.svc.cluster.local",
+        "destination_workload": "unknown",
+        "destination_principal": "unknown",
+    }
+    until(lambda: shared.series("waypoint", "istio_requests_total", **told), "the denied request", 20)
+    assert not shared.series("waypoint", "istio_requests_total", destination_workload="")
+
+
+def test_envoys_own_statistics_have_istios_labels(shared: World) -> None:
+    name = "inbound-vip|80|http|web.shop.svc.cluster.local"
+    assert shared.series("waypoint", "envoy_cluster_upstream_rq", cluster_name=name)
+    assert shared.series("waypoint", "envoy_http_downstream_rq_total", http_conn_manager_prefix=name)
+    assert "svc_cluster_local" not in shared.page("waypoint")
+
+
 def test_only_the_page_can_be_asked_for(shared: World) -> None:
     address = shared.mesh.get(kinds.POD, shared.proxy("waypoint"), "shop")["status"]["podIP"]
     for path in ("/config_dump", "/quitquitquit", "/stats", "/stats/prometheus/../../quitquitquit"):

@@ -53,11 +53,11 @@ def text(page: Page) -> str:
     lines = []
     for name, (kind, samples) in page.items():
         lines.append(f"# TYPE {name} {kind}")
-        lines += [f"{series} {_number(value)}" for series, value in samples.items()]
+        lines += [f"{series} {number(value)}" for series, value in samples.items()]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
 
 

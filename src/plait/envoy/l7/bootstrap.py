@@ -12,6 +12,7 @@ from typing import Any
 
 from plait.base.wellknown import METRICS_PORT, READY_PORT
 from plait.envoy import bootstrap as node
+from plait.envoy.l7 import statistics
 from plait.envoy.l7.merging import merged
 from plait.envoy.l7.points import itself
 from plait.envoy.pieces import Doc, any_of, extension, socket_address
@@ -79,7 +80,7 @@ def bootstrap(wanted: ProxyBootstrap, patches: Iterable[Doc] = ()) -> Doc:
     place = wanted.proxy.locality
     if place.region or place.zone or place.subzone:
         document["node"]["locality"] = {"region": place.region, "zone": place.zone, "sub_zone": place.subzone}
-    del document["stats_config"]
+    document["stats_config"] = statistics.config()
     static = document["static_resources"]
     if wanted.ready:
         static["listeners"] = [_ready(wanted.ready)]

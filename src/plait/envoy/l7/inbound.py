@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from plait.envoy.l7 import balancing, limits, manager, points, routes, terminate, tls, upstreams
+from plait.envoy.l7 import balancing, limits, manager, points, routes, statistics, terminate, tls, upstreams
 from plait.envoy.l7.authorization import Where
 from plait.envoy.l7.chains import HTTP_PROTOCOLS
 from plait.envoy.l7.context import Context, may_be_http, seconds
@@ -54,6 +54,7 @@ def _application(ctx: Context, name: str, local: Doc | None, pool: Pool | None) 
     common = upstreams.lifetimes(pool) if pool is not None else {}
     document: Doc = {
         "name": name,
+        **({} if name == PASSTHROUGH else {"alt_stat_name": statistics.delimited(name)}),
         "connect_timeout": seconds(pool.connect_timeout if pool and pool.connect_timeout else 10.0),
         "circuit_breakers": UNLIMITED if pool is None else balancing.breakers(pool, None, ctx, ""),
         "typed_extension_protocol_options": {

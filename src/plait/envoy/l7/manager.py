@@ -8,7 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from plait.envoy.l7 import access_logs, authorization, external, limits, metrics, plugins, routes, spans, tokens
+from plait.envoy.l7 import (
+    access_logs,
+    authorization,
+    external,
+    limits,
+    metrics,
+    plugins,
+    routes,
+    spans,
+    statistics,
+    tokens,
+)
 from plait.envoy.l7.authorization import Where
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.order import ORDER, Slot
@@ -56,7 +67,7 @@ def http(
 ) -> Doc:
     """The filter; `enforce` False: policies are somebody else's (a client's side), but its plugins stay."""
     document: Doc = {
-        "stat_prefix": name,
+        "stat_prefix": statistics.delimited(name),
         "codec_type": codec,
         "rds": {"route_config_name": route, "config_source": ADS},
         "server_name": "istio-envoy",
@@ -157,7 +168,10 @@ def tcp(
         for made in plugins.filters(ctx, enforced.plugins, phase, point.side, 0, network=True)
     ]
     destinations = tuple(destinations)
-    proxy: Doc = {"stat_prefix": name, **(_to(ctx, destinations) if not cluster else {"cluster": cluster})}
+    proxy: Doc = {
+        "stat_prefix": statistics.delimited(name),
+        **(_to(ctx, destinations) if not cluster else {"cluster": cluster}),
+    }
     if not cluster and any(ctx.waits(each) for each in destinations):
         proxy["on_demand"] = {"odcds_config": ADS, "timeout": _ASKED}
     idle = pool.tcp_idle_timeout if pool is not None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from plait.envoy import names
-from plait.envoy.l7 import balancing, tls
+from plait.envoy.l7 import balancing, statistics, tls
 from plait.envoy.l7.context import Context, may_be_http, seconds
 from plait.envoy.l7.endpoints import assignment
 from plait.envoy.pieces import ADS, HTTP1, UNLIMITED, Doc, any_of, extension
@@ -25,7 +25,9 @@ def clusters(ctx: Context, upstream: Upstream) -> list[Doc]:
         return [found]
     istio = {"name": "tlsMode-istio", "match": {"tlsMode": "istio"}, "transport_socket": _istio(upstream, ("istio",))}
     matches = [istio if each["name"] == istio["name"] else each for each in found.get("transport_socket_matches", [])]
-    return [found, {**found, "name": f"{found['name']}|tcp", "transport_socket_matches": matches}]
+    name = f"{found['name']}|tcp"
+    own = {"name": name, "alt_stat_name": statistics.delimited(name), "transport_socket_matches": matches}
+    return [found, {**found, **own}]
 
 
 def cluster(ctx: Context, upstream: Upstream) -> Doc:
@@ -35,6 +37,7 @@ def cluster(ctx: Context, upstream: Upstream) -> Doc:
     pool = policy.pool or ctx.settings.pool or Pool()
     document: Doc = {
         "name": name,
+        "alt_stat_name": statistics.delimited(name),
         "connect_timeout": seconds(pool.connect_timeout or ctx.settings.connect_timeout),
         **_discovery(ctx, name, upstream),
         "circuit_breakers": balancing.breakers(pool, policy.retry_budget, ctx, upstream.source),

@@ -21,6 +21,7 @@ from plait.envoy.l7 import (
     patches,
     points,
     routes,
+    statistics,
     terminate,
     tls,
     upstreams,
@@ -284,6 +285,7 @@ def _direct(ctx: Context, workload: ServedWorkload) -> Doc:
     pool = narrowed(None, workload.enforced.limits)
     common: Doc = {
         "name": name,
+        "alt_stat_name": statistics.delimited(name),
         "connect_timeout": seconds(ctx.settings.connect_timeout),
         "circuit_breakers": UNLIMITED if pool is None else balancing.breakers(pool, None, ctx, ""),
         "typed_extension_protocol_options": {
