@@ -1,4 +1,4 @@
-"""Through all modes under load: no denied request is served, and no connection to a pod that stays breaks."""
+"""Through all modes under load: every answer is the right one, and no connection to a pod that stays breaks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 
-def test_switching_modes_leaves_no_policy_gap_and_keeps_connections() -> None:
+def test_switching_modes_loses_nothing_leaves_no_policy_gap_and_keeps_connections() -> None:
     words = [sys.executable, "-m", "plait", "bench", "switch", "--cycles", "1", "--rate", "100", "-o", "json"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=230, check=False)
     rows = {row["what"]: row for row in json.loads(done.stdout)}
@@ -29,5 +29,6 @@ def test_switching_modes_leaves_no_policy_gap_and_keeps_connections() -> None:
         "L4 to waypoint",
         "waypoint to sidecar",
     }
-    lost = sum(row["wrong"] for name, row in rows.items() if name.startswith("requests"))
-    assert done.returncode == int(lost > 0), "the command fails when anything was lost"
+    wrong = {name: row["wrong"] for name, row in rows.items() if name.startswith("requests")}
+    assert len(wrong) == 3 and not any(wrong.values()), done.stdout
+    assert done.returncode == 0

@@ -9,7 +9,6 @@ import time
 import pytest
 
 from kit.mesh import Mesh, mesh, until
-from plait.app.changeover import LATER, SECONDS
 from plait.resources import kinds
 
 pytestmark = [
@@ -18,6 +17,8 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(os.geteuid() != 0, reason="sidecars are known by their user: needs root"),
 ]
+AFTER = 2.0
+"""Seconds after each change: its end must be as quiet as its beginning."""
 WORLD = """
 apiVersion: v1
 kind: Namespace
@@ -98,8 +99,11 @@ def test_a_label_moves_policies_between_sidecars_and_waypoint_without_a_gap() ->
                 assert load.stdout is not None and load.stdout.readline() == "up\n"
             for name in ("waypoint", None):
                 label(mine, name)
-                until(lambda name=name: served(mine, name), f"cart is served by {name or 'its sidecar'}")
-                time.sleep(SECONDS)  # the end of it must be as quiet as its beginning
+                until(
+                    lambda name=name: told(mine, name),
+                    f"every proxy knows that cart is served by {name or 'its sidecar'}",
+                )
+                time.sleep(AFTER)
         finally:
             for load in loads:
                 load.terminate()
@@ -113,9 +117,8 @@ def label(mine: Mesh, waypoint: str | None) -> None:
     mine.ask(lambda api: api.patch(kinds.SERVICE, "cart", body, "shop"))
 
 
-def served(mine: Mesh, waypoint: str | None) -> bool:
-    """By whom, as nodes know it once clients are told; status is written when the label is read."""
+def told(mine: Mesh, waypoint: str | None) -> bool:
+    """The condition says it when every proxy has acknowledged who serves."""
     conditions = mine.get(kinds.SERVICE, "cart", "shop").get("status", {}).get("conditions", ())
-    bound = any((each["type"], each["status"]) == ("istio.io/WaypointBound", "True") for each in conditions)
-    time.sleep(LATER if bound == bool(waypoint) else 0)
-    return bound == bool(waypoint)
+    found = [each["status"] for each in conditions if each["type"] == "istio.io/WaypointBound"]
+    return found == (["True"] if waypoint else [])

@@ -97,12 +97,14 @@ class Conversation(RuleBasedStateMachine):
         wanted = {n: r.version for n, r in current.items() if self.wildcard or n in self.names}
         known = {n: v for n, v in self.known.items() if self.wildcard or n in self.names}
         assert known == wanted
+        assert self.session.answered == self.cache.generation
 
     @invariant()
     def nothing_is_pending_without_an_answer_to_come(self) -> None:
         if hasattr(self, "session"):
             state = self.session.statistics().types[self.url]
             assert state.waiting == len(self.down)
+            assert not self.down or self.session.answered < self.cache.generation
 
 
 Conversation.TestCase.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)

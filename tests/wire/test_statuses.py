@@ -94,7 +94,11 @@ async def test_every_kind_of_status_is_taken_by_the_server_and_compiles_nothing(
         async def addressed() -> bool:
             return bool((await http.get(kinds.SERVICE_ENTRY, "far", "shop"))["status"].get("addresses"))
 
+        async def told() -> bool:
+            return not control.pipeline.leaving
+
         await until(addressed)  # somebody else's status, which compile does read
+        await until(told)
         await asyncio.sleep(0.5)
         statistics = control.statuses.statistics
         compiles, written = control.pipeline.statistics.compiles, statistics.written

@@ -181,6 +181,37 @@ async def test_a_delta_our_client_rejects_is_refused_on_the_wire(serve) -> None:
         await cancel(task)
 
 
+async def test_who_relays_acknowledges_when_those_it_serves_have(tmp_path: Path) -> None:
+    cache, done = Cache(bundle(a=made("a"))), asyncio.Event()
+    waiting: list[asyncio.Future[None]] = []
+
+    async def connect(peer: Peer, request: Request) -> Cache:
+        return cache
+
+    def applied() -> asyncio.Future[None]:
+        waiting.append(asyncio.get_running_loop().create_future())
+        done.set()
+        return waiting[-1]
+
+    server = Server(connect)
+    await server.start(f"unix:{tmp_path}/s")
+    client = Client(f"unix:{tmp_path}/s", Node("relay"), (ADDRESS,), lambda *delta: None, applied=applied)
+    task = spawn(client.run(), "client")
+    try:
+        cache.set(bundle(a=made("a", "2")))
+        async with asyncio.timeout(10):
+            await done.wait()
+            await asyncio.sleep(0.1)
+            assert list(cache.behind(cache.generation)) == ["relay"]
+            for each in waiting:
+                each.set_result(None)
+            while list(cache.behind(cache.generation)):
+                await asyncio.sleep(0.01)
+    finally:
+        await cancel(task)
+        await server.stop()
+
+
 async def test_who_relays_passes_a_refusal_on_and_its_end(tmp_path: Path) -> None:
     above, below = Cache(bundle(a=made("a"), b=made("b"))), Cache()
 

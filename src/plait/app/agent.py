@@ -60,7 +60,7 @@ from plait.store.informer import Informer
 from plait.wds import messages as wds
 from plait.xds import server as xds
 from plait.xds.cache import Cache
-from plait.xds.client import Client, OnDelta
+from plait.xds.client import Applied, Client, OnDelta
 from plait.xds.messages import Node
 
 _NODE_NAMESPACE = Path("/proc/self/ns/net")
@@ -239,7 +239,7 @@ class Agent:
         self.config.refresh()
         self.companions.refresh()
 
-    def _in_the_name_of(self, node_id: str, types: tuple[str, ...], on_delta: OnDelta) -> Client:
+    def _in_the_name_of(self, node_id: str, types: tuple[str, ...], on_delta: OnDelta, applied: Applied) -> Client:
         return Client(
             self.place.authority,
             Node(node_id, "proxy", {"NODE_NAME": self.place.node}),
@@ -248,6 +248,7 @@ class Agent:
             credentials=grpc.ssl_channel_credentials(self._roots),
             metadata=self._credentials,
             explicit=True,
+            applied=applied,
         )
 
     def _hear_control_plane(self, roots: bytes) -> None:
@@ -261,6 +262,7 @@ class Agent:
             credentials=grpc.ssl_channel_credentials(roots),
             metadata=self._credentials,
             on_state=self._connection_changed,
+            applied=self.config.applied,
         )
         self._trusting.stream = stream
         self._run(stream.run(), "workload stream")

@@ -19,6 +19,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from plait.app.snapshot import Snapshot
+from plait.app.taken import Taken
 from plait.app.waiting import Waiting
 from plait.base import aio
 from plait.base.bundle import Bundle, Resource
@@ -36,15 +37,15 @@ from plait.proxy.processes import envoy_binary
 from plait.store.api import Document
 from plait.xds import server as xds
 from plait.xds.cache import Cache
-from plait.xds.client import Client
+from plait.xds.client import Applied, Client, OnDelta
 
 _log = logger("companions")
 _SAVE_AFTER = 0.5
 """Seconds from a change to its being on disk. Who starts without it is told again by the control plane."""
 _MESH_CONTROLLER = "istio.io-mesh-controller"
 TYPES = (*URLS.values(), names.SECRET)
-Upstream = Callable[[str, tuple[str, ...], Callable[[str, tuple[Resource, ...], tuple[str, ...]], None]], Client]
-"""(node id, types, on_delta) -> a stream to the control plane in the name of that proxy."""
+Upstream = Callable[[str, tuple[str, ...], OnDelta, Applied], Client]
+"""(node id, types, on_delta, applied) -> a stream to the control plane in the name of that proxy."""
 
 
 def role_of(pod: Document) -> Role | None:
@@ -125,7 +126,8 @@ class Companions:
             self._tell(found)
             found.keep()
 
-        client = self._upstream(bootstrap.node_id(proxy), TYPES, on_delta)
+        taken = Taken(found.cache)
+        client = self._upstream(bootstrap.node_id(proxy), TYPES, on_delta, lambda: taken.by(found.cache.generation))
 
         def judged(url: str, refused: Mapping[str, str]) -> None:
             client.judge(url, "; ".join(dict.fromkeys(refused.values())))

@@ -16,6 +16,7 @@ from plait.app.answers import Answers
 from plait.app.enforcement import Enforcement
 from plait.app.served import Served
 from plait.app.snapshot import Snapshot
+from plait.app.taken import Taken
 from plait.base.bundle import Bundle, Resource
 from plait.base.observe import logger
 from plait.base.wellknown import HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT
@@ -87,6 +88,7 @@ class Configuration:
         self.others: Callable[[], set[str]] = lambda: set()
         """Further identities whose certificates are wanted (L7 proxies of this node)."""
         self.cache = Cache()
+        self._taken = Taken(self.cache)
         self.problems = 0
         self.on_judged: Callable[[str, Datagrams], None] = lambda uid, inbound: None
         self._judged: dict[str, Datagrams] = {}
@@ -106,6 +108,10 @@ class Configuration:
             self.problems += 1
             _log.warning("part of the workload stream cannot be read", problem=problem)
         self.refresh()
+
+    def applied(self) -> asyncio.Future[None] | None:
+        """Done when the node's Envoys have answered for what was heard until now."""
+        return self._taken.by(self.cache.generation + (self._due is not None))
 
     def refresh(self) -> None:
         """Translate soon: what comes in the same few milliseconds is one change."""

@@ -110,7 +110,7 @@ class Control:
             lambda name: certificates.served(name, self.pipeline.objects),
             options=Options(eager=eager),
         )
-        self.pipeline.on_mesh, self.pipeline.heard = self.proxies.changed, self.proxies.heard
+        self.pipeline.on_mesh, self.pipeline.l7 = self.proxies.changed, self.proxies.served
         self._informers = {kind: Informer(api, kind, indexers=_indexers(kind)) for kind in READ}
         for kind, informer in self._informers.items():
             informer.on_change(_feeding(self.pipeline, kind))

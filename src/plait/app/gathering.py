@@ -20,6 +20,7 @@ from plait.resources.problems import Problem
 
 Statuses = Mapping[str, Status]
 Name = tuple[str, str]
+_NOTHING: Mapping[str, str] = {}
 
 ISTIO_KINDS: tuple[Kind, ...] = (
     kinds.VIRTUAL_SERVICE,
@@ -45,18 +46,22 @@ class Gathering:
     def __init__(self) -> None:
         self._last: dict[str, tuple[tuple[Any, ...], Any]] = {}
 
-    def of(self, objects: Objects, mesh: Mesh, problems: tuple[Problem, ...]) -> Statuses:
+    def of(
+        self, objects: Objects, mesh: Mesh, problems: tuple[Problem, ...], leaving: Mapping[str, str] = _NOTHING
+    ) -> Statuses:
+        """`leaving`: as in `model.binding`."""
         l7, policies = mesh.l7, objects.of(kinds.AUTHORIZATION_POLICY)
         about = self._made("problems", (problems,), lambda: _by_object(problems))
         spaces = objects.of(kinds.NAMESPACE)
         bound = self._made(
             "bound",
-            (l7.services, l7.gateways, mesh.services, spaces),
+            (l7.services, l7.gateways, mesh.services, spaces, leaving),
             lambda: binding.bound(
                 l7.services.values(),
                 l7.gateways,
                 mesh.services,
                 {name: s.meta.labels for (_, name), s in spaces.items()},
+                leaving,
             ),
         )
         parts: list[Statuses] = [l7.statuses, self._made("services", (bound,), lambda: dict(_services(bound)))]

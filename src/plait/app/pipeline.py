@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 
-from plait.app.arming import Arming
-from plait.app.changeover import Changeover
 from plait.app.essence import essence
 from plait.app.readable import Readable
+from plait.app.telling.telling import Telling
 from plait.base.bundle import Bundle
 from plait.base.bundle import Resource as Named
 from plait.base.observe import logger
@@ -109,7 +108,7 @@ class Pipeline:
     ) -> None:
         self.cache = Cache()
         self.mesh = self.told = Mesh(settings)
-        """What objects mean, and what of it is told now (see `arming`)."""
+        """What objects mean, and what of it is told now (see `app.telling`)."""
         self.problems: tuple[Problem, ...] = ()
         self.statistics = Statistics()
         self._settings = settings
@@ -123,8 +122,8 @@ class Pipeline:
         self._on_problems = on_problems
         self.on_mesh: Callable[[], None] = lambda: None
         """Called after each compile, also of an equal Mesh: contents of secrets are not in it."""
-        self.heard: Callable[[str], bool] = lambda waypoint: True
-        """Whether the proxies of a waypoint ("ns/name") have acknowledged all that they were told."""
+        self.l7: Callable[[], Iterable[Cache]] = lambda: ()
+        """What L7 proxies are served from."""
         self.on_compiled: Callable[[], None] = lambda: None
         """Called after every compile, when `mesh` and `problems` are what `objects` mean."""
         self._compiled: Objects | None = None
@@ -132,7 +131,8 @@ class Pipeline:
         self._merged: tuple[Mapping[str, Policy], Mapping[str, Policy], Mapping[str, Policy]] | None = None
         self._beside: dict[str, Mapping[str, Named]] = {}
         self._open = False
-        self._arming, self._changeover = Arming(), Changeover()
+        self._compile_problems: tuple[Problem, ...] = ()
+        self._telling = Telling(lambda: (self.cache, *self.l7()))
         self._due: asyncio.TimerHandle | None = None
         self._again: asyncio.TimerHandle | None = None
         self._waiting_since = self._ran = 0.0
@@ -183,6 +183,11 @@ class Pipeline:
         """The state in effect; at a start, when there is none, that of before."""
         found: Resource | None = self._objects.get(kind, key.name, key.namespace)
         return found if found is not None or not self._keeps(kind, key) else self._readable.last(key, document)
+
+    @property
+    def leaving(self) -> Mapping[str, str]:
+        """Service -> the waypoint it had ("" none), while not everybody knows the way that it has now."""
+        return self._telling.leaving
 
     @property
     def settled(self) -> bool:
@@ -244,9 +249,7 @@ class Pipeline:
             self._again.cancel()
             self._again = None
         began = time.perf_counter()
-        told = self._arming.told(self._changeover.told(mesh, loop.time()), loop.time(), self.heard)
-        if ends := [at for at in (self._arming.ends, self._changeover.ends) if at is not None]:
-            self._again = loop.call_at(min(ends), lambda: self._tell(self.mesh))
+        told = self._telling.told(mesh, loop.time())
         encoded = encode(self._with_added(told), self._encoded)
         self.statistics.encode_seconds = time.perf_counter() - began
         self.mesh, self.told, before, self._encoded = mesh, told, self._encoded, encoded
@@ -254,6 +257,39 @@ class Pipeline:
         if before is None or any(before.bundle.of(url) is not encoded.bundle.of(url) for url in encoded.bundle.types):
             self.statistics.pushes += 1
             self._set()
+        self._telling.spoken(loop.time())
+        self._look_later()
+
+    def _look_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        if (at := self._telling.next(loop.time())) is not None:
+            self._again = loop.call_at(at, self._look)
+
+    def _look(self) -> None:
+        """While something is told in stages: has everybody acknowledged the last one?"""
+        if not self._telling.due(asyncio.get_running_loop().time()):
+            self._look_later()
+            return
+        try:
+            self._tell(self.mesh)
+        except Exception as error:
+            self._failed(error)
+            return
+        self._said()
+        self.on_compiled()
+
+    def _failed(self, error: Exception) -> None:
+        """A defect of ours must not take the mesh down: the last good world stays."""
+        self.statistics.errors += 1
+        _log.error("compile failed; the last configuration stays", error=repr(error), exc_info=error)
+
+    def _said(self) -> None:
+        unread = (problem for each in self._unread.values() for problem in each)
+        found = ordered((*self._compile_problems, *self._telling.problems, *unread))
+        if found != self.problems:
+            self.problems = found
+            if self._on_problems is not None:
+                self._on_problems(found)
 
     def _run(self) -> None:
         self._due = None
@@ -262,18 +298,14 @@ class Pipeline:
             mesh, problems = compile(self._objects, self.mesh, settings=self._settings)
             compiled = time.monotonic()
             self._tell(mesh)
-        except Exception as error:  # a defect of ours must not take the mesh down: the last good world stays
-            self.statistics.errors += 1
-            _log.error("compile failed; the last configuration stays", error=repr(error), exc_info=error)
+        except Exception as error:
+            self._failed(error)
             return
         self.statistics.compiles += 1
         self.statistics.compile_seconds = compiled - began
         self.statistics.runs.append(Run(self._waiting_since, began, compiled, time.monotonic()))
-        found = ordered((*problems, *(problem for each in self._unread.values() for problem in each)))
-        if found != self.problems:
-            self.problems = found
-            if self._on_problems is not None:
-                self._on_problems(found)
+        self._compile_problems = problems
+        self._said()
         self._compiled, self._ran = self._objects, time.monotonic()
         self.on_compiled()
 

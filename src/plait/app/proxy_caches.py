@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,11 +127,9 @@ class ProxyCaches:
         """What could not be said to some connected proxy."""
         return tuple(problem for told in self._told.values() for problem in told.problems)
 
-    def heard(self, gateway: str) -> bool:
-        """Whether all connected proxies of a Gateway ("ns/name") have answered for what they are told now."""
-        own = (told.cache.statistics() for told in self._told.values() if told.proxy.gateway == gateway)
-        states = (state for found in own for state in found if isinstance(state, SessionState))
-        return all(each.current for state in states for each in state.types.values() if each.wildcard)
+    def served(self) -> Iterator[Cache]:
+        """The cache of each."""
+        return (told.cache for told in self._told.values())
 
     def refused(self) -> dict[str, str]:
         """Gateway ("ns/name") -> which of its proxies refuses what of its configuration, in the proxy's words."""

@@ -56,6 +56,9 @@ class World(Protocol):
     problems: tuple[Problem, ...]
 
     @property
+    def leaving(self) -> Mapping[str, str]: ...
+
+    @property
     def objects(self) -> Objects: ...
 
     @property
@@ -127,7 +130,7 @@ class StatusWriter:
         self._current = True
         before, self._statuses = (
             self._statuses,
-            self._gathering.of(self._world.objects, self._world.mesh, self._world.problems),
+            self._gathering.of(self._world.objects, self._world.mesh, self._world.problems, self._world.leaving),
         )
         if before is not self._statuses:
             for key in {**before, **self._statuses}:

@@ -12,6 +12,7 @@ from plait.model.status import BoundStatus, Condition
 
 CONDITION = "istio.io/WaypointBound"
 Name = tuple[str, str, str]  # kind, namespace, name
+_NOBODY: Mapping[str, str] = {}
 
 
 def bound(
@@ -19,18 +20,27 @@ def bound(
     gateways: Mapping[str, Gateway],
     told: Mapping[str, Service],
     namespaces: Mapping[str, Mapping[str, str]],
+    leaving: Mapping[str, str] = _NOBODY,
 ) -> Mapping[Name, BoundStatus]:
     """By object, of every service that wants a waypoint. `told` is what node proxies hear; `namespaces` are labels.
+    `leaving`: waypoints ("" none) that services had, while not every proxy has acknowledged that they have another way.
 
     An object with several hosts says the worst of them.
     """
     found: dict[Name, BoundStatus] = {}
     for each in services:
         wanted = wanted_waypoint(each.namespace, dict(each.labels), namespaces.get(each.namespace, {}))
-        if not wanted:
+        before = leaving.get(each.key)
+        if not wanted and not before:
             continue
         name = each.kind, each.namespace, each.name
-        condition = _condition(wanted, gateways.get(f"gateway-api/{wanted}"), told.get(each.key))
+        if not wanted:
+            condition = Condition(CONDITION, "True", "ClientsAreBeingTold", f"clients may still pass waypoint {before}")
+        else:
+            condition = _condition(wanted, gateways.get(f"gateway-api/{wanted}"), told.get(each.key))
+            if condition.status == "True" and before is not None:
+                text = f"not every proxy has acknowledged that requests pass waypoint {wanted}"
+                condition = Condition(CONDITION, "False", "ClientsAreBeingTold", text)
         if name not in found or condition.status == "False":
             found[name] = BoundStatus((condition,))
     return found

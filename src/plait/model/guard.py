@@ -144,7 +144,7 @@ def mode_of(instance: Instance, waypoint: str) -> ServerMode:
 def demanded(service: HttpService, mode: Mode) -> str:
     """The waypoint that requests to such an instance have to pass. While clients move to a waypoint or away from it, it
     is optional: a sidecar judges those itself that did not pass it. A node proxy cannot, so there it is none."""
-    optional = mode == "sidecar" and service.optional_waypoint
+    optional = mode == "sidecar" and service.optional_waypoints
     return "" if optional else service.waypoint
 
 

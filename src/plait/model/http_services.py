@@ -82,8 +82,8 @@ class HttpService(Struct, frozen=True):
     labels: Labels = ()
     waypoint: str = ""
     """Gateway ("ns/name") of its waypoint; "" none."""
-    optional_waypoint: str = ""
-    """A waypoint ("ns/name") that clients may pass and need not: sidecars of the service judge who did not."""
+    optional_waypoints: tuple[str, ...] = ()
+    """Waypoints ("ns/name") that clients may pass and need not: sidecars of the service judge who passed none."""
     ingress_waypoint: bool = False
     """Gateways send through the waypoint too."""
     sticky_seconds: int = 0
@@ -92,6 +92,10 @@ class HttpService(Struct, frozen=True):
 
     def port(self, number: int) -> HttpPort | None:
         return next((port for port in self.ports if port.number == number), None)
+
+    def behind(self, waypoint: str) -> bool:
+        """Whether that waypoint serves it: an optional one does before the first client, and until the last goes."""
+        return waypoint == self.waypoint or waypoint in self.optional_waypoints
 
 
 class Instance(Struct, frozen=True, gc=False):

@@ -111,8 +111,11 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         if (status := _complete(self._buffer)) is not None:
+            last = b"\r\nconnection: close\r\n" in self._buffer.lower()
             self._buffer.clear()
             self._done(status)
+            if last and self.transport is not None:  # whoever answers asks for another connection from now on
+                self.transport.close()
 
     def eof_received(self) -> None:
         if self._buffer.startswith(b"HTTP/1.") and b"content-length:" not in self._buffer.lower():

@@ -11,7 +11,8 @@ from plait.store.api import Document
 from plait.trial.scene import Scene, ready
 
 LINGER = 5
-"""Seconds an application goes on serving after its pod was deleted, so that callers hear of it: a preStop hook."""
+"""Seconds an application goes on serving after its pod was deleted, so that callers hear of it (a preStop hook), and
+then until those who keep a connection have left it."""
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 
 
@@ -21,7 +22,7 @@ def deployment(name: str, namespace: str, *, replicas: int = 1, ports: Sequence[
         {
             "name": f"app-{port}",
             "image": "plait/echo",
-            "env": [{"name": "PORT", "value": str(port)}],
+            "env": [{"name": "PORT", "value": str(port)}, {"name": "DRAIN", "value": str(LINGER)}],
             "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
             "lifecycle": {"preStop": {"exec": {"command": ["/bin/sleep", str(LINGER)]}}},
         }

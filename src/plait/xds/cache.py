@@ -6,7 +6,7 @@ nothing about the protocol (that is `session`) and does no IO: who changes it ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,8 +28,16 @@ class Change:
     removed: tuple[str, ...]
 
 
-class Statistics(Protocol):
+class Client(Protocol):
     """Anything that can say how its client stands; sessions register themselves."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def answered(self) -> int:
+        """The latest generation it was told and has answered for, with yes or no; -1 none."""
+        ...
 
     def statistics(self) -> object: ...
 
@@ -47,12 +55,14 @@ class Cache:
         self._bundle = bundle or Bundle()
         self._lookup = lookup
         self._on_request = on_request
-        self._watchers: dict[Statistics, Callable[[], None]] = {}
+        self._watchers: dict[Client, Callable[[], None]] = {}
         self._aliases: dict[str, tuple[Resources, dict[str, str]]] = {}
         self._groups: dict[str, tuple[Resources, dict[str, tuple[Resource, ...]]]] = {}
         self._changes: dict[str, list[tuple[Resources, Resources, Change]]] = {}
         self.generation = 0
         self._epoch = object()
+        self.on_answer: Callable[[], None] = lambda: None
+        """Called when a client has answered or gone, and when there is something new."""
 
     @property
     def bundle(self) -> Bundle:
@@ -67,6 +77,7 @@ class Cache:
         self._epoch = object()
         for wake in tuple(self._watchers.values()):
             wake()
+        self.on_answer()
 
     def set_type(self, type_url: str, resources: Resources) -> None:
         """Replace one type, e.g. the secrets an agent holds."""
@@ -117,12 +128,18 @@ class Cache:
         del recent[:-_REMEMBERED]
         return change
 
-    def attach(self, session: Statistics, wake: Callable[[], None]) -> None:
+    def attach(self, session: Client, wake: Callable[[], None]) -> None:
         """`wake()` is called after each change; it must only note that there is news."""
         self._watchers[session] = wake
 
-    def detach(self, session: Statistics) -> None:
+    def detach(self, session: Client) -> None:
         self._watchers.pop(session, None)
+        self.on_answer()
+
+    def behind(self, generation: int) -> Iterator[str]:
+        """Names of the connected clients that have not answered for this generation yet."""
+        wanted = min(generation, self.generation)
+        return (session.name for session in self._watchers if session.answered < wanted)
 
     def statistics(self) -> Iterable[object]:
         """One entry a connected client: what it subscribed to, acknowledged, refused."""

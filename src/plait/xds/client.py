@@ -1,17 +1,19 @@
 """A delta-ADS client: subscribes to whole types, hands each delta on, reconnects and says what it already holds.
 
 `on_delta(type_url, resources, removed)` may raise `Rejected`: the delta is refused (NACK) and its versions are not
-remembered, so that a later reconnect asks for them again.
+remembered, so that a later reconnect asks for them again. Of a relay, `applied()` says right after on_delta what to
+wait for before it is acknowledged: that those it serves have answered (None: nobody is there).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 
-from plait.base.aio import backoff, spawn
+from plait.base.aio import backoff, cancel, spawn
 from plait.base.bundle import Resource
 from plait.base.observe import logger
 from plait.xds import messages
@@ -20,6 +22,7 @@ from plait.xds.server import OPTIONS
 
 _log = logger("xds")
 OnDelta = Callable[[str, tuple[Resource, ...], tuple[str, ...]], None]
+Applied = Callable[[], asyncio.Future[None] | None]
 Metadata = Callable[[], Awaitable[Sequence[tuple[str, str]]]]
 
 
@@ -46,6 +49,7 @@ class Client:
         on_state: Callable[[bool, str], None] | None = None,
         override_authority: str = "",
         explicit: bool = False,
+        applied: Applied = lambda: None,
     ) -> None:
         """`explicit`: say the wildcard by name (types that have none by themselves: endpoints, routes).
 
@@ -61,6 +65,8 @@ class Client:
         self._metadata = metadata
         self._on_state = on_state or (lambda connected, why: None)
         self._authority = override_authority
+        self._applied = applied
+        self._answering: set[asyncio.Task[None]] = set()
         self._wishes: tuple[str, ...] = ("*",) if explicit else ()
         self._held: dict[str, dict[str, str]] = {type_url: {} for type_url in types}
         self._nonces: dict[str, str] = {}
@@ -114,6 +120,8 @@ class Client:
                 return await self._converse(stream)
             except asyncio.InvalidStateError:  # written to a call that had just ended: the server's words say why
                 raise ConnectionError(f"{(await stream.code()).name}: {await stream.details()}") from None
+            finally:
+                await cancel(*self._answering)
 
     async def _converse(self, stream: grpc.aio.StreamStreamCall[bytes, bytes]) -> bool:
         heard = False
@@ -128,10 +136,27 @@ class Client:
                 heard = True
                 self._on_state(True, "")
             answer = self._heard(data)
-            await self._say(stream, answer)
-            if answer.type_url in self._refused:
-                await self._judgement(stream, answer.type_url)
+            applied = self._applied() if answer.error is None else None
+            if applied is None:
+                await self._answer(stream, answer)
+            else:
+                answering = spawn(self._answer_later(stream, answer, applied), "answer to the control plane")
+                self._answering.add(answering)
+                answering.add_done_callback(self._answering.discard)
         return heard
+
+    async def _answer_later(
+        self, stream: grpc.aio.StreamStreamCall[bytes, bytes], answer: Request, applied: asyncio.Future[None]
+    ) -> None:
+        await applied
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the stream's reader says why
+            await self._answer(stream, answer)
+
+    async def _answer(self, stream: grpc.aio.StreamStreamCall[bytes, bytes], answer: Request) -> None:
+        await self._say(stream, answer)
+        self._nonces[answer.type_url] = answer.nonce
+        if answer.type_url in self._refused:
+            await self._judgement(stream, answer.type_url)
 
     async def _say(self, stream: grpc.aio.StreamStreamCall[bytes, bytes], request: Request) -> None:
         async with self._speaking:
@@ -158,7 +183,6 @@ class Client:
             for name in response.removed:
                 held.pop(name, None)
             held.update({resource.name: resource.version for resource in response.resources})
-        self._nonces[url] = response.nonce
         self._synced.add(url)
         if self._synced.issuperset(self._types):
             self._complete.set()

@@ -164,6 +164,7 @@ class Server:
                         self.answered.append(Answered(request.type_url, at, time.monotonic()))
                     await _write(context, self._received(session, request), sent)
                 await _write(context, session.refresh(), sent)
+                cache.on_answer()
         finally:
             cache.detach(session)
             await cancel(reader)

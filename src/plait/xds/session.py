@@ -48,10 +48,11 @@ class Refused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """The names in one response."""
+    """The names in one response, and which state of the source it was made of."""
 
     brought: tuple[str, ...]
     removed: tuple[str, ...]
+    generation: int
 
 
 @dataclass(slots=True)
@@ -157,6 +158,17 @@ class Session:
         """Names of this type that the client refuses, with its words."""
         subscription = self._types.get(type_url)
         return dict(subscription.refused) if subscription is not None else {}
+
+    @property
+    def name(self) -> str:
+        """Who the client says it is."""
+        return self.node.id
+
+    @property
+    def answered(self) -> int:
+        """The latest generation of the source of which the client was told all it asks for, and has answered for it."""
+        waiting = (said.generation for s in self._types.values() for said in s.pending.values())
+        return min(self._seen, min(waiting, default=self._seen + 1) - 1)
 
     def statistics(self) -> SessionState:
         types = {
@@ -279,7 +291,8 @@ class Session:
     def _response(self, url: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> Response:
         self._sent += 1
         pending = self._types[url].pending
-        pending[str(self._sent)] = _Said(tuple(resource.name for resource in resources), removed)
+        names = tuple(resource.name for resource in resources)
+        pending[str(self._sent)] = _Said(names, removed, self._source.generation)
         if len(pending) > _MAX_PENDING:  # a client that never answers must not fill our memory
             del pending[next(iter(pending))]
         return Response(url, str(self._sent), resources, removed)

@@ -29,7 +29,7 @@ class Silent:
         self.opened: list[str] = []
         self.say: Any = None
 
-    def __call__(self, node_id: str, types: tuple[str, ...], on_delta: Any) -> Any:
+    def __call__(self, node_id: str, types: tuple[str, ...], on_delta: Any, applied: Any) -> Any:
         assert types == TYPES
         self.opened.append(node_id)
         self.say = on_delta

@@ -15,10 +15,12 @@ def waypoint(name: str = "waypoint", address: str = "10.96.0.99", **labels: str)
     return d.document(API, "Gateway", name, labels={f"istio.io/{k}": v for k, v in named.items()}, spec=spec, **status)
 
 
-def said(*documents: d.Document, space: dict[str, str] | None = None) -> tuple[str, str]:
+def said(
+    *documents: d.Document, space: dict[str, str] | None = None, leaving: dict[str, str] | None = None
+) -> tuple[str, str]:
     labelled = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": space or {}}}]
     mesh, _ = world(*labelled, *documents)
-    found = bound(mesh.l7.services.values(), mesh.l7.gateways, mesh.services, {"shop": space or {}})
+    found = bound(mesh.l7.services.values(), mesh.l7.gateways, mesh.services, {"shop": space or {}}, leaving or {})
     (status,) = found.values() if found else [None]
     return (status.conditions[0].status, status.conditions[0].reason) if status is not None else ("", "")
 
@@ -36,6 +38,17 @@ def test_why_a_service_is_not_bound() -> None:
     assert said(cart) == ("False", "WaypointMissing")
     assert said(cart, waypoint(address="")) == ("False", "WaypointIsNotReady")
     assert said(cart, waypoint(waypoint_for="workload")) == ("False", "UnsupportedTrafficType")
+
+
+def test_while_not_every_proxy_knows_a_service_is_not_bound_yet_or_still() -> None:
+    key = "shop/cart.shop.svc.cluster.local"
+    cart, other = d.service("cart", "10.96.0.1", labels=USED), {key: "shop/other"}
+    for before in ({key: ""}, other):
+        assert said(cart, waypoint(), leaving=before) == ("False", "ClientsAreBeingTold")
+    assert said(cart, leaving=other) == ("False", "WaypointMissing")
+    straight = d.service("cart", "10.96.0.1")
+    assert said(straight, waypoint(), leaving=other) == ("True", "ClientsAreBeingTold")
+    assert said(straight, waypoint(), leaving={key: ""}) == ("", "")
 
 
 def test_who_wants_no_waypoint_says_nothing() -> None:

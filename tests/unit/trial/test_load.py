@@ -70,6 +70,23 @@ async def test_plans_side_by_side_take_turns_and_give_one_result() -> None:
     assert result.sent == len(result.latencies) == 12
 
 
+async def test_a_connection_that_the_server_wants_closed_is_left_and_another_opened() -> None:
+    opened: list[int] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(1)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\ncontent-length: 0\r\n\r\n")
+        assert await reader.read() == b"", "the client closes, and asks nothing more"
+        writer.close()
+
+    running = await asyncio.start_server(answer, "127.0.0.1", 0)
+    plan = load.Plan("127.0.0.1", running.sockets[0].getsockname()[1], rate=50.0, seconds=0.1, connections=1)
+    result = await load.run(plan, asyncio.Event())
+    running.close()
+    assert result.statuses == {200: 5} and len(opened) == 5 and not result.lost
+
+
 async def test_a_flood_keeps_its_connections_busy_and_ends_in_time() -> None:
     async with server(0.01) as port:
         plan = load.Plan("127.0.0.1", port, rate=0.0, seconds=0.3, connections=2)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -73,3 +77,41 @@ def test_an_application_goes_on_serving_while_callers_hear_that_its_pod_goes() -
     assert all(
         each["lifecycle"]["preStop"]["exec"]["command"] == ["/bin/sleep", str(rolling.LINGER)] for each in containers
     )
+
+
+async def test_the_application_serves_on_when_told_to_end_until_its_clients_have_left() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    echo = Path(__file__).parents[3] / "samples" / "apps" / "echo.py"
+    environment = {"PORT": str(port), "DRAIN": "20"}
+    running = await asyncio.create_subprocess_exec(sys.executable, str(echo), env=environment)
+    try:
+        reader, writer = await opened(port)
+        assert b"connection: close" not in await asked(reader, writer)
+        running.terminate()
+        async with asyncio.timeout(10):
+            while b"connection: close" not in await asked(reader, writer):
+                await asyncio.sleep(0.05)
+            assert await running.wait() == 0
+        writer.close()
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
+
+
+async def opened(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+
+
+async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """The head of an answer."""
+    writer.write(b"GET / HTTP/1.1\r\nhost: echo\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(1024)
+    return head

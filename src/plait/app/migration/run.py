@@ -19,7 +19,7 @@ from plait.app.migration.outlook import Outlook, outlook
 from plait.app.migration.plan import Scope
 from plait.app.migration.shadow import differing
 from plait.app.migration.steps import Step, back, steps
-from plait.app.migration.work import HEARD, Stuck, Work
+from plait.app.migration.work import Stuck, Work
 from plait.model.modes import Mode
 from plait.resources import kinds
 from plait.store.api import Api, ApiError
@@ -79,9 +79,8 @@ class Migration:
         scope: Scope,
         look: Look,
         tell: Callable[[str], None],
-        heard: float = HEARD,
     ) -> None:
-        self._api, self._scope, self._look, self._tell, self._heard = api, scope, look, tell, heard
+        self._api, self._scope, self._look, self._tell = api, scope, look, tell
 
     async def record(self) -> Record | None:
         """Of the last migration of this scope, None when there was none."""
@@ -205,7 +204,7 @@ class Migration:
             return "; ".join(lost)
 
         back = record.phase == "rolling back"
-        return Work(self._api, self._scope, to, record.labels, mark, compare, self._heard, back=back)
+        return Work(self._api, self._scope, to, record.labels, mark, compare, back=back)
 
     async def _keep(self, record: Record) -> None:
         document = {

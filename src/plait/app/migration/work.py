@@ -1,7 +1,7 @@
 """One step at a time, done at the API server: `do` and `wait`. Each may be repeated, so a killed run goes on.
 
-What is waited for is measured: conditions, captures and ready pods, never that a write was accepted. What is measured
-nowhere is whether every proxy has heard of a Service's new waypoint: that is given time (`HEARD`).
+What is waited for is measured: conditions, captures and ready pods, never that a write was accepted. The condition of a
+Service says whether every proxy has acknowledged its waypoint (`app.telling`).
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ from plait.resources import kinds
 from plait.resources.kinds import Kind
 from plait.store.api import Api, ApiError, Document
 
-HEARD: Final = 3.0
-"""Seconds for every proxy to hear of a change and act on it, and for requests under way to end."""
 RESTARTED: Final = "plait.dev/migration"
 Labels = dict[str, str | None]
 """None: not there."""
@@ -72,14 +70,13 @@ class Work:
         labels: Labels,
         mark: str,
         compare: Callable[[], Awaitable[str]],
-        heard: float = HEARD,
         *,
         back: bool = False,
     ) -> None:
         template = labels if back else _OWN[to]
         self._template: Labels = template if scope.workload else {}
         self._api, self._namespace, self._workload, self._to = api, scope.namespace, scope.workload, to
-        self._labels, self._mark, self._compare, self._heard = labels, mark, compare, heard
+        self._labels, self._mark, self._compare = labels, mark, compare
 
     async def do(self, step: Step) -> None:
         """Start it; writes what is there already once more."""
@@ -122,8 +119,6 @@ class Work:
     async def wait(self, step: Step, timeout: float) -> float:
         """Until it is done, measured; the seconds it took."""
         began, seen = time.monotonic(), ""
-        if step.verb in ("hold", "attach", "detach", "release"):
-            await asyncio.sleep(self._heard)
         while time.monotonic() - began < timeout:
             try:
                 seen = await self._missing(step)

@@ -161,7 +161,7 @@ class Resolver:
         proxy, targets = self.scope.proxy, self._limiting
         if proxy.role == "waypoint":
             own = Target(service.kind, service.namespace, service.name)
-            mine = proxy.gateway in (service.waypoint, service.optional_waypoint)
+            mine = service.behind(proxy.gateway)
             targets = (own, *targets) if mine else ()
         for each in self.scope.mesh.l7.limits.values():
             if each.breaker is not None and each.attachment.names(*targets):

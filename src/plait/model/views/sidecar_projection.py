@@ -108,13 +108,14 @@ def _target(service: HttpService) -> Target:
 
 def _passing(mesh: Mesh, served: tuple[HttpService, ...], policies: tuple[HttpPolicy, ...]) -> Iterator[HttpPolicy]:
     """What comes through a service's optional waypoint was judged there by what names the service."""
-    through = [each for each in served if each.optional_waypoint]
+    through = [each for each in served if each.optional_waypoints]
     if not through:
         yield from policies
         return
     known = identities(mesh.l7, mesh.workloads, mesh.settings)
     for policy in policies:
-        waypoints = {each.optional_waypoint for each in through if policy.attachment.names(_target(each))}
+        mine = (each.optional_waypoints for each in through if policy.attachment.names(_target(each)))
+        waypoints = {waypoint for every in mine for waypoint in every}
         yield passing(policy, tuple(who for name in sorted(waypoints) for who in known.get(name) or _gone(mesh, name)))
 
 

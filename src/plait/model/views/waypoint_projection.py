@@ -33,7 +33,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
     made_of: dict[str, _Made] = {}
     for key in sorted(mesh.l7.services):
         service = mesh.l7.services[key]
-        if proxy.gateway not in (service.waypoint, service.optional_waypoint):
+        if not service.behind(proxy.gateway):
             continue  # an optional one serves before the first client comes, and until the last has gone
         made = before.service(key)
         if made is None:

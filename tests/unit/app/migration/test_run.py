@@ -85,7 +85,7 @@ def migration(api: Api, said: list[str], found: Outlook | None = None) -> Migrat
     async def look(to: Mode) -> Outlook:
         return found or outlook(to)
 
-    return Migration(api, SHOP, look, said.append, heard=0.01)
+    return Migration(api, SHOP, look, said.append)
 
 
 async def captured(api: Api) -> list[bool]:

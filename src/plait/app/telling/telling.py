@@ -1,0 +1,117 @@
+"""Telling: what is told now of all that is meant, and when the next stage may begin: when it was acknowledged.
+
+An acknowledgement is that of the Envoy itself (`app.taken`), of every one that is connected: node proxies, sidecars,
+waypoints and gateways alike. Whoever does not answer holds a change up for `LONGEST` and is named in a problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple
+
+from plait.app.telling.order import Change, Order
+from plait.app.telling.told import told, ways
+from plait.base.wellknown import USE_WAYPOINT
+from plait.model.compile.traffic.report import SILENT
+from plait.model.mesh import GatewayAddress, Mesh
+from plait.resources.problems import Problem
+from plait.xds.cache import Cache
+
+LONGEST: Final = 10.0
+"""Seconds that a connected proxy has to acknowledge a stage."""
+WORKERS: Final = 0.1
+"""Envoy's main thread acknowledges; its workers take it over a little later."""
+FLIGHT: Final = 1.0
+"""For requests that were sent the old way before that: after it a guard may refuse them."""
+LOOK: Final = 0.05
+Mark = Mapping[Cache, int]
+
+
+class _Entered(NamedTuple):
+    """A stage, as it was told: `mark` is what proxies have to answer for, `heard` when the last one had."""
+
+    change: Change
+    mark: Mark
+    at: float
+    heard: float | None = None
+
+
+class Telling:
+    """`told(mesh, now)`, then what it returns is served, then `spoken(now)`; again when `due(now)`."""
+
+    def __init__(self, audience: Callable[[], Iterable[Cache]]) -> None:
+        """`audience`: everybody who is told, one cache for each or for all of a kind."""
+        self._audience = audience
+        self._order, self._last = Order(), Mesh()
+        self.leaving: Mapping[str, str] = {}
+        """By service and workload: the waypoint of before ("" none), where not everybody knows the way of now."""
+        self._entered: dict[str, _Entered] = {}
+        self._silent: dict[str, tuple[Mark, Problem]] = {}
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Who has not acknowledged in time what a change went on without."""
+        return tuple(problem for _, problem in self._silent.values())
+
+    def told(self, mesh: Mesh, now: float) -> Mesh:
+        def heard(key: str, change: Change) -> bool:
+            return self._heard(key, change, now)
+
+        def serves(address: GatewayAddress) -> bool:
+            return not address.service or address.service in mesh.services
+
+        self._order = self._order.advanced(ways(mesh), heard, serves)
+        leaving = {key: change.before.waypoint for key, change in self._order.changes.items()}
+        self.leaving = self.leaving if leaving == self.leaving else leaving
+        self._last = told(mesh, self._last, self._order.changes)
+        return self._last
+
+    def spoken(self, now: float) -> None:
+        """What was told last is served now."""
+        changes = self._order.changes
+        new = {key: each for key, each in changes.items() if self._entered.get(key, (None,))[0] != each}
+        mark = {cache: cache.generation for cache in self._audience()} if new else {}
+        entered = {key: each for key, each in self._entered.items() if key in changes}
+        self._entered = {**entered, **{key: _Entered(change, mark, now) for key, change in new.items()}}
+
+    def due(self, now: float) -> bool:
+        """Whether there is something else to tell, or to say."""
+        silent = {key: each for key, each in self._silent.items() if self._behind(each[0])}
+        answered, self._silent = len(silent) < len(self._silent), silent
+        heard = [self._heard(key, each.change, now) for key, each in self._entered.items()]
+        return answered or any(heard)
+
+    def next(self, now: float) -> float | None:
+        """When to look again; None: nothing is under way."""
+        if self._entered:
+            return now + LOOK
+        return now + 1.0 if self._silent else None
+
+    def _heard(self, key: str, change: Change, now: float) -> bool:
+        entered = self._entered.get(key)
+        if entered is None or entered.change != change:
+            return False
+        if entered.heard is None:
+            behind = self._behind(entered.mark)
+            if behind and now < entered.at + LONGEST:
+                return False
+            if behind:
+                self._silent[key] = entered.mark, self._problem(key, behind)
+            entered = self._entered[key] = entered._replace(heard=now)
+        return now >= (entered.heard or now) + (FLIGHT if change.moved else WORKERS)
+
+    def _behind(self, mark: Mark) -> tuple[str, ...]:
+        """Of those that were not there yet, that they have heard anything at all."""
+        return tuple(name for cache in self._audience() for name in cache.behind(mark.get(cache, 1)))
+
+    def _problem(self, key: str, behind: tuple[str, ...]) -> Problem:
+        known, workload = self._last.l7.services.get(key), self._last.workloads.get(key)
+        kind = known.kind if known is not None else "Pod"
+        found = known or workload
+        namespace, name = (found.namespace, found.name) if found is not None else ("", key)
+        who = f"{behind[0]}" + (f" and {len(behind) - 1} more" if len(behind) > 1 else "")
+        text = (
+            f"another waypoint was told, and {who} has not acknowledged it for {LONGEST:.0f} s: what it sends may be "
+            "refused; see plait proxy-status, and restart the proxy or its node's agent"
+        )
+        return Problem(SILENT, "warning", kind, namespace, name, f"metadata.labels[{USE_WAYPOINT}]", text)
