@@ -67,7 +67,7 @@ def show(
         print(_page(seen))
     else:
         print(output.render(_document(seen), form))
-    return 1 if found.lost or seen.differences else 0
+    return 1 if found.lost or seen.differences or seen.obstacles else 0
 
 
 @app.command()
@@ -193,6 +193,7 @@ def _share(canary: str) -> float:
 def _document(seen: Outlook) -> dict[str, Any]:
     found = seen.plan
     document: dict[str, Any] = msgspec.to_builtins(found)
+    document["obstacles"] = list(seen.obstacles)
     document["lost"] = [msgspec.to_builtins(each) for each in found.lost]
     document["steps"] = [msgspec.to_builtins(each) for each in steps(found)]
     document["judged"] = {"requests": len(seen.now), "differing": [str(each) for each in seen.differences]}
@@ -224,6 +225,7 @@ def _page(seen: Outlook) -> str:
     lines[-1] += f" {before.megabytes} -> {after.megabytes} MB idle"
     lines += ["", f"judged beforehand: {len(seen.now)} requests, {len(seen.differences)} differently"]
     lines += [f"  {each}" for each in seen.differences[:10]]
+    lines += ["", *(f"refused: {each}" for each in seen.obstacles)] if seen.obstacles else []
     if found.lost:
         lines += ["", f"refused: {len(found.lost)} would be lost; see the reasons above"]
     return "\n".join(lines)

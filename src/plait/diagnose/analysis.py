@@ -33,6 +33,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     pods.without_proxy,
     pods.reserved_user,
     pods.reserved_ports,
+    pods.both_modes,
     pods.image_auto,
     annotated.wrong,
     selectors.nobody,

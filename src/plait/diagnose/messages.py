@@ -64,6 +64,7 @@ MESSAGES: dict[str, Message] = {
     "IST0174": Message("UnknownDestinationRuleHost", "warning"),
     "IST0177": Message("ServiceEntryConflictingProtocols", "warning"),
     codes.RESERVED_PORT: Message("ReservedPort", "warning"),
+    codes.BOTH_MODES: Message("BothModes", "warning"),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from plait.base.wellknown import NODE_PROXY_PORTS, PROXY_CONTAINER, PROXY_PORTS, PROXY_UID
+from plait.base.wellknown import DATAPLANE_MODE, INJECT, NODE_PROXY_PORTS, PROXY_CONTAINER, PROXY_PORTS, PROXY_UID
 from plait.diagnose.evidence import Document, Evidence, Workload, part
 from plait.diagnose.messages import say
 from plait.resources import codes
@@ -49,6 +49,15 @@ def reserved_ports(evidence: Evidence) -> Iterator[Problem]:
                     text = f"{whose} listens on {port['containerPort']} in this pod; let the application use another"
                     path = f"{each.path}.containers[{number}].ports[{at}].containerPort"
                     yield say(codes.RESERVED_PORT, each, path, f"{text} (in the Service only targetPort changes)")
+
+
+def both_modes(evidence: Evidence) -> Iterator[Problem]:
+    """Pods that say ambient of themselves and get a sidecar."""
+    for each in evidence.workloads:
+        if each.labels.get(DATAPLANE_MODE) == "ambient" and evidence.injected(each):
+            text = "a sidecar is injected, which wins over ambient mode; remove this label"
+            fix = f'{text}, or say {INJECT}: "false"'
+            yield say(codes.BOTH_MODES, each, f"{each.path.removesuffix('spec')}metadata.labels[{DATAPLANE_MODE}]", fix)
 
 
 def image_auto(evidence: Evidence) -> Iterator[Problem]:

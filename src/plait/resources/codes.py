@@ -37,7 +37,7 @@ MEANINGS = {
     NOT_TRANSLATED: "the proxy is not told this: Envoy, or we, cannot say it",
     ASSUMED: "something that only a running mesh has was made up, so that there is an answer offline",
     UNREADABLE: "security or mesh configuration that cannot be read; its last readable state, or a refusal, holds",
-    BOTH_MODES: "labels ask for a sidecar and for ambient mode; the sidecar wins",
+    BOTH_MODES: "BothModes: labels ask for a sidecar and for ambient mode; the sidecar wins",
     RESERVED_PORT: "ReservedPort: a port that the proxy in the pod listens on itself",
     SCHEMA: "SchemaValidationError: the object breaks a rule of its kind",
     DEPRECATED: "Deprecated: the field or value still works but should be replaced",

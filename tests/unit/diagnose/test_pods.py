@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from kit import documents as d
 from kit.evidence import AMBIENT, INJECTED, codes, deployment, said
-from plait.diagnose.pods import image_auto, reserved_ports, reserved_user, without_proxy
+from plait.diagnose.pods import both_modes, image_auto, reserved_ports, reserved_user, without_proxy
 
 SIDECAR = {"containers": [{"name": "app"}, {"name": "istio-proxy"}]}
 
@@ -60,3 +60,14 @@ def test_image_auto_without_injection_is_told_by_who_made_the_pod() -> None:
     ]
     assert codes(image_auto, d.pod("edge", "10.0.0.1", spec=auto)) == ["IST0147"]
     assert codes(image_auto, INJECTED, deployment("edge", image="auto")) == []
+
+
+def test_a_pod_that_says_ambient_and_gets_a_sidecar_hears_which_wins() -> None:
+    labels = {"istio.io/dataplane-mode": "ambient"}
+    path = "metadata.labels[istio.io/dataplane-mode]"
+    assert said(both_modes, INJECTED, d.pod("web", "10.0.0.1", labels=labels)) == [("PLT0020", "web", path)]
+    asked = {**labels, "sidecar.istio.io/inject": "true"}
+    assert codes(both_modes, AMBIENT, d.pod("web", "10.0.0.1", labels=asked)) == ["PLT0020"]
+    assert codes(both_modes, AMBIENT, d.pod("web", "10.0.0.1", labels=labels)) == []
+    only = {"sidecar.istio.io/inject": "true"}
+    assert codes(both_modes, AMBIENT, d.pod("web", "10.0.0.1", labels=only)) == [], "the namespace's word gives way"

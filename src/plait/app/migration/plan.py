@@ -108,7 +108,8 @@ def plan(mesh: Mesh, scope: Scope, to: Mode, waypoint: str = "waypoint") -> Plan
     wanted = next((each.waypoint for each in needing if each.waypoint), "")
     if unbound and not wanted:
         wanted = f"{scope.namespace}/{waypoint}"
-    creates = bool(unbound) and f"gateway-api/{wanted}" not in mesh.l7.gateways
+    creates = wanted == f"{scope.namespace}/{waypoint}" and f"gateway-api/{wanted}" not in mesh.l7.gateways
+    creates = creates and not any(each.waypoint for each in needing)  # else a label names it, and a person makes it
     sidecars = sum(move.pods for move in moves if move.mode == "sidecar")
     future = sum(move.pods for move in moves) if to == "sidecar" else 0
     return Plan(

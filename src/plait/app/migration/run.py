@@ -171,6 +171,8 @@ class Migration:
         found = seen.plan
         if not found.moves:
             raise Refused(f"{self._scope} has no pods that could move")
+        if seen.obstacles:
+            raise Refused("; ".join(seen.obstacles))
         if found.lost:
             one = found.lost[0]
             raise Refused(f"{one.object} would be lost for {one.client} clients of {one.about}: {one.reason}")

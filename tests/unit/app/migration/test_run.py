@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from kit import documents as d
 from kit.memory_api import MemoryApi
@@ -141,6 +142,14 @@ async def test_differing_verdicts_are_refused_unless_accepted() -> None:
     async with agents(api):
         record = await migration(api, said, found).apply("ambient", "r1", accepted=True, timeout=5)
     assert record.phase == "done" and record.judged == {}
+
+
+async def test_what_stands_in_its_way_is_refused_before_anything_is_written() -> None:
+    api, said = await shop(), list[str]()
+    seen = structs.replace(outlook("ambient"), obstacles=("waypoint shop/w does not exist: make it",))
+    with pytest.raises(Refused, match="make it"):
+        await migration(api, said, seen).apply("ambient", "run")
+    assert said == [] and api.all(kinds.CONFIG_MAP) == []
 
 
 async def test_a_policy_that_changes_meanwhile_stops_it() -> None:
