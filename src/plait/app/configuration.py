@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from plait.app.answers import Answers
 from plait.app.enforcement import Enforcement
@@ -19,7 +19,7 @@ from plait.app.snapshot import Snapshot
 from plait.app.taken import Taken
 from plait.base.bundle import Bundle, Resource
 from plait.base.observe import logger
-from plait.base.wellknown import HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT
+from plait.base.wellknown import DATAPLANE_MODE, HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT
 from plait.envoy import names
 from plait.envoy.options import Options
 from plait.envoy.roles import node as role
@@ -39,6 +39,7 @@ from plait.xds.session import SessionState
 _log = logger("agent")
 _PORTS = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT})
 _WHOLE = frozenset({wds.ADDRESS_TYPE, wds.AUTHORIZATION_TYPE})
+_TAKEN: Final = "cannot bind"
 _SERVE_SECONDS, _SETTLE, _LONGEST = 20.0, 0.005, 0.25
 
 
@@ -52,10 +53,11 @@ class Refusal:
     reason: str
 
     def __str__(self) -> str:
-        return (
-            f"the proxy refused {self.name} ({self.type.rpartition('.')[2]}): {self.reason}; it keeps what it "
-            "had before: undo the last change of a policy or label that touches this pod"
-        )
+        said = f"the proxy refused {self.name} ({self.type.rpartition('.')[2]}): {self.reason}"
+        if _TAKEN in self.reason:
+            out = f"let the application listen on another port, or label the pod {DATAPLANE_MODE}=none"
+            return f"{said}: an application has the proxy's port; {out}"
+        return f"{said}; it keeps what it had before: undo the last change of a policy or label that touches this pod"
 
     @property
     def vital(self) -> bool:
@@ -196,12 +198,18 @@ class Configuration:
                 await certificates.present(self.identity(state))
                 step = "the proxy's listeners"
                 while not await asyncio.to_thread(netfilter.listening, Path(shared or target.netns)) >= _PORTS:
-                    if vital := [each for each in self.refusals() if each.pod == target.uid and each.vital]:
-                        raise ProxyRefused(str(vital[0]))
+                    self._refused(target)
                     await asyncio.sleep(0.005)
+                if (answered := self.applied()) is not None:  # who listens may be the application
+                    await answered
+                self._refused(target)
         except TimeoutError:
             why = certificates.problems.get(self.identity(state), "")
             raise TimeoutError(f"waited {_SERVE_SECONDS:g} s for {step}{': ' if why else ''}{why}") from None
+
+    def _refused(self, target: Target) -> None:
+        if vital := [each for each in self.refusals() if each.pod == target.uid and each.vital]:
+            raise ProxyRefused(str(vital[0]))
 
     async def withdraw(self, target: Target) -> None:
         if self._pods.pop(target.uid, None) is not None:
