@@ -253,7 +253,7 @@ async def scenario(directory: Path) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     async with running(directory) as node:
         hook = node.agent.hook
-        await asyncio.gather(*(hook.attached(node.pods[p], node.netns(p), a) for p, a in PODS.items()))
+        await asyncio.gather(*(hook.attached(node.pods[p], node.netns(p), (a,)) for p, a in PODS.items()))
         seen["phases"] = [state.phase for state in node.agent.states().values()]
         seen["announced"] = await announced(node)
         seen["client"] = await asyncio.to_thread(talk, node)

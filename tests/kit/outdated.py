@@ -14,7 +14,7 @@ from plait.envoy import bootstrap
 
 async def attached(node: Node) -> None:
     hook = node.agent.hook
-    await asyncio.gather(*(hook.attached(node.pods[p], node.netns(p), a) for p, a in PODS.items()))
+    await asyncio.gather(*(hook.attached(node.pods[p], node.netns(p), (a,)) for p, a in PODS.items()))
 
 
 async def scenario(directory: Path) -> dict[str, Any]:

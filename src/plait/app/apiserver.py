@@ -77,7 +77,7 @@ async def listening(
     try:
         tokens = Tokens(pki.token_key, storage.state)
         gate = Gate(storage.state)
-        context = Context(storage.state, plan.services)
+        context = Context(storage.state, plan.each(plan.services))
         verbs = Verbs(storage, Schemas(), clock=aio.now, admission=gate, context=context)
         api = LocalApi(verbs, tokens, aio.now)
         streams = stream_routes(layout.kubelet_socket, storage.state)

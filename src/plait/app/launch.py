@@ -16,7 +16,7 @@ from typing import IO
 from plait.app import supervisor, teardown
 from plait.base.wellknown import EAGER
 from plait.local import fabric, preflight, space
-from plait.local.addresses import FIRST_INDEX, LAST_INDEX
+from plait.local.addresses import FAMILIES, FIRST_INDEX, LAST_INDEX
 from plait.local.layout import Layout
 from plait.local.record import FORMS, ProcessId, Record, all_records, load, save
 
@@ -58,6 +58,7 @@ def prepare(
     ztunnel: str = "",
     dns_capture: bool = True,
     eager: int = EAGER,
+    ip_families: tuple[str, ...] = FAMILIES[0],
 ) -> Record:
     """Check the machine, clean up after a crash, choose addresses and port; the record is written."""
     if missing := preflight.missing():
@@ -75,6 +76,11 @@ def prepare(
         raise LaunchError(f"--ztunnel {ztunnel}: not a program that can be run; give the path of a ztunnel binary")
     if ztunnel and capture != FORMS[0]:
         raise LaunchError(f"--capture {capture}: a foreign ztunnel is used with {FORMS[0]} only")
+    if ip_families not in FAMILIES:
+        known = " or ".join(map(",".join, FAMILIES))
+        raise LaunchError(f"--ip-families {','.join(ip_families)}: say {known}")
+    if ip_families != FAMILIES[0] and (lacking := preflight.ipv6()):
+        raise LaunchError(f"--ip-families {','.join(ip_families)}: {lacking}")
     if not 1 <= nodes <= MOST_NODES:
         raise LaunchError(f"--nodes {nodes}: a local mesh has 1 to {MOST_NODES} nodes")
     if previous := load(layout):
@@ -97,6 +103,7 @@ def prepare(
         ztunnel=ztunnel,
         dns_capture=dns_capture,
         eager=eager,
+        ip_families=ip_families,
     )
     save(layout, record)
     return record

@@ -108,14 +108,14 @@ class MeshAgent:
         if self._agent is not None:
             await self._agent.close()
 
-    async def attached(self, pod: Document, netns: Path, address: str) -> None:
+    async def attached(self, pod: Document, netns: Path, addresses: tuple[str, ...]) -> None:
         try:
             async with asyncio.timeout(_HOLD):
                 await self._started.wait()
         except TimeoutError:
             raise AgentNotReady(f"the mesh agent of node {self._name} has not started: see its log") from None
         assert self._agent is not None
-        await self._agent.hook.attached(pod, netns, address)
+        await self._agent.hook.attached(pod, netns, addresses)
 
     async def detaching(self, pod: Document, netns: Path) -> None:
         if self._agent is not None:
@@ -161,7 +161,10 @@ async def serve(
         tasks += [
             aio.spawn(recorder.run(), "events"),
             aio.spawn(collecting.run(), "garbage collection"),
-            aio.spawn(serviceproxy.run(client, node=node_index, plan=plan), "service proxy"),
+            *(
+                aio.spawn(serviceproxy.run(client, node=node_index, plan=plan, family=each), f"service proxy {each}")
+                for each in plan.families
+            ),
             aio.spawn(dns.run(client, plan, str(plan.dns_service), forward=dns.upstreams()), "dns"),
             aio.spawn(kubelet.run(), "kubelet"),
         ]

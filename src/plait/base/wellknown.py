@@ -72,6 +72,7 @@ AUTO_ALLOCATE: Final = "networking.istio.io/enable-autoallocate-ip"  # "false" o
 EAGER: Final = 500  # services up to which a node proxy or sidecar has all their clusters before anybody asks
 
 AUTO_ALLOCATED: Final = "240.240.0.0/16"  # addresses of ServiceEntry hosts that state none; nobody routes them
+AUTO_ALLOCATED6: Final = "2001:2::/48"  # the same, of the other family (Istio's ranges, both)
 
 DEFAULT_TRUST_DOMAIN: Final = "cluster.local"
 DEFAULT_ROOT_NAMESPACE: Final = "istio-system"

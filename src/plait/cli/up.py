@@ -13,6 +13,7 @@ import typer
 
 from plait.app import access, launch, teardown
 from plait.base.wellknown import EAGER
+from plait.local.addresses import FAMILIES
 from plait.local.layout import Layout
 from plait.local.record import FORMS, load
 
@@ -43,6 +44,9 @@ def up(
             help="Up to so many services node proxies have all their clusters early; above, and with 0, on demand.",
         ),
     ] = EAGER,
+    ip_families: Annotated[
+        str, typer.Option(help="Families of pods, nodes and services: IPv4, or IPv4,IPv6 for both.")
+    ] = ",".join(FAMILIES[0]),
     merge: Annotated[
         bool, typer.Option("--merge-kubeconfig", help="Add this mesh to your own kubeconfig; plait down takes it out.")
     ] = False,
@@ -68,6 +72,7 @@ def up(
         ztunnel=str(Path(ztunnel).absolute()) if ztunnel else "",
         dns_capture=dns_capture,
         eager=eager,
+        ip_families=tuple(ip_families.split(",")),
         merge=merge,
     )
 
@@ -84,6 +89,7 @@ def bring_up(
     ztunnel: str = "",
     dns_capture: bool = True,
     eager: int = EAGER,
+    ip_families: tuple[str, ...] = FAMILIES[0],
     merge: bool = False,
 ) -> int:
     """The body of `plait up`, also used by demo and bench; 0 when the mesh is ready."""
@@ -103,6 +109,7 @@ def bring_up(
                 ztunnel=ztunnel,
                 dns_capture=dns_capture,
                 eager=eager,
+                ip_families=ip_families,
             )
             pipe = launch.start(layout, record)
             failure = follow(layout, pipe, began, quiet=quiet)

@@ -1,13 +1,25 @@
-"""The address plan of one local mesh: everything lives in one 10.<index>.0.0/16, so meshes can stand side by side."""
+"""The address plan of one local mesh: everything lives in one 10.<index>.0.0/16, so meshes can stand side by side.
+
+A mesh with both families has an IPv6 address beside each IPv4 one, made of the same numbers: 10.75.2.3 and
+fd70:6c61:6974:4b02::3 are the same pod. So there is one allocation, and who reads one address knows the other.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from plait.base.wellknown import AUTO_ALLOCATED
+from plait.base.wellknown import AUTO_ALLOCATED, AUTO_ALLOCATED6
 
 FIRST_INDEX, LAST_INDEX = 64, 127  # 10.64/16 … 10.127/16
+IPV4, IPV6 = "IPv4", "IPv6"
+FAMILIES = ((IPV4,), (IPV4, IPV6))
+"""What a mesh may have, as `ipFamilies` of a Service names them; the first is the default."""
+_UNIQUE_LOCAL = IPv6Network("fd70:6c61:6974::/48")  # RFC 4193
+_LONGER = 40  # bits: what a prefix of ours is longer in IPv6; two octets in the fourth group, the last in the eighth
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +27,36 @@ class AddressPlan:
     """`index` picks the /16. Nodes are numbered from 1."""
 
     index: int
+    families: tuple[str, ...] = FAMILIES[0]
+
+    @property
+    def dual(self) -> bool:
+        return IPV6 in self.families
+
+    @staticmethod
+    def beside(address: IPv4Address) -> IPv6Address:
+        """The IPv6 address of what has this IPv4 address."""
+        _, second, third, last = address.packed
+        return _UNIQUE_LOCAL.network_address + ((second << 8 | third) << 64 | last)
+
+    @staticmethod
+    def origin(address: IPv6Address) -> IPv4Address:
+        """The IPv4 address that `beside` made this one of."""
+        fourth, last = int(address) >> 64 & 0xFFFF, int(address) & 0xFF
+        return IPv4Address(10 << 24 | fourth << 8 | last)
+
+    @classmethod
+    def range_beside(cls, network: IPv4Network) -> IPv6Network:
+        """The same for a range of whole /24s."""
+        return IPv6Network((cls.beside(network.network_address), network.prefixlen + _LONGER))
+
+    def each(self, network: IPv4Network) -> tuple[Network, ...]:
+        """A range in every family of the mesh, IPv4 first."""
+        return (network, self.range_beside(network)) if self.dual else (network,)
+
+    def addresses(self, address: IPv4Address) -> tuple[Address, ...]:
+        """The same for one address."""
+        return (address, self.beside(address)) if self.dual else (address,)
 
     @property
     def network(self) -> IPv4Network:
@@ -23,7 +65,8 @@ class AddressPlan:
     @property
     def ranges(self) -> tuple[str, ...]:
         """Where pods, services and the hosts of ServiceEntries are: what node proxies look up."""
-        return (str(self.network), AUTO_ALLOCATED)
+        allocated = (AUTO_ALLOCATED, AUTO_ALLOCATED6) if self.dual else (AUTO_ALLOCATED,)
+        return (*map(str, self.each(self.network)), *allocated)
 
     def pods(self, node: int) -> IPv4Network:
         """Pod range of one node; the first host address is never given out."""

@@ -78,7 +78,7 @@ async def run(api: Api, plan: AddressPlan, address: str, *, forward: Sequence[st
 
     for informer in informers:
         informer.on_change(matters)
-    resolver = Resolver(Zone(network=plan.network), forward)
+    resolver = Resolver(Zone(networks=plan.each(plan.network)), forward)
     tasks = [aio.spawn(informer.run(), f"informer {informer.kind}") for informer in informers]
     tasks.append(aio.spawn(resolver.serve(address, port), "dns sockets"))
     tasks.append(aio.spawn(_follow(informers, changed, resolver, plan), "dns zone"))
@@ -92,7 +92,7 @@ async def _follow(informers: Sequence[Informer], changed: asyncio.Event, resolve
     while True:
         changed.clear()
         began = time.perf_counter()
-        resolver.zone = Zone(*(informer.cache.values() for informer in informers), network=plan.network)
+        resolver.zone = Zone(*(informer.cache.values() for informer in informers), networks=plan.each(plan.network))
         took = time.perf_counter() - began
         await changed.wait()
         # The zone is made anew as a whole: in a large mesh that must not keep the node's agent from its other work.

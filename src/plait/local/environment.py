@@ -30,8 +30,8 @@ class ConfigError(ValueError):
 class Facts:
     """What the node knows and the pod document may not say yet."""
 
-    pod_ip: str
-    host_ip: str
+    pod_ips: tuple[str, ...]
+    host_ips: tuple[str, ...]
     node: str
     cpus: int = 1
     memory: int = 0
@@ -106,10 +106,10 @@ def downward(path: str, pod: Document, facts: Facts) -> str:
         "metadata.annotations": lambda: _lines(metadata.get("annotations") or {}),
         "spec.nodeName": lambda: facts.node,
         "spec.serviceAccountName": lambda: spec.get("serviceAccountName", "default"),
-        "status.podIP": lambda: facts.pod_ip,
-        "status.podIPs": lambda: facts.pod_ip,
-        "status.hostIP": lambda: facts.host_ip,
-        "status.hostIPs": lambda: facts.host_ip,
+        "status.podIP": lambda: ",".join(facts.pod_ips[:1]),
+        "status.podIPs": lambda: ",".join(facts.pod_ips),
+        "status.hostIP": lambda: ",".join(facts.host_ips[:1]),
+        "status.hostIPs": lambda: ",".join(facts.host_ips),
     }
     if path not in simple:
         raise ConfigError(f'fieldPath "{path}" is not in the downward API: use one of {", ".join(sorted(simple))}')

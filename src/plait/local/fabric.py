@@ -6,7 +6,7 @@ from the host. Pods are attached to their node by `podnet`; this file never sees
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 
 from plait.base import netns
@@ -15,6 +15,7 @@ from plait.local.addresses import AddressPlan
 from plait.local.layout import Layout
 
 BRIDGE = "br0"
+_FORWARDING6 = {"ipv6/conf/all/forwarding": "1"}
 
 
 def host_link(plan: AddressPlan) -> str:
@@ -32,8 +33,8 @@ def build(layout: Layout, plan: AddressPlan, nodes: tuple[str, ...], *, join_hos
     fabric = layout.netns("fab")
     _fresh(fabric)
     links.bridge(BRIDGE, fabric)
-    links.address(BRIDGE, plan.control, 24, fabric)
-    links.sysctl({"ipv4/ip_forward": "1"}, fabric)
+    _address(plan, BRIDGE, plan.control, fabric)
+    links.sysctl({"ipv4/ip_forward": "1", **_FORWARDING6} if plan.dual else {"ipv4/ip_forward": "1"}, fabric)
     for number, node in enumerate(nodes, start=1):
         _build_node(layout, plan, node, number)
     for number, node in enumerate(nodes, start=1):
@@ -43,7 +44,7 @@ def build(layout: Layout, plan: AddressPlan, nodes: tuple[str, ...], *, join_hos
                 _route_to_pods(layout, plan, number, layout.netns(other))
     # Service and LoadBalancer addresses are virtual: the first node's service proxy answers for those outside pods.
     for virtual in (plan.services, plan.load_balancers):
-        links.route(virtual, via=plan.node(1), netns=fabric)
+        _route(plan, virtual, plan.node(1), fabric)
     if join_host:
         _join_host(plan, fabric)
 
@@ -56,13 +57,31 @@ def _build_node(layout: Layout, plan: AddressPlan, node: str, number: int) -> No
     links.veth("eth0", port, netns=space, peer_netns=fabric)
     links.up(port, fabric, master=BRIDGE)
     links.up("eth0", space)
-    links.address("eth0", plan.node(number), 24, space)
+    _address(plan, "eth0", plan.node(number), space)
     links.route(IPv4Network("0.0.0.0/0"), via=plan.control, netns=space)
     links.sysctl({"ipv4/ip_forward": "1", "ipv4/conf/all/rp_filter": "0", "ipv4/conf/default/rp_filter": "0"}, space)
+    if plan.dual:
+        links.route(IPv6Network("::/0"), via=plan.beside(plan.control), netns=space)
+        links.sysctl(_FORWARDING6, space)
+
+
+def _address(plan: AddressPlan, device: str, address: IPv4Address, space: Path | None) -> None:
+    """An address of the bridge's range, in every family of the mesh."""
+    for own, network in zip(plan.addresses(address), plan.each(plan.fabric), strict=True):
+        links.address(device, own, network.prefixlen, space)
+
+
+def _route(
+    plan: AddressPlan, to: IPv4Network, via: IPv4Address, space: Path | None, source: IPv4Address | None = None
+) -> None:
+    """A route to a range, in every family of the mesh."""
+    sources = plan.addresses(source) if source is not None else (None, None)
+    for network, gateway, own in zip(plan.each(to), plan.addresses(via), sources, strict=False):
+        links.route(network, via=gateway, netns=space, source=own)
 
 
 def _route_to_pods(layout: Layout, plan: AddressPlan, number: int, space: Path) -> None:
-    links.route(plan.pods(number), via=plan.node(number), netns=space)
+    _route(plan, plan.pods(number), plan.node(number), space)
 
 
 def _join_host(plan: AddressPlan, fabric: Path) -> None:
@@ -71,9 +90,9 @@ def _join_host(plan: AddressPlan, fabric: Path) -> None:
     links.veth(name, "host", peer_netns=fabric)
     links.up("host", fabric, master=BRIDGE)
     links.up(name)
-    links.address(name, plan.host, 24)
+    _address(plan, name, plan.host, None)
     for network in (IPv4Network(f"10.{plan.index}.0.0/17"), plan.services, plan.load_balancers):
-        links.route(network, via=plan.control, source=plan.host)
+        _route(plan, network, plan.control, None, plan.host)
 
 
 def _fresh(path: Path) -> None:

@@ -7,9 +7,9 @@ where a repeat is natural. Blocking: call from a worker thread (`asyncio.to_thre
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,10 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from plait.base import netns as namespaces
+from plait.local.addresses import Address, Network
+
+_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+_NO_DAD = 0x02  # IFA_F_NODAD: nobody else has our addresses, so they are used at once
 
 
 @contextmanager
@@ -64,26 +68,29 @@ def up(name: str, netns: Path | None = None, *, master: str = "") -> None:
         ipr.link("set", index=index, state="up")
 
 
-def address(name: str, ip: IPv4Address, prefix: int, netns: Path | None = None) -> None:
+def address(name: str, ip: Address, prefix: int, netns: Path | None = None) -> None:
     with _netlink(netns) as ipr:
-        _ignoring(errno.EEXIST, ipr.addr, "add", index=_index(ipr, name), address=str(ip), prefixlen=prefix)
+        spec: dict[str, Any] = {"index": _index(ipr, name), "address": str(ip), "prefixlen": prefix}
+        if ip.version == 6:
+            spec["flags"] = _NO_DAD
+        _ignoring(errno.EEXIST, ipr.addr, "add", **spec)
 
 
 def route(
-    destination: IPv4Network,
+    destination: Network,
     *,
-    via: IPv4Address | None = None,
+    via: Address | None = None,
     device: str = "",
     netns: Path | None = None,
     onlink: bool = False,
-    source: IPv4Address | None = None,
+    source: Address | None = None,
 ) -> None:
     """Add or replace one route of the main table; at least `via` or `device` is needed."""
     with _netlink(netns) as ipr:
-        spec: dict[str, Any] = {"dst": str(destination)}
+        spec: dict[str, Any] = {"dst": str(destination), "family": _FAMILY[destination.version]}
         if via is not None:
             spec["gateway"] = str(via)
-        else:
+        elif destination.version == 4:
             spec["scope"] = 253  # RT_SCOPE_LINK: the destination is on the wire
         if device:
             spec["oif"] = _index(ipr, device)
@@ -94,7 +101,7 @@ def route(
         ipr.route("replace", **spec)
 
 
-def remove_route(destination: IPv4Network, netns: Path | None = None) -> None:
+def remove_route(destination: Network, netns: Path | None = None) -> None:
     with _netlink(netns) as ipr:
         _ignoring(errno.ESRCH, ipr.route, "del", dst=str(destination))
 

@@ -45,12 +45,12 @@ def node_document(
             },
             "annotations": {KUBELET_SOCKET: str(layout.kubelet_socket(name))},
         },
-        "spec": {"podCIDR": str(plan.pods(index)), "podCIDRs": [str(plan.pods(index))]},
+        "spec": {"podCIDR": str(plan.pods(index)), "podCIDRs": [*map(str, plan.each(plan.pods(index)))]},
         "status": {
             "capacity": capacity,
             "allocatable": capacity,
             "addresses": [
-                {"type": "InternalIP", "address": str(plan.node(index))},
+                *({"type": "InternalIP", "address": str(each)} for each in plan.addresses(plan.node(index))),
                 {"type": "Hostname", "address": name},
             ],
             "conditions": [

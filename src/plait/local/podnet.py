@@ -1,7 +1,8 @@
 """How does a pod get its network? A namespace, a veth pair to its node, an address of the node's range.
 
 Routing is point to point: the pod has a /32 and a default route to 169.254.1.1 on the link, for which the node's end
-answers ARP; the node has a host route to the pod. So no bridge, and all traffic passes the node's own tables.
+answers ARP; the node has a host route to the pod. So no bridge, and all traffic passes the node's own tables. In a mesh
+with both families the pod has a /128 besides and its default route to fe80::1, which the node's end has.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ import asyncio
 import json
 from contextlib import suppress
 from hashlib import blake2b
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Protocol
 
 from plait.base import netns
 from plait.base.wellknown import ADDRESS
 from plait.local import links
-from plait.local.addresses import AddressPlan
+from plait.local.addresses import Address, AddressPlan
 from plait.local.layout import Layout
 from plait.store.api import Document
 
-GATEWAY = IPv4Address("169.254.1.1")
+GATEWAY, GATEWAY6 = IPv4Address("169.254.1.1"), IPv6Address("fe80::1")
 _NEVER_OUT = 2  # network address and first host address of the range
 _HELD_SECONDS = 30.0  # how long a pod waits for an address that another one still has
 _POD_SYSCTLS = {
@@ -32,9 +33,12 @@ _POD_SYSCTLS = {
 
 
 class PodNetworkHook(Protocol):
-    """Who wants to be asked before a pod's first process runs, and before its network goes: the mesh's node agent."""
+    """Who wants to be asked before a pod's first process runs, and before its network goes: the mesh's node agent.
 
-    async def attached(self, pod: Document, netns: Path, address: str) -> None: ...
+    `addresses` are the pod's, one a family, as its `status.podIPs` will say.
+    """
+
+    async def attached(self, pod: Document, netns: Path, addresses: tuple[str, ...]) -> None: ...
 
     async def detaching(self, pod: Document, netns: Path) -> None: ...
 
@@ -42,7 +46,7 @@ class PodNetworkHook(Protocol):
 class NoHook:
     """No mesh on this node."""
 
-    async def attached(self, pod: Document, netns: Path, address: str) -> None:
+    async def attached(self, pod: Document, netns: Path, addresses: tuple[str, ...]) -> None:
         return
 
     async def detaching(self, pod: Document, netns: Path) -> None:
@@ -134,17 +138,17 @@ class PodNetwork:
         self._layout = layout
         self._name = node_name
         self._node = layout.netns(node_name)
-        self._node_address = plan.node(node_index)
+        self._plan, self._node_address = plan, plan.node(node_index)
         self.addresses = Addresses(layout.node(node_name) / "addresses.json", plan.pods(node_index))
 
     def namespace(self, uid: str) -> Path:
         return self._layout.netns(f"p-{short(uid)}")
 
-    async def attach(self, uid: str, wanted: str = "") -> IPv4Address:
-        """Make the pod's network where it is missing; the address stays the same for one uid."""
+    async def attach(self, uid: str, wanted: str = "") -> tuple[Address, ...]:
+        """Make the pod's network where it is missing; the addresses stay the same for one uid."""
         address = await self.addresses.take_this(uid, wanted) if wanted else self.addresses.take(uid)
         await asyncio.to_thread(self._attach, uid, address)
-        return address
+        return self._plan.addresses(address)
 
     async def detach(self, uid: str) -> None:
         await asyncio.to_thread(self._detach, uid)
@@ -175,8 +179,17 @@ class PodNetwork:
         links.sysctl(proxy, self._node)
         links.up(port, self._node)
         links.route(IPv4Network(f"{address}/32"), device=port, netns=self._node, source=self._node_address)
+        if self._plan.dual:
+            self._attach6(space, port, self._plan.beside(address))
         complete.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         complete.touch()
+
+    def _attach6(self, space: Path, port: str, address: IPv6Address) -> None:
+        links.address("eth0", address, 128, space)
+        links.route(IPv6Network("::/0"), via=GATEWAY6, device="eth0", netns=space, onlink=True)
+        links.address(port, GATEWAY6, 64, self._node)
+        own = self._plan.beside(self._node_address)
+        links.route(IPv6Network((address, 128)), device=port, netns=self._node, source=own)
 
     def _detach(self, uid: str) -> None:
         links.remove(f"p{short(uid)}", self._node)

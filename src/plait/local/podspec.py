@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def _plain(name: str) -> str:
     return str(name).upper().removeprefix("CAP_")
 
 
-def etc_files(pod: Document, address: str, dns: str, host_resolv: str) -> dict[str, str]:
+def etc_files(pod: Document, addresses: Iterable[str], dns: str, host_resolv: str) -> dict[str, str]:
     """Contents of /etc/hosts, /etc/resolv.conf and /etc/hostname."""
     spec, namespace = pod["spec"], pod["metadata"].get("namespace", "default")
     name = environment.hostname(pod)
@@ -77,7 +77,7 @@ def etc_files(pod: Document, address: str, dns: str, host_resolv: str) -> dict[s
     if spec.get("subdomain"):
         names = f"{name}.{spec['subdomain']}.{namespace}.svc.{CLUSTER_DOMAIN} {name}"
     hosts = ["# Managed by plait.", "127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
-    hosts.append(f"{address} {names}")
+    hosts += [f"{address} {names}" for address in addresses]
     hosts += [f"{alias['ip']} {' '.join(alias.get('hostnames') or ())}" for alias in spec.get("hostAliases") or ()]
     return {
         "hosts": "\n".join(hosts) + "\n",

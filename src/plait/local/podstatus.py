@@ -14,10 +14,10 @@ from plait.store.api import Document
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the pod is; empty until known."""
+    """Where the pod is, an address a family; empty until known."""
 
-    host_ip: str
-    pod_ip: str
+    host_ips: tuple[str, ...]
+    pod_ips: tuple[str, ...]
     started_at: float
 
 
@@ -33,21 +33,30 @@ def stamp(at: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
 
 
+def of_container(status: Document, name: str) -> Document:
+    """What a pod's status says of one container; {} when nothing."""
+    known: list[Document] = [
+        *(status.get("initContainerStatuses") or ()),
+        *(status.get("containerStatuses") or ()),
+    ]
+    return next((each for each in known if each["name"] == name), {})
+
+
 def compose(lifecycle: Lifecycle, pod: Document, place: Place, now: float) -> Document:
     """The whole status; conditions other controllers wrote (readiness gates) are kept from the document."""
     old: Document = pod.get("status") or {}
     status: Document = {
         "phase": lifecycle.phase,
         "conditions": _conditions(lifecycle, pod, old, now),
-        "hostIP": place.host_ip,
-        "hostIPs": [{"ip": place.host_ip}],
+        "hostIP": place.host_ips[0],
+        "hostIPs": [{"ip": address} for address in place.host_ips],
         "startTime": stamp(place.started_at),
         "qosClass": old.get("qosClass") or _quality(pod),
         "containerStatuses": [_container(c, lifecycle) for c in lifecycle.of("main")],
     }
-    if place.pod_ip:
-        status["podIP"] = place.pod_ip
-        status["podIPs"] = [{"ip": place.pod_ip}]
+    if place.pod_ips:
+        status["podIP"] = place.pod_ips[0]
+        status["podIPs"] = [{"ip": address} for address in place.pod_ips]
     if inits := lifecycle.of("init", "sidecar"):
         status["initContainerStatuses"] = [_container(c, lifecycle) for c in inits]
     if lifecycle.failure is not None:

@@ -57,8 +57,8 @@ class Node:
     running: dict[str, tuple[PodWorker, str]] = field(default_factory=dict)  # container id -> whose it is
 
     @property
-    def address(self) -> str:
-        return str(self.plan.node(self.index))
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(map(str, self.plan.addresses(self.plan.node(self.index))))
 
 
 class PodWorker:
@@ -71,7 +71,7 @@ class PodWorker:
         self.directory = node.layout.pod(node.name, self.uid)
         self.lifecycle = Lifecycle(pod, backoff_base=node.backoff_base, backoff_most=node.backoff_most)
         self.live: dict[str, Running] = {}
-        self.address = ""
+        self.addresses: tuple[str, ...] = ()
         self.gone = False  # the API server has forgotten the pod
         self._sources = Sources(node.api, pod)
         self._volumes = volumes.Volumes(self.directory / "volumes", self._sources.token, aio.now)
@@ -189,17 +189,17 @@ class PodWorker:
         etc.mkdir(exist_ok=True)
         host_resolv = Path("/etc/resolv.conf").read_text() if Path("/etc/resolv.conf").exists() else ""
         dns = str(self.node.plan.dns_service)
-        for name, text in podspec.etc_files(self.pod, self.address, dns, host_resolv).items():
+        for name, text in podspec.etc_files(self.pod, self.addresses, dns, host_resolv).items():
             (etc / name).write_text(text)
             (etc / name).chmod(0o644)
 
     async def _connect(self) -> None:
         if self.pod["spec"].get("hostNetwork"):
-            self.address = self.node.address
+            self.addresses = self.node.addresses
             return
-        self.address = str(await self.node.network.attach(self.uid, named_address(self.pod)))
+        self.addresses = tuple(map(str, await self.node.network.attach(self.uid, named_address(self.pod))))
         self._attached = True
-        await self.node.hook.attached(self.pod, self.netns, self.address)
+        await self.node.hook.attached(self.pod, self.netns, self.addresses)
 
     async def _adopt(self) -> None:
         """Take over the containers that a former kubelet started."""
@@ -217,7 +217,7 @@ class PodWorker:
                 self._now_running(container.name, found)
                 self.lifecycle.started(container.name, found.id, found.started_at)
                 self.lifecycle.hooked(container.name)
-                before = self._status_of(container.name)
+                before = podstatus.of_container(self._status, container.name)
                 if before.get("containerID", "").endswith(found.id):
                     self.lifecycle.adopted(
                         container.name, started=bool(before.get("started")), ready=bool(before.get("ready"))
@@ -225,14 +225,6 @@ class PodWorker:
                 self._spawn(("orphan", container.name), self.node.containers.watch_orphan(found, directory))
             elif isinstance(found, Exit):
                 self.lifecycle.exited(container.name, found.code, found.signal, found.finished_at, id=id)
-
-    def _status_of(self, name: str) -> Document:
-        """What the API server last heard of a container; {} when nothing."""
-        known: list[Document] = [
-            *(self._status.get("initContainerStatuses") or ()),
-            *(self._status.get("containerStatuses") or ()),
-        ]
-        return next((status for status in known if status["name"] == name), {})
 
     def _adopt_ended(self) -> None:
         """A pod that was complete before this kubelet started: its status stands, nothing runs again."""
@@ -255,7 +247,7 @@ class PodWorker:
         if not self.lifecycle.complete:
             reason = self._status.get("reason") or "Failed"
             self.lifecycle.failed(reason, self._status.get("message") or "")
-        self.address = self._status.get("podIP", "")
+        self.addresses = tuple(each["ip"] for each in self._status.get("podIPs") or ())
         self._attached = True  # so that leftovers of its network are removed
 
     def _ending(self, name: str, attempt: int) -> Ending | None:
@@ -265,6 +257,11 @@ class PodWorker:
             return None
         why = "Completed" if found.code == 0 else "Error"
         return Ending(found.code, found.signal, found.finished_at, found.finished_at, id, why)
+
+    @property
+    def address(self) -> str:
+        """The first one: probes and hooks go there. "" until known."""
+        return self.addresses[0] if self.addresses else ""
 
     @property
     def netns(self) -> Path:
@@ -349,7 +346,7 @@ class PodWorker:
     async def _facts(self) -> Facts:
         objects = await self._sources.objects(self._whole)
         pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return Facts(self.address, self.node.address, self.node.name, os.cpu_count() or 1, pages, objects)
+        return Facts(self.addresses, self.node.addresses, self.node.name, os.cpu_count() or 1, pages, objects)
 
     async def _stop(self, command: Stop) -> None:
         running = self.live.get(command.name)
@@ -434,7 +431,7 @@ class PodWorker:
         known = {c["type"]: c for c in (self.pod.get("status") or {}).get("conditions") or ()}
         known.update({c["type"]: c for c in self._status.get("conditions") or () if c["type"] in podstatus.OURS})
         document = {**self.pod, "status": {**(self.pod.get("status") or {}), "conditions": list(known.values())}}
-        place = podstatus.Place(self.node.address, self.address, self._since)
+        place = podstatus.Place(self.node.addresses, self.addresses, self._since)
         self._status = podstatus.compose(self.lifecycle, document, place, now)
         if self.gone or self._status == self._sent:
             return

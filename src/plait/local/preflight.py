@@ -107,6 +107,15 @@ def _file_limit() -> Check:
     return Check("open files", ok, f"{soft} (limit {hard})", "" if ok else "raise it: ulimit -n 65536", fatal=False)
 
 
+def ipv6() -> str:
+    """Why a mesh cannot have IPv6 here; "" when it can."""
+    if not Path("/proc/net/if_inet6").exists():
+        return "this kernel has no IPv6 (or it was started with ipv6.disable=1)"
+    if shutil.which("ip6tables-restore") is None:
+        return "ip6tables-restore is not installed: apt-get install --yes iptables"
+    return ""
+
+
 def free_port(wanted: int) -> int | None:
     """`wanted` when 127.0.0.1:wanted can be bound (0: any free port), else None."""
     with socket.socket() as probe:

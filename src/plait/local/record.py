@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from plait.base.wellknown import EAGER
-from plait.local.addresses import AddressPlan
+from plait.local.addresses import FAMILIES, AddressPlan
 from plait.local.layout import Layout, home
 
 FORMS = ("in-pod", "node")
@@ -58,9 +58,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     ztunnel: str = ""
     """Path of a foreign node proxy that nodes run instead of Envoy; "" for none."""
 
+    ip_families: tuple[str, ...] = FAMILIES[0]
+    """Of pods, nodes and services; the first is what a Service gets that does not ask."""
+
     @property
     def plan(self) -> AddressPlan:
-        return AddressPlan(self.index)
+        return AddressPlan(self.index, self.ip_families)
 
 
 def start_time(pid: int) -> int | None:

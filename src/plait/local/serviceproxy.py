@@ -7,18 +7,19 @@ from collections.abc import Iterator
 
 from plait.base import aio
 from plait.base.observe import logger
-from plait.local.addresses import AddressPlan
+from plait.local.addresses import IPV4, IPV6, AddressPlan
 from plait.local.services import JUMPS, PREFIX, rules
 from plait.resources.kinds import ENDPOINT_SLICE, SERVICE
 from plait.store.api import Api
 from plait.store.informer import Informer
 
 _SETTLE = 0.02  # seconds: a rollout changes many endpoints at once
+_PROGRAM = {IPV4: "iptables", IPV6: "ip6tables"}
 _log = logger("services")
 
 
-async def run(api: Api, *, node: int, plan: AddressPlan) -> None:
-    """Keep the tables of the current network namespace until cancelled."""
+async def run(api: Api, *, node: int, plan: AddressPlan, family: str = IPV4) -> None:
+    """Keep one family's tables of the current network namespace until cancelled."""
     informers = Informer(api, SERVICE), Informer(api, ENDPOINT_SLICE)
     changed = asyncio.Event()
     for informer in informers:
@@ -30,10 +31,10 @@ async def run(api: Api, *, node: int, plan: AddressPlan) -> None:
             await informer.synced.wait()
         while True:
             changed.clear()
-            wanted = rules(*(informer.cache.values() for informer in informers), node=node, plan=plan)
+            wanted = rules(*(informer.cache.values() for informer in informers), node=node, plan=plan, family=family)
             try:
                 if wanted != applied:
-                    await apply(wanted)
+                    await apply(wanted, _PROGRAM[family])
                     applied, delays = wanted, aio.backoff(0.1, 5.0)
             except RuntimeError as error:
                 _log.error("service addresses not updated", error=error)
@@ -45,9 +46,10 @@ async def run(api: Api, *, node: int, plan: AddressPlan) -> None:
         await aio.cancel(*tasks)
 
 
-async def apply(text: str) -> None:
+async def apply(text: str, program: str = "iptables") -> None:
     """Replace all of our chains by `text`, in one transaction a table. RuntimeError says what iptables said."""
-    await _command("iptables-restore", "--noflush", "-w", given=transaction(text, await _command("iptables-save")))
+    given = transaction(text, await _command(f"{program}-save"))
+    await _command(f"{program}-restore", "--noflush", "-w", given=given)
 
 
 def transaction(text: str, present: str) -> str:

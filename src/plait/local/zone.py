@@ -7,8 +7,8 @@ domain a name that exists without a record of the type asked is NODATA, any othe
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network, ip_address
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from plait.base import dns_wire as wire
@@ -16,12 +16,13 @@ from plait.base.dns_wire import Query, Record
 from plait.base.wellknown import CLUSTER_DOMAIN
 
 Document = Mapping[str, Any]
+Networks = Sequence[IPv4Network | IPv6Network]
 _TTL = 5  # seconds; pods come and go
 _SLICE_SERVICE = "kubernetes.io/service-name"
 
 
 class Zone:
-    """Immutable; made anew when anything changes. `network`: addresses whose reverse names are ours to deny."""
+    """Immutable; made anew when anything changes. `networks`: addresses whose reverse names are ours to deny."""
 
     def __init__(
         self,
@@ -29,10 +30,10 @@ class Zone:
         slices: Iterable[Document] = (),
         entries: Iterable[Document] = (),
         *,
-        network: IPv4Network | None = None,
+        networks: Networks = (),
         domain: str = CLUSTER_DOMAIN,
     ) -> None:
-        self._domain, self._network = domain, network
+        self._domain, self._networks = domain, tuple(networks)
         self._records: dict[str, list[Record]] = defaultdict(list)
         self._aliases: dict[str, str] = {}
         self._inner: set[str] = {domain, f"svc.{domain}", f"pod.{domain}"}
@@ -96,25 +97,27 @@ class Zone:
         return None
 
     def _pod(self, name: str) -> Record | None:
-        """10-64-1-2.shop.pod.cluster.local"""
+        """10-64-1-2.shop.pod.cluster.local, fd70-6c61-6974-4001--2.shop.pod.cluster.local"""
         dashed, _, rest = name.partition(".")
         if not rest.endswith(f".pod.{self._domain}") or rest.count(".") != self._domain.count(".") + 2:
             return None
-        try:
-            found = ip_address(dashed.replace("-", "."))
-        except ValueError:
-            return None
-        if self._network is not None and found not in self._network:
+        spelled = next(filter(_is_address, (dashed.replace("-", "."), dashed.replace("-", ":"))), "")
+        if not spelled or not (self._ours(found := ip_address(spelled)) or not self._networks):
             return None
         return wire.address(name, str(found), _TTL)
 
     def _is_our_reverse(self, name: str) -> bool:
-        if self._network is None or not name.endswith(".in-addr.arpa"):
+        if name.endswith(".ip6.arpa"):
+            digits = "".join(reversed(name.removesuffix(".ip6.arpa").split(".")))
+            text = ":".join(digits[at : at + 4] for at in range(0, len(digits), 4))
+        elif name.endswith(".in-addr.arpa"):
+            text = ".".join(reversed(name.removesuffix(".in-addr.arpa").split(".")))
+        else:
             return False
-        try:
-            return ip_address(".".join(reversed(name.removesuffix(".in-addr.arpa").split(".")))) in self._network
-        except ValueError:
-            return False
+        return _is_address(text) and self._ours(ip_address(text))
+
+    def _ours(self, address: IPv4Address | IPv6Address) -> bool:
+        return any(address in network for network in self._networks)
 
     def _service(self, service: Document, slices: Iterable[Document]) -> None:
         metadata, spec = service["metadata"], service.get("spec") or {}

@@ -32,14 +32,14 @@ class CaptureHook:
     ) -> None:
         self._driver, self._hold, self._proxies, self._sidecars = driver, hold, proxies, sidecars
 
-    async def attached(self, pod: dict[str, Any], netns: Path, address: str) -> None:
+    async def attached(self, pod: dict[str, Any], netns: Path, addresses: tuple[str, ...]) -> None:
         """A pod with a sidecar is captured for that; every other one as its labels say."""
         if self._proxies is not None:
-            await self._proxies.attached(pod, address)
+            await self._proxies.attached(pod, addresses[0])
         if self._sidecars is not None and sidecar.wanted(pod):
-            await self._sidecars.attached(pod, netns, address)
+            await self._sidecars.attached(pod, netns, addresses[0])
         else:
-            await self._driver.attach(pod, netns, address, self._hold)
+            await self._driver.attach(pod, netns, addresses[0], self._hold)
 
     async def detaching(self, pod: dict[str, Any], netns: Path) -> None:
         uid = pod["metadata"]["uid"]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
+from plait.store import families
 from plait.store.api import ApiError, Document
 from plait.store.errors import Cause
 from plait.store.state import State
 
+Range = IPv4Network | IPv6Network
+Ranges = Sequence[Range]
+"""One of each family of the cluster, its default family's first."""
 _SERVICES = ("", "services")
 RESERVED = 16  # the first addresses of the range are given out on request only (API server, DNS)
 
 
-def default(new: Document, old: Document | None) -> None:
+def default(ranges: Ranges, new: Document, old: Document | None) -> None:
     """Derived defaults; what was allocated before stays when an update leaves it out."""
     spec = new.setdefault("spec", {})
     kind = spec.setdefault("type", "ClusterIP")
@@ -25,17 +30,13 @@ def default(new: Document, old: Document | None) -> None:
     if kind == "ExternalName":
         return
     spec.setdefault("internalTrafficPolicy", "Cluster")
-    spec.setdefault("ipFamilies", ["IPv4"])
-    spec.setdefault("ipFamilyPolicy", "SingleStack")
+    families.default(new, old, _offered(ranges))
     if kind in ("NodePort", "LoadBalancer"):
         spec.setdefault("externalTrafficPolicy", "Cluster")
     if kind == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
     if old is not None:
         before = old["spec"]
-        for key in ("clusterIP", "clusterIPs"):
-            if not spec.get(key) and key in before and before.get("type") != "ExternalName":
-                spec[key] = before[key]
         if kind in ("NodePort", "LoadBalancer"):
             ports = {(p.get("protocol"), p.get("port")): p.get("nodePort") for p in before.get("ports") or ()}
             for port in spec.get("ports") or ():
@@ -44,16 +45,24 @@ def default(new: Document, old: Document | None) -> None:
                     port["nodePort"] = kept
 
 
-def allocate(state: State, services: IPv4Network, node_ports: range, new: Document, old: Document | None) -> None:
+def _offered(ranges: Ranges) -> list[str]:
+    return [f"IPv{each.version}" for each in ranges]
+
+
+def allocate(state: State, ranges: Ranges, node_ports: range, new: Document, old: Document | None) -> None:
     """Fill in what is still missing, from what no other Service holds."""
     spec = new["spec"]
     if spec["type"] == "ExternalName":
         return
     if spec.get("clusterIPs") and not spec.get("clusterIP"):
         spec["clusterIP"] = spec["clusterIPs"][0]
-    if not spec.get("clusterIP"):
-        spec["clusterIP"] = _free_address(state, services)
-    spec["clusterIPs"] = [spec["clusterIP"]]
+    given = list(spec.get("clusterIPs") or ())
+    if given != ["None"]:
+        by_family = {f"IPv{each.version}": each for each in ranges}
+        for family in spec["ipFamilies"][len(given) :]:
+            if family in by_family:
+                given.append(_free_address(state, by_family[family]))
+    spec["clusterIP"], spec["clusterIPs"] = given[0], given
     wants_ports = spec["type"] == "NodePort" or (
         spec["type"] == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts", True)
     )
@@ -67,8 +76,12 @@ def allocate(state: State, services: IPv4Network, node_ports: range, new: Docume
             used.add(port["nodePort"])
 
 
-def _free_address(state: State, services: IPv4Network) -> str:
-    used = {r.document["spec"].get("clusterIP") for r in state.list(_SERVICES)}
+def _in_use(state: State) -> set[str]:
+    return {address for r in state.list(_SERVICES) for address in r.document["spec"].get("clusterIPs") or ()}
+
+
+def _free_address(state: State, services: Range) -> str:
+    used = _in_use(state)
     for number in range(RESERVED, services.num_addresses - 1):
         if (address := str(services[number])) not in used:
             return address
@@ -87,9 +100,7 @@ def _used_ports(state: State, new: Document) -> set[int]:
     }
 
 
-def problems(
-    state: State, services: IPv4Network, node_ports: range, new: Document, old: Document | None
-) -> list[Cause]:
+def problems(state: State, ranges: Ranges, node_ports: range, new: Document, old: Document | None) -> list[Cause]:
     """Ports, cluster address and node ports that cannot be."""
     spec, found = new["spec"], list[Cause]()
     given = spec.get("clusterIP")
@@ -115,21 +126,23 @@ def problems(
         elif port.get("nodePort") and port["nodePort"] not in node_ports:
             text = f"Invalid value: {port['nodePort']}: not in {node_ports.start}-{node_ports.stop - 1}"
             found.append((f"spec.ports[{i}].nodePort", text, "FieldValueInvalid"))
-    if given and old is not None and old["spec"].get("clusterIP") not in (None, "", given):
-        found.append(("spec.clusterIP", "Invalid value: field is immutable", "FieldValueInvalid"))
-    elif given and given != "None" and old is None:
-        found += _address(state, services, given, new)
+    found += families.problems(new, old, _offered(ranges))
+    before = list(old["spec"].get("clusterIPs") or ()) if old is not None else []
+    for number, address in enumerate(spec.get("clusterIPs") or ()):
+        path = f"spec.clusterIPs[{number}]" if number else "spec.clusterIP"
+        if number < len(before):
+            if address != before[number]:
+                found.append((path, "Invalid value: field is immutable", "FieldValueInvalid"))
+        elif address != "None":
+            found += _address(state, ranges, path, address)
     return found
 
 
-def _address(state: State, services: IPv4Network, given: str, new: Document) -> list[Cause]:
-    try:
-        inside = IPv4Address(given) in services
-    except AddressValueError:
-        inside = False
-    if not inside:
-        text = f"Invalid value: {given}: must be an address in {services}, empty, or None"
-        return [("spec.clusterIP", text, "FieldValueInvalid")]
-    if any(r.document["spec"].get("clusterIP") == given for r in state.list(_SERVICES)):
-        return [("spec.clusterIP", f"Invalid value: {given}: provided IP is already allocated", "FieldValueInvalid")]
+def _address(state: State, ranges: Ranges, path: str, given: str) -> list[Cause]:
+    if not any(families.of_address(given) and ip_address(given) in each for each in ranges):
+        where = " or ".join(map(str, ranges))
+        text = f"Invalid value: {given}: must be an address in {where}, empty, or None"
+        return [(path, text, "FieldValueInvalid")]
+    if given in _in_use(state):
+        return [(path, f"Invalid value: {given}: provided IP is already allocated", "FieldValueInvalid")]
     return []

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from typing import Any
 
 from plait.resources import kinds, validate
@@ -39,7 +38,7 @@ class Context:
     """What the rules may look at: the present objects and the ranges to give addresses from."""
 
     state: State
-    services: IPv4Network
+    services: allocation.Ranges
     node_ports: range = range(30000, 32768)
 
 
@@ -54,7 +53,7 @@ def default(context: Context, kind: Kind, new: Document, old: Document | None) -
             if subject.get("kind") in ("User", "Group"):
                 subject.setdefault("apiGroup", "rbac.authorization.k8s.io")
     elif kind.kind == "Service":
-        allocation.default(new, old)
+        allocation.default(context.services, new, old)
     elif kind.kind == "Secret":
         _secret(new)
     elif kind.kind == "Namespace":

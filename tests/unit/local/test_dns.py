@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 import pytest
@@ -42,6 +42,8 @@ def said(message: bytes | None) -> tuple[int, list[str]]:
         data, at = message[at + 10 : at + 10 + size], at + 10 + size
         if type_ == wire.A:
             texts.append(f"{name} {IPv4Address(data)}")
+        elif type_ == wire.AAAA:
+            texts.append(f"{name} {IPv6Address(data)}")
         elif type_ == wire.SRV:
             texts.append(f"{name} {read_name(data, 6)[0]}:{struct.unpack_from('!H', data, 4)[0]}")
         else:
@@ -83,7 +85,7 @@ ZONE = Zone(
     ],
     [PEERS],
     ENTRIES,
-    network=IPv4Network("10.64.0.0/16"),
+    networks=(IPv4Network("10.64.0.0/16"),),
 )
 WEB = "web.shop.svc.cluster.local"
 
@@ -208,3 +210,22 @@ def test_a_status_or_a_new_version_is_no_change_of_names() -> None:
 )
 def test_whatever_else_changes_is_read_again(after: dict[str, Any] | None) -> None:
     assert means({"metadata": {}, "spec": {"hosts": ["a.test"]}}) != means(after)
+
+
+def test_the_other_family_has_names_in_both_directions() -> None:
+    six = {**PEERS, "addressType": "IPv6", "endpoints": [endpoint("fd70::2")]}
+    both = service("both", clusterIP="10.64.128.21", clusterIPs=["10.64.128.21", "fd70::80:15"])
+    networks = (IPv4Network("10.64.0.0/16"), IPv6Network("fd70::/56"))
+    zone = Zone([both, service("peers", clusterIP="None")], [PEERS, six], networks=networks)
+    name = "both.shop.svc.cluster.local"
+    assert said(zone.answer(ask(name, wire.AAAA)))[1] == [f"{name} fd70::80:15"]
+    assert said(zone.answer(ask(name)))[1] == [f"{name} 10.64.128.21"]
+    back = ip_address("fd70::80:15").reverse_pointer
+    assert said(zone.answer(ask(back, wire.PTR)))[1] == [f"{back} -> {name}"]
+    assert said(zone.answer(ask(ip_address("fd70::9").reverse_pointer, wire.PTR)))[0] == wire.NAME_ERROR
+    assert zone.answer(ask(ip_address("2001:db8::9").reverse_pointer, wire.PTR)) is None
+    pod = "fd70--2.shop.pod.cluster.local"
+    assert said(zone.answer(ask(pod, wire.AAAA)))[1] == [f"{pod} fd70::2"]
+    assert said(zone.answer(ask(pod))) == (wire.NO_ERROR, [])
+    peers = "peers.shop.svc.cluster.local"
+    assert said(zone.answer(ask(peers, wire.AAAA)))[1] == [f"{peers} fd70::2"]

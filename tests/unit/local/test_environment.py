@@ -10,7 +10,7 @@ import pytest
 from plait.local import environment
 from plait.local.environment import ConfigError, Facts
 
-FACTS = Facts("10.64.1.2", "10.64.255.11", "node-1", cpus=2, memory=1024)
+FACTS = Facts(("10.64.1.2",), ("10.64.255.11",), "node-1", cpus=2, memory=1024)
 
 
 def pod(**container: Any) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def test_config_maps_and_secrets_are_read_and_a_missing_one_is_named() -> None:
         ("Secret", "s"): {"data": {"p": base64.b64encode(b"hush").decode()}},
         ("ConfigMap", "gone"): None,
     }
-    facts = Facts("", "", "n", objects=objects)
+    facts = Facts((), (), "n", objects=objects)
     env = [{"name": "P", "valueFrom": {"secretKeyRef": {"name": "s", "key": "p"}}}]
     result = composed(facts, env=env, envFrom=[{"prefix": "X_", "configMapRef": {"name": "c"}}])
     assert (result["X_k"], result["P"]) == ("v", "hush")

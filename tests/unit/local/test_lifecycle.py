@@ -189,7 +189,7 @@ def test_a_refused_container_waits_with_its_reason_and_counts_no_restart() -> No
     machine.step(0)
     machine.refused("main", "ErrImagePull", "no such image", 0)
     assert machine.step(0) == []
-    status = podstatus.compose(machine, pod(), podstatus.Place("1.1.1.1", "", 0), 0)
+    status = podstatus.compose(machine, pod(), podstatus.Place(("1.1.1.1",), (), 0), 0)
     assert status["phase"] == "Pending"
     assert status["containerStatuses"][0]["state"] == {
         "waiting": {"reason": "ErrImagePull", "message": "no such image"}
@@ -216,7 +216,7 @@ def test_an_open_readiness_gate_keeps_the_pod_from_ready_but_not_its_containers(
     machine = Lifecycle(document)
     machine.step(0)
     started(machine, "main")
-    place = podstatus.Place("1.1.1.1", "2.2.2.2", 0)
+    place = podstatus.Place(("1.1.1.1",), ("2.2.2.2",), 0)
 
     def conditions() -> dict[str, str]:
         status = podstatus.compose(machine, document, place, 0)
@@ -233,7 +233,7 @@ def test_a_condition_keeps_its_transition_time_while_it_stays() -> None:
     machine = Lifecycle(document)
     machine.step(0)
     started(machine, "main")
-    place = podstatus.Place("1.1.1.1", "2.2.2.2", 0)
+    place = podstatus.Place(("1.1.1.1",), ("2.2.2.2",), 0)
     document["status"] = podstatus.compose(machine, document, place, 100)
     assert podstatus.compose(machine, document, place, 200) == document["status"]
 

@@ -105,3 +105,19 @@ def test_no_chain_name_is_longer_than_the_kernel_allows() -> None:
     text = made([service(sessionAffinity="ClientIP")], slice_of(endpoint("10.64.1.2")))
     names = [line[1:].split()[0] for line in text.splitlines() if line.startswith(":")]
     assert max(map(len, names)) <= 28
+
+
+def test_each_family_has_its_own_addresses_endpoints_and_words() -> None:
+    both = service(clusterIPs=["10.64.128.20", "fd70:6c61:6974:4080::14"])
+    six = {**slice_of(endpoint("fd70:6c61:6974:4001::2")), "addressType": "IPv6"}
+    slices = [slice_of(endpoint("10.64.1.2")), six]
+    text = rules(
+        [both, service("empty", clusterIPs=["fd70:6c61:6974:4080::15"])], slices, node=1, plan=PLAN, family="IPv6"
+    )
+    assert "-d fd70:6c61:6974:4080::14/128 -p tcp -m tcp --dport 80" in text
+    assert "--to-destination [fd70:6c61:6974:4001::2]:8080" in text
+    assert "-d fd70:6c61:6974:4080::15/128" in text and "--reject-with icmp6-port-unreachable" in text
+    assert "-s fd70:6c61:6974:4001::2/128 -d fd70:6c61:6974:4001::2/128 -j MASQUERADE" in text
+    assert "10.64" not in text
+    four = made([both], *slices)
+    assert "fd70" not in four and "--to-destination 10.64.1.2:8080" in four

@@ -24,7 +24,7 @@ def pod(*volumes: dict[str, Any]) -> dict[str, Any]:
 
 
 def facts(**objects: Any) -> Facts:
-    return Facts("1.1.1.1", "2.2.2.2", "n", objects={("ConfigMap", k): v for k, v in objects.items()})
+    return Facts(("1.1.1.1",), ("2.2.2.2",), "n", objects={("ConfigMap", k): v for k, v in objects.items()})
 
 
 async def test_a_config_map_shows_its_keys_and_follows_its_changes(tmp_path: Path) -> None:

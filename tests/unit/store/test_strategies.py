@@ -21,7 +21,7 @@ def context(*documents: tuple[Kind, Document]) -> Context:
     state = State()
     for kind, document in documents:
         state.apply(state.put((kind.group, kind.plural), document))
-    return Context(state, IPv4Network("10.0.0.0/24"))
+    return Context(state, (IPv4Network("10.0.0.0/24"),))
 
 
 def defaulted(kind: Kind, **fields: Any) -> Document:

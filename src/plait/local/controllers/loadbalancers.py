@@ -1,13 +1,16 @@
-"""LoadBalancer services: which address of the plan's range each has. Once given, an address stays with its service."""
+"""LoadBalancer services: which address of the plan's range each has. Once given, an address stays with its service.
+
+The range is of IPv4; a service of the other family, or of both, has the address beside (`AddressPlan.beside`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import Any
 
-from plait.local.addresses import AddressPlan
+from plait.local.addresses import IPV4, AddressPlan
 from plait.local.controllers.cluster import Cluster
 from plait.local.controllers.controller import Controller
 from plait.local.controllers.writes import Emit, Outcome, Write, status
@@ -33,6 +36,8 @@ def reconcile(services: Sequence[Document], network: IPv4Network) -> list[Write]
             continue
         asked = str(service["spec"].get("loadBalancerIP") or "")
         if had and _within(had[0], network) and asked in ("", had[0]):
+            if _ingress(service) != _of_each_family(service, had[0]):
+                writes += _set(service, had[0])
             continue
         if asked and (not _within(asked, network) or asked in taken):
             why = "is taken" if _within(asked, network) else f"is outside {network}, the range of this mesh"
@@ -70,9 +75,20 @@ def free(service: Document, network: IPv4Network, taken: set[str]) -> str:
     return ""
 
 
-def _addresses(service: Document) -> list[str]:
+def _ingress(service: Document) -> list[str]:
     ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
     return [entry["ip"] for entry in ingress if entry.get("ip")]
+
+
+def _addresses(service: Document) -> list[str]:
+    """The same as addresses of our range, each once."""
+    found = [ip_address(text) for text in _ingress(service)]
+    return list(dict.fromkeys(str(a if isinstance(a, IPv4Address) else AddressPlan.origin(a)) for a in found))
+
+
+def _of_each_family(service: Document, address: str) -> list[str]:
+    beside = str(AddressPlan.beside(IPv4Address(address)))
+    return [address if family == IPV4 else beside for family in service["spec"].get("ipFamilies") or (IPV4,)]
 
 
 def _within(address: str, network: IPv4Network) -> bool:
@@ -83,7 +99,8 @@ def _within(address: str, network: IPv4Network) -> bool:
 
 
 def _set(service: Document, address: str) -> list[Write]:
-    balancer: dict[str, Any] = {"ingress": [{"ip": address, "ipMode": "VIP"}]} if address else {}
+    given = _of_each_family(service, address) if address else []
+    balancer: dict[str, Any] = {"ingress": [{"ip": each, "ipMode": "VIP"} for each in given]} if given else {}
     return status(SERVICE, service, {**(service.get("status") or {}), "loadBalancer": balancer})
 
 
