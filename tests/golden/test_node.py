@@ -24,12 +24,17 @@ HERE = Path(__file__).parent / "node"
 RANGES = ("10.64.0.0/16",)
 
 
-def workload(name: str, address: str, **more: Any) -> Workload:
+def beside(address: str) -> str:
+    """An address of the other family that reads alike."""
+    return f"fd64::{address.split('.', 2)[2].replace('.', ':')}"
+
+
+def workload(name: str, address: str, *, dual: bool = False, **more: Any) -> Workload:
     return Workload(
         uid=f"Kubernetes//Pod/shop/{name}",
         name=name,
         namespace="shop",
-        addresses=(address,),
+        addresses=(address, beside(address)) if dual else (address,),
         service_account=name,
         workload_name=name,
         canonical_name=name,
@@ -38,21 +43,24 @@ def workload(name: str, address: str, **more: Any) -> Workload:
     )
 
 
-def view(*policies: Policy, service: dict[str, Any] | None = None, pods: tuple[str, ...] = ("client",)) -> NodeView:
+def view(
+    *policies: Policy, service: dict[str, Any] | None = None, pods: tuple[str, ...] = ("client",), dual: bool = False
+) -> NodeView:
+    vip = "10.64.128.1"
     backend = Service(
         "web",
         "shop",
         "web.shop.svc.cluster.local",
-        (NetworkAddress("10.64.128.1"),),
+        tuple(map(NetworkAddress, (vip, beside(vip)) if dual else (vip,))),
         (Port(80, 8080),),
         **service or {},
     )
     member = (Membership(backend.key, (Port(80, 8080),)),)
     found = [
-        workload("client", "10.64.1.2"),
-        workload("web-1", "10.64.2.2", services=member),
-        workload("web-2", "10.64.2.3", services=member, tunnel="none"),
-        workload("waypoint", "10.64.2.9"),
+        workload("client", "10.64.1.2", dual=dual),
+        workload("web-1", "10.64.2.2", services=member, dual=dual),
+        workload("web-2", "10.64.2.3", services=member, tunnel="none", dual=dual),
+        workload("waypoint", "10.64.2.9", dual=dual),
     ]
     local = {w.name: w for w in found}
     state = NodeState(
@@ -63,7 +71,10 @@ def view(*policies: Policy, service: dict[str, Any] | None = None, pods: tuple[s
         ),
     )
     mesh = Mesh(
-        Settings(ranges=RANGES), {w.uid: w for w in found}, {backend.key: backend}, {p.key: p for p in policies}
+        Settings(ranges=(*RANGES, "fd64::/16") if dual else RANGES),
+        {w.uid: w for w in found},
+        {backend.key: backend},
+        {p.key: p for p in policies},
     )
     return project(mesh, state)
 
@@ -83,6 +94,11 @@ STORIES: dict[str, NodeView] = {
         policy("c", "deny", Match(namespaces=(Text("prefix", "evil"),)), Match(destination_ports=(9999,))),
         policy("d", "deny", Match(principals=(Text("suffix", "/sa/test"),)), dry_run=True),
         pods=("web-1",),
+    ),
+    "dual": view(
+        policy("a", "allow", Match(source_ips=(Range("fd64::", 64),), destination_ports=(8080,))),
+        pods=("client", "web-1"),
+        dual=True,
     ),
 }
 

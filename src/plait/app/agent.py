@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,11 @@ class Place:
     eager: int = EAGER
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """The node's own, of each family."""
+        return tuple(map(str, self.plan.addresses(IPv4Address(self.address))))
+
+    @property
     def proxy_namespace(self) -> Path | None:
         """Node-level capture: where the node's Envoy runs."""
         return self.layout.netns(f"{self.node}-zt") if self.capture == "node" else None
@@ -137,7 +143,7 @@ class Agent:
             self._naming,
             announcements,
             self._enrolled,
-            form=self._classic or InPod(address=place.address, unjudged=CLOSED),
+            form=self._classic or InPod(addresses=place.addresses, unjudged=CLOSED),
             names=self._names_captured,
             changed=self._capture_changed,
         )

@@ -187,7 +187,7 @@ class Configuration:
         """Listeners of the pod: pushed, and seen listening by the kernel; its certificate: held."""
         shared = self._options.shared_netns
         own = "" if shared else str(target.netns)  # node-level capture: no sockets inside the pod
-        state = PodState(target.uid, target.namespace, target.name, target.service_account, (target.address,), own)
+        state = PodState(target.uid, target.namespace, target.name, target.service_account, target.addresses, own)
         self._pods[target.uid] = state
         self._remembered.discard(target.uid)
         self._pods_changed()

@@ -38,7 +38,7 @@ class Naming:
         await self._listeners.serve(target)
         if target.dns and target.uid not in self._resolvers:
             meanings = partial(self._meaning, target.namespace)
-            fresh = PodResolver(target.netns, meanings, _Origins(target.netns))
+            fresh = PodResolver(target.netns, meanings, _Origins(target.netns), dual=6 in target.families)
             try:
                 await fresh.start()
             except BaseException:
@@ -69,7 +69,8 @@ class _Origins:
     def asked(self, asked: Asked) -> End | None:
         if asked.connection is not None:
             return dialled(asked.connection)
-        return self._translations.original(asked.client, (resolver.ADDRESS, DNS_CAPTURE_PORT))
+        local = resolver.ADDRESS6 if ":" in asked.client[0] else resolver.ADDRESS
+        return self._translations.original(asked.client, (local, DNS_CAPTURE_PORT))
 
     def close(self) -> None:
         self._translations.close()

@@ -39,6 +39,7 @@ CONNECTION_MARK: Final = 0x111
 MARK_MASK: Final = 0xFFF
 PROBE_SNAT_IP: Final = "169.254.7.127"
 CAPTURE_PROBE_IP: Final = "169.254.7.126"  # where the capture probe connects to: link-local, never routed
+CAPTURE_PROBE_IP6: Final = "fd16:9254:7127:1337:ffff:ffff:ffff:fffe"  # beside the probes' source address of this family
 CAPTURE_PROBE_NAME: Final = "capture-probe.plait.internal"  # only the mesh's resolver knows it
 
 # Labels and annotations.

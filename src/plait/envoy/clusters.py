@@ -19,10 +19,8 @@ from plait.envoy.pieces import UNLIMITED, Constant, Doc, any_of, bind_inside_pod
 from plait.model.views.destinations import Destination, Endpoint
 
 _KEEPALIVE: Doc = Constant({"tcp_keepalive": {"keepalive_time": 60, "keepalive_interval": 15, "keepalive_probes": 4}})
-# The proxy's sockets into a pod's namespace are bound to an IPv4 address.
 _LOOKED_UP: Doc = Constant(
     {
-        "dns_lookup_family": "V4_ONLY",
         "respect_dns_ttl": True,
         "dns_refresh_rate": "5s",
         "dns_failure_refresh_rate": {"base_interval": "1s", "max_interval": "10s"},
@@ -34,24 +32,24 @@ _RAW = {
 }
 
 
-def shared() -> list[Doc]:
-    """What every node proxy has whatever its pods do."""
-    return [passthrough(), inbound(), hbone(), blackhole(names.BLACKHOLE)]
+def shared(*, dual: bool = False) -> list[Doc]:
+    """What every node proxy has whatever its pods do. `dual`: they may have addresses of IPv6."""
+    return [passthrough(dual=dual), inbound(dual=dual), hbone(dual=dual), blackhole(names.BLACKHOLE)]
 
 
-def classic() -> list[Doc]:
+def classic(*, dual: bool = False) -> list[Doc]:
     """The same for node-level capture: other marks, and sockets towards an application apart from those to peers."""
-    peer, application = bind_inside_pod(CLASSIC_LOCAL_MARK), bind_inside_pod(CLASSIC_MARK)
+    peer, application = bind_inside_pod(CLASSIC_LOCAL_MARK, dual=dual), bind_inside_pod(CLASSIC_MARK, dual=dual)
     return [
         {**passthrough(), "upstream_bind_config": peer},
         {**passthrough(), "name": names.INBOUND_PLAINTEXT, "upstream_bind_config": application},
-        {**inbound(), "upstream_bind_config": bind_inside_pod(CLASSIC_TUNNEL_MARK)},
+        {**inbound(), "upstream_bind_config": bind_inside_pod(CLASSIC_TUNNEL_MARK, dual=dual)},
         {**hbone(), "upstream_bind_config": peer},
         blackhole(names.BLACKHOLE),
     ]
 
 
-def _original_dst(name: str) -> Doc:
+def _original_dst(name: str, *, dual: bool = False) -> Doc:
     # The default breakers (1024 per cluster) would count every connection of the node against one number.
     return {
         "name": name,
@@ -59,30 +57,30 @@ def _original_dst(name: str) -> Doc:
         "lb_policy": "CLUSTER_PROVIDED",
         "connect_timeout": "5s",
         "cleanup_interval": "5s",
-        "upstream_bind_config": bind_inside_pod(),
+        "upstream_bind_config": bind_inside_pod(dual=dual),
         "upstream_connection_options": _KEEPALIVE,
         "circuit_breakers": UNLIMITED,
     }
 
 
-def passthrough() -> Doc:
+def passthrough(*, dual: bool = False) -> Doc:
     """To the original destination, untouched."""
-    return _original_dst(names.PASSTHROUGH)
+    return _original_dst(names.PASSTHROUGH, dual=dual)
 
 
-def inbound() -> Doc:
+def inbound(*, dual: bool = False) -> Doc:
     """From a tunnel to the application: the authority of the CONNECT, which the route has pinned to the pod itself."""
     return {
         **_original_dst(names.INBOUND),
-        "upstream_bind_config": bind_inside_pod(TUNNEL_MARK),
+        "upstream_bind_config": bind_inside_pod(TUNNEL_MARK, dual=dual),
         "original_dst_lb_config": {"use_http_header": True, "http_header_name": ":authority"},
     }
 
 
-def hbone() -> Doc:
+def hbone(*, dual: bool = False) -> Doc:
     """Every tunnel of the node: peer, certificate and expected SAN all come from the connection."""
     return {
-        **_original_dst(names.HBONE),
+        **_original_dst(names.HBONE, dual=dual),
         "connect_timeout": "10s",  # a waypoint may first have to start
         "cleanup_interval": "30s",
         "original_dst_lb_config": {"upstream_port_override": HBONE_PORT},
@@ -115,7 +113,7 @@ def blackhole(name: str) -> Doc:
     }
 
 
-def destination(name: str, found: Destination, mark: int = PROXY_MARK) -> Doc:
+def destination(name: str, found: Destination, mark: int = PROXY_MARK, *, dual: bool = False) -> Doc:
     """The cluster for one original destination. Always an answer: Envoy asks for a name once per process."""
     ends = [Endpoint(found.address, found.port)] if found.passthrough else list(found.endpoints)
     if any(end.tunnel for end in ends):
@@ -124,7 +122,7 @@ def destination(name: str, found: Destination, mark: int = PROXY_MARK) -> Doc:
     cluster: Doc = {
         "name": name,
         "type": "STRICT_DNS" if named else "STATIC",
-        **(_LOOKED_UP if named else {}),
+        **({"dns_lookup_family": "V4_PREFERRED" if dual else "V4_ONLY", **_LOOKED_UP} if named else {}),
         "lb_policy": "LEAST_REQUEST" if len(ends) > 1 else "ROUND_ROBIN",
         "connect_timeout": "5s",
         "circuit_breakers": UNLIMITED,
@@ -138,7 +136,7 @@ def destination(name: str, found: Destination, mark: int = PROXY_MARK) -> Doc:
     }
     tunnels = [end for end in ends if end.tunnel]
     if len(tunnels) < len(ends):
-        cluster["upstream_bind_config"] = bind_inside_pod(mark)
+        cluster["upstream_bind_config"] = bind_inside_pod(mark, dual=dual)
         cluster["upstream_connection_options"] = _KEEPALIVE
     if tunnels and len(tunnels) == len(ends):
         cluster["transport_socket"] = _THROUGH_INTERNAL_LISTENER

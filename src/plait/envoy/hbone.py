@@ -12,7 +12,7 @@ from plait.base.wellknown import CLASSIC_LOCAL_MARK, CLASSIC_TUNNEL_MARK, HBONE_
 from plait.envoy import baggage, names, telemetry, tls
 from plait.envoy.listeners import BUFFER, ORIGINAL_DST, netns_state, original_src, periodic, set_state, tcp_proxy
 from plait.envoy.options import Options
-from plait.envoy.pieces import ADS, Doc, any_of, extension, socket_address, state
+from plait.envoy.pieces import ADS, Doc, any_of, bound, extension, state
 from plait.model.views.node import LocalPod, NodeView
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -76,7 +76,7 @@ def inbound(view: NodeView, pod: LocalPod, options: Options) -> Doc:
     trust_domain = pod.identity.removeprefix("spiffe://").partition("/")[0] or view.trust_domain
     return {
         "name": names.hbone_listener(pod.uid),
-        "address": socket_address("0.0.0.0", HBONE_PORT, pod.netns),
+        **bound(pod.addresses, "0.0.0.0", "::", HBONE_PORT, pod.netns),
         "stat_prefix": "hbone",
         "traffic_direction": "INBOUND",
         "per_connection_buffer_limit_bytes": BUFFER,

@@ -6,10 +6,10 @@ listener (15008) and the node's internal listener are in `hbone`.
 
 from __future__ import annotations
 
-from plait.base.wellknown import CAPTURE_PROBE_IP, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT, PROXY_MARK
+from plait.base.wellknown import CAPTURE_PROBE_IP, CAPTURE_PROBE_IP6, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT, PROXY_MARK
 from plait.envoy import names, plaintext, telemetry
 from plait.envoy.options import Options
-from plait.envoy.pieces import ADS, Doc, any_of, cidr, extension, socket_address, state
+from plait.envoy.pieces import ADS, Doc, any_of, bound, cidr, extension, state
 from plait.model.views.node import LocalPod, NodeView
 
 BUFFER = 262144
@@ -79,12 +79,12 @@ def outbound(view: NodeView, pod: LocalPod, options: Options) -> Doc:
     on_demand = [_outbound_states(pod), _outbound_proxy(pod, options)]
     guard = {
         "name": "loop",
-        "filter_chain_match": {"prefix_ranges": [cidr("127.0.0.0/8")]},
+        "filter_chain_match": {"prefix_ranges": _ranges(pod, "127.0.0.0/8", "::1/128")},
         "filters": [tcp_proxy("loop", names.BLACKHOLE, [_outbound_log(pod, options)])],
     }
     probe = {  # ended with a FIN, so that the kernel still shows the connection's end at 15001 to who asks
         "name": "probe",
-        "filter_chain_match": {"prefix_ranges": [cidr(f"{CAPTURE_PROBE_IP}/32")]},
+        "filter_chain_match": {"prefix_ranges": _ranges(pod, CAPTURE_PROBE_IP, CAPTURE_PROBE_IP6)},
         "filters": [tcp_proxy("probe", names.BLACKHOLE, [])],
     }
     chains = [guard, probe]
@@ -99,7 +99,7 @@ def outbound(view: NodeView, pod: LocalPod, options: Options) -> Doc:
         rest = on_demand  # no ranges are declared, so everything may be ours
     return {
         "name": names.outbound_listener(pod.uid),
-        "address": socket_address("127.0.0.1", OUTBOUND_PORT, pod.netns),
+        **bound(pod.addresses, "127.0.0.1", "::1", OUTBOUND_PORT, pod.netns),
         "stat_prefix": "outbound",
         "traffic_direction": "OUTBOUND",
         "per_connection_buffer_limit_bytes": BUFFER,
@@ -107,6 +107,11 @@ def outbound(view: NodeView, pod: LocalPod, options: Options) -> Doc:
         "filter_chains": chains,
         "default_filter_chain": {"name": "rest", "filters": rest},
     }
+
+
+def _ranges(pod: LocalPod, ipv4: str, ipv6: str) -> list[Doc]:
+    """Of the families that the pod has."""
+    return [cidr(ipv4), cidr(ipv6)] if any(":" in address for address in pod.addresses) else [cidr(ipv4)]
 
 
 def _outbound_states(pod: LocalPod) -> Doc:
@@ -175,7 +180,7 @@ def inbound_plaintext(pod: LocalPod, options: Options) -> Doc:
     }
     return {
         "name": names.plaintext_listener(pod.uid),
-        "address": socket_address("0.0.0.0", INBOUND_PLAINTEXT_PORT, pod.netns),
+        **bound(pod.addresses, "0.0.0.0", "::", INBOUND_PLAINTEXT_PORT, pod.netns),
         "stat_prefix": "inbound",
         "traffic_direction": "INBOUND",
         "per_connection_buffer_limit_bytes": BUFFER,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -58,6 +58,14 @@ def socket_address(address: str, port: int, netns: str = "") -> Doc:
     return {"socket_address": document}
 
 
+def bound(addresses: Iterable[str], ipv4: str, ipv6: str, port: int, netns: str = "") -> Doc:
+    """Where a listener is bound: in the family of each of these addresses (a pod's)."""
+    document: Doc = {"address": socket_address(ipv4, port, netns)}
+    if any(":" in address for address in addresses):
+        document["additional_addresses"] = [{"address": socket_address(ipv6, port, netns)}]
+    return document
+
+
 def cidr(text: str) -> Doc:
     address, _, length = text.partition("/")
     return {"address_prefix": address, "prefix_len": int(length or (128 if ":" in address else 32))}
@@ -78,15 +86,17 @@ def state(key: str, value: str, factory: str, shared: str = "TRANSITIVE", *, opt
 
 
 @cache
-def bind_inside_pod(mark: int = PROXY_MARK) -> Doc:
+def bind_inside_pod(mark: int = PROXY_MARK, *, dual: bool = False) -> Doc:
     """Upstream sockets open in the network namespace that the connection's filter state names, and carry our mark.
 
-    The source address must be present, though any, or Envoy never asks the selector. This mark wins over the one that
-    the source-preserving filters set.
+    The source address must be present, though any, or Envoy never asks the selector; where there are addresses of IPv6
+    (`dual`), one of that family too. This mark wins over the one that the source-preserving filters set.
     """
+    more = {"extra_source_addresses": [{"address": {"address": "::", "port_value": 0}}]} if dual else {}
     return Constant(
         {
             "source_address": {"address": "0.0.0.0", "port_value": 0},
+            **more,
             "local_address_selector": extension(
                 "envoy.upstream.local_address_selector.filter_state_override",
                 "envoy.extensions.local_address_selectors.filter_state_override.v3.Config",

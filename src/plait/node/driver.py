@@ -91,9 +91,11 @@ class Driver:
         self._exempt: asyncio.Lock = asyncio.Lock()
         self._exempted: frozenset[str] | None = None
 
-    async def attach(self, document: dict[str, Any], netns: Path, address: str, timeout: float = 30.0) -> None:
+    async def attach(
+        self, document: dict[str, Any], netns: Path, addresses: tuple[str, ...], timeout: float = 30.0
+    ) -> None:
         """A pod's namespace is up. Returns when its containers may start; NotStarted when not in time."""
-        target = _target(document, netns, address, self._names(document))
+        target = _target(document, netns, addresses, self._names(document))
         pod = self._pods.get(target.uid)
         if pod is not None and pod.target != target:
             await self.detach(target.uid)
@@ -266,7 +268,8 @@ class Driver:
     async def _exempt_probes(self, *, force: bool = False) -> None:
         """The node's own rules: the kubelet's probes of captured pods pass also under STRICT."""
         async with self._exempt:
-            addresses = frozenset(pod.target.address for pod in self._pods.values() if pod.state.value.rules)
+            ruled = (pod.target for pod in self._pods.values() if pod.state.value.rules)
+            addresses = frozenset(address for target in ruled for address in target.addresses)
             if force or addresses != self._exempted:
                 await self._form.captured(addresses)
                 self._exempted = addresses
@@ -279,10 +282,10 @@ class Driver:
             _log.debug("event not recorded", pod=target, error=error)
 
 
-def _target(document: dict[str, Any], netns: Path, address: str, dns: bool) -> Target:
+def _target(document: dict[str, Any], netns: Path, addresses: tuple[str, ...], dns: bool) -> Target:
     meta = document["metadata"]
     account = document.get("spec", {}).get("serviceAccountName") or "default"
-    return Target(meta["uid"], meta["namespace"], meta["name"], account, netns, address, dns)
+    return Target(meta["uid"], meta["namespace"], meta["name"], account, netns, addresses, dns)
 
 
 def _announced(document: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from typing import Protocol
 from plait.base.wellknown import DNS_CAPTURE_PORT, HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT
 from plait.model.views.datagrams import OPEN, Datagrams
 from plait.node import netfilter, probe, routing, rules
-from plait.node.rules import Rules
+from plait.node.rules import Family, Rules
 
 PORTS = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT})
 _OWN_NAMESPACE = Path("/proc/self/ns/net")
@@ -22,15 +22,27 @@ _OWN_NAMESPACE = Path("/proc/self/ns/net")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One pod of this node with its namespace and first address. `dns`: what it asks of nameservers is captured too."""
+    """One pod of this node with its namespace and its addresses, one a family, the first being its own `podIP`.
+
+    `dns`: what it asks of nameservers is captured too.
+    """
 
     uid: str
     namespace: str
     name: str
     service_account: str
     netns: Path
-    address: str
+    addresses: tuple[str, ...]
     dns: bool = False
+
+    @property
+    def address(self) -> str:
+        return self.addresses[0]
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """What its capture takes; a family of which the pod has no address is shut."""
+        return (4, 6) if any(":" in address for address in self.addresses) else (4,)
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -77,7 +89,7 @@ class Form(Protocol):
 
 
 async def seal(space: Path) -> None:
-    """Capture knows IPv4 only: the pod's IPv6 must not be a way around it."""
+    """A pod without an IPv6 address that the mesh knows: whatever IPv6 it has must not be a way around capture."""
     if await asyncio.to_thread(netfilter.speaks_ipv6, space):
         await netfilter.apply(space, rules.sealed(), 6)
 
@@ -97,22 +109,26 @@ async def sealed(space: Path) -> bool:
 class InPod:
     """Rules and listeners inside each pod's namespace; on the node only the kubelet's probes are exempted.
 
-    `address` is the node's own, which no verdict keeps out; `unjudged` holds for pods that nobody has judged.
+    `addresses` are the node's own, which no verdict keeps out; `unjudged` holds for pods that nobody has judged.
     """
 
-    def __init__(self, node: Path = _OWN_NAMESPACE, address: str = "", unjudged: Datagrams = OPEN) -> None:
-        self._node, self._address, self._unjudged = node, address, unjudged
+    def __init__(
+        self, node: Path = _OWN_NAMESPACE, addresses: tuple[str, ...] = (), unjudged: Datagrams = OPEN
+    ) -> None:
+        self._node, self._unjudged = node, unjudged
+        self._own: dict[Family, str] = {6 if ":" in address else 4: address for address in addresses}
         self._judged: dict[str, Datagrams] = {}
 
-    def _wanted(self, target: Target) -> Rules:
+    def _wanted(self, target: Target, family: Family) -> Rules:
         inbound = self._judged.get(target.uid, self._unjudged)
-        return rules.capture(dns=target.dns, others=inbound, node=self._address)
+        return rules.capture(family, dns=target.dns, others=inbound, node=self._own.get(family, ""))
 
     def judged(self, uid: str, inbound: Datagrams) -> None:
         self._judged[uid] = inbound
 
     async def admit(self, target: Target) -> None:
-        await netfilter.apply(target.netns, self._wanted(target))
+        for family in target.families:
+            await netfilter.apply(target.netns, self._wanted(target, family), family)
 
     async def left_behind(self, target: Target) -> bool:
         return rules.present(await netfilter.saved(target.netns))
@@ -120,43 +136,54 @@ class InPod:
     async def redirect(self, target: Target) -> None:
         # Answers first; then tracking, so that from here on every new connection is known from its first packet; then
         # the connections that were begun before, half-open ones too; only then the redirect: nothing is lost.
-        await seal(target.netns)
-        await asyncio.to_thread(routing.apply, target.netns, rules.PolicyRule())
+        if 6 not in target.families:
+            await seal(target.netns)
+        for family in target.families:
+            await asyncio.to_thread(routing.apply, target.netns, rules.PolicyRule(), family)
         if not rules.present(await netfilter.saved(target.netns)):
             await netfilter.forget(target.netns)
-            await netfilter.apply(target.netns, rules.released(dns=target.dns))
-            await netfilter.adopt(target.netns)
-        await netfilter.apply(target.netns, self._wanted(target))
+            for family in target.families:
+                await netfilter.apply(target.netns, rules.released(family, dns=target.dns), family)
+            await netfilter.adopt(target.netns, target.families)
+        await self.admit(target)
 
     async def release(self, target: Target) -> None:
-        await netfilter.apply(target.netns, rules.released(dns=target.dns))
-        await unseal(target.netns)
+        for family in target.families:
+            await netfilter.apply(target.netns, rules.released(family, dns=target.dns), family)
+        if 6 not in target.families:
+            await unseal(target.netns)
 
     async def clean(self, target: Target) -> None:
         await netfilter.remove(target.netns)
         await unseal(target.netns)
-        await asyncio.to_thread(routing.remove, target.netns, rules.PolicyRule())
+        for family in target.families:
+            await asyncio.to_thread(routing.remove, target.netns, rules.PolicyRule(), family)
 
     async def gone(self, target: Target) -> None:
         self._judged.pop(target.uid, None)  # its rules go with its namespace
 
     async def probe(self, target: Target) -> None:
-        await probe.outbound(target.netns)
-        if target.dns:
-            await probe.names(target.netns)
+        for family in target.families:
+            await probe.outbound(target.netns, family)
+            if target.dns:
+                await probe.names(target.netns, family)
 
     async def listening(self, target: Target) -> bool:
         wanted = PORTS | {DNS_CAPTURE_PORT} if target.dns else PORTS
         return await asyncio.to_thread(netfilter.listening, target.netns) >= wanted
 
     async def intact(self, target: Target) -> bool:
-        return (
-            await netfilter.verify(target.netns, self._wanted(target))
-            and await asyncio.to_thread(routing.verify, target.netns, rules.PolicyRule())
-            and await sealed(target.netns)
-        )
+        for family in target.families:
+            if not (
+                await netfilter.verify(target.netns, self._wanted(target, family), family)
+                and await asyncio.to_thread(routing.verify, target.netns, rules.PolicyRule(), family)
+            ):
+                return False
+        return 6 in target.families or await sealed(target.netns)
 
     async def captured(self, addresses: Iterable[str]) -> None:
         """The kubelet's probes of captured pods pass also under STRICT."""
         named = frozenset(addresses)
-        await netfilter.apply(self._node, rules.node(named) if named else rules.NONE)
+        for family in rules.FAMILIES if 6 in self._own else rules.FAMILIES[:1]:
+            own = [address for address in named if (":" in address) == (family == 6)]
+            await netfilter.apply(self._node, rules.node(own, family) if own else rules.NONE, family)

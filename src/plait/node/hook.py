@@ -39,7 +39,7 @@ class CaptureHook:
         if self._sidecars is not None and sidecar.wanted(pod):
             await self._sidecars.attached(pod, netns, addresses[0])
         else:
-            await self._driver.attach(pod, netns, addresses[0], self._hold)
+            await self._driver.attach(pod, netns, addresses, self._hold)
 
     async def detaching(self, pod: dict[str, Any], netns: Path) -> None:
         uid = pod["metadata"]["uid"]

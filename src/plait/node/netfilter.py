@@ -9,6 +9,7 @@ import asyncio
 import errno
 import shutil
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 from pyroute2 import NFCTSocket
@@ -51,14 +52,14 @@ async def saved(path: Path, family: Family = 4) -> str:
     return await command(path, f"{_PROGRAM[family]}-save")
 
 
-async def adopt(path: Path) -> int:
+async def adopt(path: Path, families: Iterable[Family] = (4,)) -> int:
     """Tell connection tracking about the TCP connections that live already; how many were told.
 
     A namespace without rules does not track. Once rules appear, the next packet of an old connection would be taken for
     the first of a new one and redirected: the connection breaks. A known connection is never looked up in nat again.
     Call it when tracking is on already (`rules.released`): a connection begun in between is then known anyway.
     """
-    return await asyncio.to_thread(netns.call, path, _adopt)
+    return await asyncio.to_thread(netns.call, path, _adopt, frozenset(families))
 
 
 async def forget(path: Path) -> None:
@@ -78,21 +79,27 @@ def _forget() -> None:
         tracker.close()
 
 
-def _adopt() -> int:
+def _adopt(families: frozenset[Family]) -> int:
     told = 0
-    connections = _alive()
+    connections = [ends for ends in _alive() if (6 if ":" in ends[0][0] else 4) in families]
     if not connections:
         return 0
     tracker = NFCTSocket()
     try:
         for (address, port), (peer, peer_port) in connections:
-            there = NFCTAttrTuple(saddr=address, daddr=peer, proto=socket.IPPROTO_TCP, sport=port, dport=peer_port)
-            back = NFCTAttrTuple(saddr=peer, daddr=address, proto=socket.IPPROTO_TCP, sport=peer_port, dport=port)
+            there = NFCTAttrTuple(
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                saddr=address,
+                daddr=peer,
+                proto=socket.IPPROTO_TCP,
+                sport=port,
+                dport=peer_port,
+            )
             try:
                 tracker.entry(
                     "add",
                     tuple_orig=there,
-                    tuple_reply=back,
+                    tuple_reply=there.reverse(),
                     timeout=_ADOPTED_SECONDS,
                     status=_SEEN_REPLY | _ASSURED | _CONFIRMED,
                 )
@@ -113,7 +120,7 @@ _ALIVE = ("01", "02", "03", "04", "05", "08")
 
 
 def _alive() -> list[tuple[_End, _End]]:
-    """IPv4 connections of this namespace that are being opened or carry data, loopback left out."""
+    """Connections of this namespace that are being opened or carry data, loopback left out."""
     found = []
     for name in ("tcp", "tcp6"):
         try:
@@ -123,16 +130,17 @@ def _alive() -> list[tuple[_End, _End]]:
         for line in lines:
             _, local, remote, state, *_ = line.split()
             ends = _end(local), _end(remote)
-            if state in _ALIVE and ends[0] and ends[1] and not ends[0][0].startswith("127."):
-                found.append((ends[0], ends[1]))
+            if state in _ALIVE and not ends[0][0].startswith("127.") and ends[0][0] != "::1":
+                found.append(ends)
     return found
 
 
-def _end(text: str) -> _End | None:
+def _end(text: str) -> _End:
+    """An address as the kernel prints it in words; one of IPv4 on a socket of IPv6 is of IPv4."""
     address, _, port = text.partition(":")
     words = [int(address[at : at + 8], 16).to_bytes(4, "little") for at in range(0, len(address), 8)]
     if len(words) == 4 and b"".join(words[:3]) != b"\0" * 10 + b"\xff\xff":
-        return None  # real IPv6: our v6 rules are not in force yet
+        return socket.inet_ntop(socket.AF_INET6, b"".join(words)), int(port, 16)
     return socket.inet_ntop(socket.AF_INET, words[-1]), int(port, 16)
 
 

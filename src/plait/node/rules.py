@@ -24,6 +24,7 @@ from plait.base.wellknown import (
 from plait.model.views.datagrams import OPEN, Datagrams
 
 Family = Literal[4, 6]
+FAMILIES: Final[tuple[Family, ...]] = (4, 6)
 RULE_PRIORITY: Final = 32764
 RULE_TABLE: Final = 100
 PROBE_SNAT_IP6: Final = "fd16:9254:7127:1337:ffff:ffff:ffff:ffff"
@@ -32,6 +33,7 @@ _OWN: Final = f"{PROXY_MARK:#x}/{MARK_MASK:#x}"  # packets the node proxy sends
 _ANSWERED: Final = f"{CONNECTION_MARK:#x}/{MARK_MASK:#x}"  # connections it opened towards the pod's application
 _LOOPBACK: Final[Mapping[Family, str]] = {4: "127.0.0.1/32", 6: "::1/128"}
 _PROBES: Final[Mapping[Family, str]] = {4: f"{PROBE_SNAT_IP}/32", 6: f"{PROBE_SNAT_IP6}/128"}
+_ICMP: Final[Mapping[Family, str]] = {4: "icmp", 6: "ipv6-icmp"}
 _TABLES: Final = ("raw", "mangle", "nat", "filter")
 # The proxy speaks to the application from the client's address and a port of its own choice, which the client may be
 # using for a plaintext connection to this very pod: without a zone of its own the kernel takes the one for the other
@@ -103,23 +105,24 @@ def capture(family: Family = 4, *, dns: bool = False, others: Datagrams = OPEN, 
         }
     nat: dict[str, tuple[str, ...]] = {"ISTIO_PRERT": inbound, "ISTIO_OUTPUT": outbound}
     chains: dict[str, dict[str, tuple[str, ...]]] = {"raw": raw, "mangle": mangle, "nat": nat}
-    if judged := datagrams(others):
+    if judged := datagrams(others, family=family):
         own = ("-i lo -j RETURN", *((f"-s {node}/{32 if family == 4 else 128} -j RETURN",) if node else ()))
         chains["filter"] = {"ISTIO_INPUT": (*own, *judged)}
     return Rules(chains, {table: {b: c for b, c in _IN_POD.items() if c in own} for table, own in chains.items()})
 
 
-def datagrams(verdict: Datagrams, where: str = "") -> tuple[str, ...]:
+def datagrams(verdict: Datagrams, where: str = "", family: Family = 4) -> tuple[str, ...]:
     """Rules of a filter chain for what is not TCP; `where` narrows them to one pod.
 
     Answers to what the pod itself began may enter, a peer's flow that is older than the verdict may not: only its
-    direction tells them apart. ICMP carries the network's own errors and always passes.
+    direction tells them apart. ICMP carries the network's own errors (IPv6: also who its neighbours are) and always
+    passes.
     """
     if verdict == OPEN:
         return ()
     m = f"{where} " if where else ""
     passing = (
-        f"{m}-p icmp -j RETURN",
+        f"{m}-p {_ICMP[family]} -j RETURN",
         f"{m}! -p tcp -m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j RETURN",
     )
     special = "RETURN" if verdict.refused else "DROP"
@@ -128,7 +131,7 @@ def datagrams(verdict: Datagrams, where: str = "") -> tuple[str, ...]:
 
 
 def sealed() -> Rules:
-    """IPv6 of a pod whose capture knows IPv4 only: nothing leaves, nothing enters, `::1` goes on working."""
+    """IPv6 of a pod without an address of that family: nothing leaves, nothing enters, `::1` goes on working."""
     chains = {"ISTIO_PRERT": ("! -i lo -j DROP",), "ISTIO_OUTPUT": ("! -o lo -j DROP",)}
     return Rules({"raw": chains}, {"raw": {b: c for b, c in _IN_POD.items() if c in chains}})
 

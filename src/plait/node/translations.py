@@ -23,7 +23,7 @@ _TYPE: Final = 0x3FFF
 _ORIGINAL, _REPLY = 1, 2  # tuples of an entry
 _IP, _PROTOCOL = 1, 2  # parts of a tuple
 _NUMBER, _FROM_PORT, _TO_PORT = 1, 2, 3
-_SO_ORIGINAL_DST: Final = 80
+_SO_ORIGINAL_DST: Final = 80  # of both families
 
 End = tuple[str, int]
 
@@ -56,6 +56,9 @@ class Translations:
 def dialled(connection: socket.socket) -> End | None:
     """Where the client of a redirected TCP connection wanted to go."""
     try:
+        if connection.family == socket.AF_INET6:
+            raw = connection.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, 28)
+            return socket.inet_ntop(socket.AF_INET6, raw[8:24]), int.from_bytes(raw[2:4])
         raw = connection.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16)
     except OSError:
         return None

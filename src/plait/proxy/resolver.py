@@ -20,7 +20,7 @@ from plait.base.observe import logger
 from plait.base.wellknown import CAPTURE_PROBE_IP, CAPTURE_PROBE_NAME, DNS_CAPTURE_PORT, PROXY_MARK
 from plait.model.views.names import Meaning
 
-ADDRESS: Final = "127.0.0.1"
+ADDRESS, ADDRESS6 = "127.0.0.1", "::1"
 _TTL: Final = 5  # seconds; members of headless services come and go
 _PATIENCE: Final = 4.0  # seconds for the pod's nameserver; clients ask again after 5
 _SO_MARK: Final = 36
@@ -65,20 +65,22 @@ def _said(query: Query, found: Meaning, tcp: bool) -> bytes:
 
 
 class PodResolver:
-    """The resolver of one pod, on sockets inside its namespace."""
+    """The resolver of one pod, on sockets inside its namespace; `dual`: of both families."""
 
-    def __init__(self, space: Path, meanings: Meanings, origins: Origins) -> None:
+    def __init__(self, space: Path, meanings: Meanings, origins: Origins, *, dual: bool = False) -> None:
         self._space, self._meanings, self._origins = space, meanings, origins
-        self._server: dns_talk.Server | None = None
+        self._addresses = (ADDRESS, ADDRESS6) if dual else (ADDRESS,)
+        self._servers: list[dns_talk.Server] = []
 
     async def start(self) -> None:
-        made = await asyncio.to_thread(netns.call, self._space, dns_talk.sockets, ADDRESS, DNS_CAPTURE_PORT)
-        self._server = dns_talk.Server(self._answer, *made)
-        await self._server.start()
+        for address in self._addresses:
+            made = await asyncio.to_thread(netns.call, self._space, dns_talk.sockets, address, DNS_CAPTURE_PORT)
+            self._servers.append(dns_talk.Server(self._answer, *made))
+            await self._servers[-1].start()
 
     async def close(self) -> None:
-        if self._server is not None:
-            await self._server.close()
+        for server in self._servers:
+            await server.close()
         self._origins.close()
 
     async def _answer(self, asked: Asked) -> bytes:
@@ -88,7 +90,7 @@ class PodResolver:
     async def _sent_on(self, asked: Asked) -> bytes:
         try:
             server = self._origins.asked(asked)
-            if server is not None and server != (ADDRESS, DNS_CAPTURE_PORT):
+            if server is not None and server not in ((ADDRESS, DNS_CAPTURE_PORT), (ADDRESS6, DNS_CAPTURE_PORT)):
                 ask = dns_talk.ask_tcp if asked.tcp else dns_talk.ask_udp
                 async with asyncio.timeout(_PATIENCE):
                     asking = await asyncio.to_thread(netns.call, self._space, _asking, asked.tcp, ":" in server[0])

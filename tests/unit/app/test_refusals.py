@@ -16,7 +16,7 @@ from plait.xds.messages import Request
 from plait.xds.session import Session
 from plait.xds.types import DEFAULT
 
-POD = Target("u1", "shop", "order", "order", Path("/nowhere"), "10.99.1.11")
+POD = Target("u1", "shop", "order", "order", Path("/nowhere"), ("10.99.1.11",))
 WRONG = Refusal(names.LISTENER, "outbound|u1", "u1", "no such address")
 
 

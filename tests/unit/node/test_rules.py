@@ -110,6 +110,29 @@ def test_ports_are_the_exceptions_to_either_verdict() -> None:
     assert opened[-1] == "-p udp --dport 53 -j DROP" and "! -p tcp -j DROP" not in opened
 
 
+def test_the_other_family_has_the_same_rules_in_its_own_words() -> None:
+    words = {
+        "169.254.7.127/32": "fd16:9254:7127:1337:ffff:ffff:ffff:ffff/128",
+        "127.0.0.1/32": "::1/128",
+        "10.64.255.11/32": "fd70::b/128",
+        "-p icmp": "-p ipv6-icmp",
+    }
+
+    def translated(rule: str) -> str:
+        for four, six in words.items():
+            rule = rule.replace(four, six)
+        return rule
+
+    four = rules.capture(4, dns=True, others=CLOSED, node="10.64.255.11")
+    six = rules.capture(6, dns=True, others=CLOSED, node="fd70::b")
+    assert six.calls == four.calls
+    assert six.chains == {
+        table: {chain: tuple(map(translated, lines)) for chain, lines in chains.items()}
+        for table, chains in four.chains.items()
+    }
+    assert six.chains != four.chains
+
+
 def test_a_released_pod_is_open_again_and_ipv6_has_no_way_but_its_own_loopback() -> None:
     assert "filter" not in rules.released().chains
     assert rules.sealed().chains == {"raw": {"ISTIO_PRERT": ("! -i lo -j DROP",), "ISTIO_OUTPUT": ("! -o lo -j DROP",)}}

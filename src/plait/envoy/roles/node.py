@@ -41,7 +41,7 @@ def destination_cluster(view: NodeView, name: str, options: Options = DEFAULT) -
     wanted = names.destination_of(name)
     if wanted is None:
         return clusters.blackhole(name)
-    return clusters.destination(name, _found(view, *wanted), _mark(options))
+    return clusters.destination(name, _found(view, *wanted), _mark(options), dual=view.dual)
 
 
 def destination_resource(view: NodeView, name: str, options: Options = DEFAULT) -> Resource:
@@ -76,7 +76,7 @@ def _found(view: NodeView, address: str, port: int) -> Destination:
 
 
 def _clusters(view: NodeView, options: Options) -> Iterator[tuple[str, Doc]]:
-    for document in clusters.classic() if options.shared_netns else clusters.shared():
+    for document in clusters.classic(dual=view.dual) if options.shared_netns else clusters.shared(dual=view.dual):
         yield document["name"], document
     if not view.local:
         return
@@ -85,7 +85,7 @@ def _clusters(view: NodeView, options: Options) -> Iterator[tuple[str, Doc]]:
             name, found = names.on_demand(address, port), _found(view, address, port)
             # Names are looked up when somebody asks: until they are, Envoy would not begin to listen.
             if not any(end.named for end in found.endpoints):
-                yield name, clusters.destination(name, found, _mark(options))
+                yield name, clusters.destination(name, found, _mark(options), dual=view.dual)
 
 
 def _listeners(view: NodeView, options: Options) -> Iterator[tuple[str, Doc]]:

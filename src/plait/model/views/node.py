@@ -76,6 +76,11 @@ class NodeView(Struct, frozen=True):
     def index(self) -> Index:
         return index_of(self.mesh)
 
+    @property
+    def dual(self) -> bool:
+        """May there be addresses of IPv6 here? Of a running node the ranges say so, which never change."""
+        return any(":" in each for each in (*self.ranges, *(a for pod in self.local for a in pod.addresses)))
+
     def destination(self, address: str, port: int) -> Destination:
         """Who is behind this original destination. Never fails: what nobody knows is kind `unknown`."""
         return destinations.find(self.mesh, self.index, address, port, self.origin)
@@ -102,11 +107,12 @@ def _beyond(mesh: Mesh, previous: NodeView | None) -> tuple[str, ...]:
     ranges = mesh.settings.ranges
     if previous is not None and previous.mesh.services is mesh.services and previous.ranges == ranges:
         return previous.beyond
+    dual = any(":" in block for block in ranges)
     found = {
         address.address
         for service in mesh.services.values()
         for address in service.addresses
-        if address.length is None and ":" not in address.address and _outside(address.address, ranges)
+        if address.length is None and (dual or ":" not in address.address) and _outside(address.address, ranges)
     }
     return tuple(sorted(found))
 
