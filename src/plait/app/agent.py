@@ -93,6 +93,11 @@ class Place:
         return tuple(map(str, self.plan.addresses(IPv4Address(self.address))))
 
     @property
+    def proxy_addresses(self) -> tuple[str, ...]:
+        """Node-level capture: those of the namespace that the node's Envoy runs in."""
+        return tuple(map(str, self.plan.addresses(IPv4Address(self.proxy_address))))
+
+    @property
     def proxy_namespace(self) -> Path | None:
         """Node-level capture: where the node's Envoy runs."""
         return self.layout.netns(f"{self.node}-zt") if self.capture == "node" else None
@@ -123,7 +128,7 @@ class Agent:
             access_log=str(place.folder / "access.log"), eager=place.eager, shared_netns=str(shared or "")
         )
         self._classic = (
-            Classic(Plumbing(_NODE_NAMESPACE, shared), place.address, place.proxy_address) if shared else None
+            Classic(Plumbing(_NODE_NAMESPACE, shared), place.addresses, place.proxy_addresses) if shared else None
         )
         served = Served(place.folder / "served.bin")
         self.config = Configuration(place.node, place.settings, self._snapshot, options, served)

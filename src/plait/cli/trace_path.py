@@ -18,14 +18,17 @@ import typer
 
 from plait.base import netns
 from plait.cli.connect import connected
+from plait.local.addresses import IPV4, IPV6
 from plait.local.layout import Layout
 from plait.local.podnet import short
 from plait.local.record import load
 from plait.node.classic import plan
+from plait.node.rules import Family
 from plait.resources import kinds
 
 app = typer.Typer(add_completion=False)
 Step = dict[str, str]
+_FAMILIES: dict[str, Family] = {IPV4: 4, IPV6: 6}
 
 
 @app.command("trace-path")
@@ -33,16 +36,20 @@ def trace_path(
     client: Annotated[str, typer.Argument(help="The client pod: namespace/name or app=LABEL.")],
     server: Annotated[str, typer.Argument(help="The server pod: namespace/name or app=LABEL.")],
     port: Annotated[int, typer.Option(help="Port; 0 takes the server's first declared one, else 80.")] = 0,
+    family: Annotated[str, typer.Option(help="By which address of the server: IPv4 or IPv6.")] = IPV4,
     name: Annotated[str, typer.Option(help="Name of the mesh.")] = "default",
     output: Annotated[str, typer.Option("-o", "--output", help="json, or empty for people.")] = "",
 ) -> int:
     """Make one connection and show at each step what the kernel and the proxies counted."""
+    if family not in _FAMILIES:
+        print(f"plait trace-path: --family {family}: say {' or '.join(_FAMILIES)}", file=sys.stderr)
+        return 2
     layout = Layout.of(name)
     if load(layout) is None:
         print(f"plait trace-path: no mesh {name!r}: start one with plait up", file=sys.stderr)
         return 1
     try:
-        steps, answered = asyncio.run(_trace(layout, client, server, port))
+        steps, answered = asyncio.run(_trace(layout, client, server, port, _FAMILIES[family]))
     except (LookupError, OSError) as error:
         print(f"plait trace-path: {error}", file=sys.stderr)
         return 1
@@ -57,18 +64,18 @@ def trace_path(
     return 0 if answered else 1
 
 
-async def _trace(layout: Layout, client: str, server: str, port: int) -> tuple[list[Step], bool]:
+async def _trace(layout: Layout, client: str, server: str, port: int, family: Family) -> tuple[list[Step], bool]:
     async with connected(layout) as scene:
         pods, _ = await scene.api.list(kinds.POD)
     source, target = _find(pods, client), _find(pods, server)
     declared = [p["containerPort"] for c in target["spec"]["containers"] for p in c.get("ports") or ()]
     port = port or (declared[0] if declared else 80)
-    spaces = _spaces(layout, source, target)
-    before = {label: _counted(path) for label, path in spaces.items()}
-    answered = await asyncio.to_thread(netns.call, spaces["client pod"], _dial, target["status"]["podIP"], port)
-    after = {label: _counted(path) for label, path in spaces.items()}
+    spaces, to = _spaces(layout, source, target), _address(target, family)
+    before = {label: _counted(path, family) for label, path in spaces.items()}
+    answered = await asyncio.to_thread(netns.call, spaces["client pod"], _dial, to, port)
+    after = {label: _counted(path, family) for label, path in spaces.items()}
     classic = "client proxy" in spaces
-    steps = _members(spaces, source, target) if classic else []
+    steps = _members(spaces, source, target, family) if classic else []
     for label in spaces:
         moved = [
             f"{rule}   {before[label].get(rule, 0)} -> {count}"
@@ -77,7 +84,7 @@ async def _trace(layout: Layout, client: str, server: str, port: int) -> tuple[l
         ]
         if moved:
             steps.append({"step": "rules that matched", "where": label, "evidence": "\n".join(moved)})
-        steps += _routes(label, spaces[label], source, target) if classic and "node" in label else []
+        steps += _routes(label, spaces[label], to) if classic and "node" in label else []
     if classic:
         steps += [_link(label, spaces[label]) for label in ("client node", "server node")]
     for side, pod in (("client", source), ("server", target)):
@@ -95,6 +102,16 @@ def _find(pods: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
     raise LookupError(f"no running pod {wanted!r}: say namespace/name or app=LABEL; see plait get pods -A")
 
 
+def _address(pod: dict[str, Any], family: Family) -> str:
+    addresses = [each["ip"] for each in pod["status"].get("podIPs") or ()]
+    found = next((address for address in addresses if (":" in address) == (family == 6)), "")
+    if not found:
+        meta = pod["metadata"]
+        text = f"pod {meta['namespace']}/{meta['name']} has no IPv{family} address: see plait up --ip-families"
+        raise LookupError(text)
+    return found
+
+
 def _spaces(layout: Layout, source: dict[str, Any], target: dict[str, Any]) -> dict[str, Path]:
     """The namespaces the connection passes, in its order."""
     near, far = source["spec"]["nodeName"], target["spec"]["nodeName"]
@@ -110,7 +127,7 @@ def _spaces(layout: Layout, source: dict[str, Any], target: dict[str, Any]) -> d
 
 
 def _dial(address: str, port: int) -> bool:
-    with socket.socket() as made:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as made:
         made.settimeout(3)
         try:
             made.connect((address, port))
@@ -129,11 +146,11 @@ def _run(path: Path, *words: str) -> str:
     return (done.stdout or done.stderr).strip()
 
 
-def _counted(path: Path) -> dict[str, int]:
+def _counted(path: Path, family: Family) -> dict[str, int]:
     """Packets of every rule of ours: `table chain rule` -> count."""
     found: dict[str, int] = {}
     table = ""
-    for line in _run(path, "iptables-save", "-c").splitlines():
+    for line in _run(path, "iptables-save" if family == 4 else "ip6tables-save", "-c").splitlines():
         if line.startswith("*"):
             table = line[1:]
         elif line.startswith("["):
@@ -143,17 +160,17 @@ def _counted(path: Path) -> dict[str, int]:
     return found
 
 
-def _members(spaces: dict[str, Path], source: dict[str, Any], target: dict[str, Any]) -> list[Step]:
-    found = []
+def _members(spaces: dict[str, Path], source: dict[str, Any], target: dict[str, Any], family: Family) -> list[Step]:
+    found, name = [], plan.SETS[family]
     for label, pod in (("client node", source), ("server node", target)):
-        said = _run(spaces[label], "ipset", "test", plan.SET, pod["status"]["podIP"])
-        found.append({"step": f"address in ipset {plan.SET}", "where": label, "evidence": said})
+        said = _run(spaces[label], "ipset", "test", name, _address(pod, family))
+        found.append({"step": f"address in ipset {name}", "where": label, "evidence": said})
     return found
 
 
-def _routes(label: str, path: Path, source: dict[str, Any], target: dict[str, Any]) -> list[Step]:
+def _routes(label: str, path: Path, address: str) -> list[Step]:
     mark = ("mark", "0x100") if label == "client node" else ()
-    words = ("ip", "route", "get", target["status"]["podIP"], *mark)
+    words = ("ip", "route", "get", address, *mark)
     return [{"step": " ".join(words), "where": label, "evidence": _run(path, *words)}]
 
 

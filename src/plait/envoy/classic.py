@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from plait.base.wellknown import CAPTURE_PROBE_IP, CLASSIC_LOCAL_MARK, CLASSIC_MARK
+from plait.base.wellknown import CAPTURE_PROBE_IP, CAPTURE_PROBE_IP6, CLASSIC_LOCAL_MARK, CLASSIC_MARK
 from plait.envoy import names, plaintext
 from plait.envoy.listeners import ORIGINAL_DST, original_src, tcp_proxy
-from plait.envoy.pieces import Doc, any_of, cidr, extension, socket_address
+from plait.envoy.pieces import Doc, any_of, bound, cidr, extension
 from plait.model.views.node import LocalPod, NodeView
 
 NAMES = ("outbound", "hbone", "inbound")
 _MARKS = (CLASSIC_LOCAL_MARK, CLASSIC_MARK, CLASSIC_MARK)
 _INPUT = "envoy.extensions.matching.common_inputs.network.v3.DestinationIPInput"
-_PER_POD = frozenset({"name", "address", "filter_chains", "default_filter_chain", "filter_chain_matcher"})
+_PER_POD = frozenset(
+    {"name", "address", "additional_addresses", "filter_chains", "default_filter_chain", "filter_chain_matcher"}
+)
 
 
 def shared(listeners: list[list[Doc]], view: NodeView) -> Iterable[Doc]:
@@ -27,7 +29,7 @@ def shared(listeners: list[list[Doc]], view: NodeView) -> Iterable[Doc]:
         return
     pairs = list(zip(view.local, listeners, strict=True))
     chains = (
-        [_probe(), *(one for pod, documents in pairs for one in _outbound(pod, documents[0]))],
+        [_probe(view), *(one for pod, documents in pairs for one in _outbound(pod, documents[0]))],
         [one for pod, documents in pairs for one in _tunnels(pod, documents[1])],
         [_closed(), *(one for pod, documents in pairs for one in _plaintext(pod, documents[2]))],
     )
@@ -38,7 +40,7 @@ def shared(listeners: list[list[Doc]], view: NodeView) -> Iterable[Doc]:
         # A transparent socket answers for addresses that are not its own, which TPROXY hands to it.
         document |= {
             "name": name,
-            "address": socket_address("127.0.0.1", port),
+            **bound(_families(view), "127.0.0.1", "::1", port),
             "transparent": True,
             "listener_filters": [ORIGINAL_DST, *source],
             "filter_chains": chains[number],
@@ -52,8 +54,13 @@ def _addresses(pod: LocalPod) -> list[Doc]:
     return [cidr(address) for address in pod.addresses]
 
 
-def _probe() -> Doc:
-    match = {"prefix_ranges": [cidr(f"{CAPTURE_PROBE_IP}/32")]}
+def _families(view: NodeView) -> tuple[str, ...]:
+    """An address of each family that pods here may have: it must not change as they come and go."""
+    return (CAPTURE_PROBE_IP, CAPTURE_PROBE_IP6) if view.dual else (CAPTURE_PROBE_IP,)
+
+
+def _probe(view: NodeView) -> Doc:
+    match = {"prefix_ranges": [cidr(address) for address in _families(view)]}
     return {"name": "probe", "filter_chain_match": match, "filters": [tcp_proxy("probe", names.BLACKHOLE, [])]}
 
 

@@ -6,7 +6,7 @@ Locality preference and health are decided here, so a translator only writes dow
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import Literal
 
@@ -148,12 +148,11 @@ def _service(mesh: Mesh, index: Index, service: Service, address: str, port: int
 def _members(
     index: Index, service: Service, port: Port, address: str, balancing: LoadBalancing, origin: Origin
 ) -> Iterator[Endpoint]:
-    ipv6 = ":" in address
     for workload in sorted(index.workloads_of(service.key), key=lambda w: w.uid):
         if not (workload.healthy or balancing.allow_unhealthy) or workload.network != origin.network:
             continue  # other networks need a gateway, which the node proxy does not speak to yet
         target = _target(workload, service.key, port)
-        own = [a for a in workload.addresses if (":" in a) == ipv6] or list(workload.addresses)
+        own = _alike(workload.addresses, address)
         rank = _rank(workload, balancing, origin)
         if not target or rank is None:
             continue
@@ -163,6 +162,11 @@ def _members(
         if not own:
             continue
         yield _direct(workload, own[0], target, service.subject_alt_names, rank)
+
+
+def _alike(addresses: Sequence[str], address: str) -> Sequence[str]:
+    """Those of the family that was asked for; all where there is none of it."""
+    return [each for each in addresses if (":" in each) == (":" in address)] or addresses
 
 
 def _target(workload: Workload, service: str, port: Port) -> int:
@@ -196,7 +200,7 @@ def _through(
             instances = (workload,)
     for instance in sorted(instances, key=lambda w: w.uid):
         if instance.healthy and instance.addresses:
-            host = instance.addresses[0]
+            host = _alike(instance.addresses, address)[0]
             via = f"[{host}]:{waypoint.hbone_port}" if ":" in host else f"{host}:{waypoint.hbone_port}"
             yield Endpoint(address, port, True, (str(instance.identity),), via, peer=peer)
 

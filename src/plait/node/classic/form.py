@@ -20,33 +20,37 @@ _log = logger("node")
 class Classic:
     """Node-level capture of one node. `start` before the proxy: its namespace is made here."""
 
-    def __init__(self, plumbing: Plumbing, node: str, proxy: str) -> None:
-        self._plumbing, self._plan = plumbing, Plan(node, proxy)
+    def __init__(self, plumbing: Plumbing, nodes: Iterable[str], proxies: Iterable[str]) -> None:
+        """Addresses of the node and of its proxy, one a family, IPv4 first."""
+        self._plumbing = plumbing
+        self._plans = {plan.family: plan for plan in map(Plan, nodes, proxies)}
         self._lock = asyncio.Lock()
         self._judged: dict[str, Datagrams] = {}  # by UID
 
     async def start(self) -> None:
         """Links, rules and routes; who a former agent had captured stays captured."""
         async with self._lock:
-            self._plan = replace(self._plan, pods=await self._plumbing.addresses())
-            await self._plumbing.apply(self._plan)
-        _log.info("node-level capture", tunnels=self._plumbing.kind or "kept", pods=len(self._plan.pods))
+            for family, plan in self._plans.items():
+                self._plans[family] = replace(plan, pods=await self._plumbing.addresses(family))
+            await self._plumbing.apply(*self._plans.values())
+        _log.info("node-level capture", tunnels=self._plumbing.kind or "kept", pods=len(self._plans[4].pods))
 
     async def stop(self) -> None:
         """Take everything out, unless a pod is captured still: without its guard it would go its own way."""
         async with self._lock:
-            if not self._plan.pods:
-                await self._plumbing.remove()
+            if not self._plans[4].pods:
+                await self._plumbing.remove(*self._plans)
 
     async def _hold(self, target: Target, *, captured: bool) -> None:
-        address = target.address
         async with self._lock:
-            pods = self._plan.pods | {address} if captured else self._plan.pods - {address}
-            inbound = {known: said for known, said in self._plan.inbound.items() if known != address}
-            if captured and target.uid in self._judged:
-                inbound[address] = self._judged[target.uid]
-            self._plan = replace(self._plan, pods=pods, inbound=inbound)
-            await self._plumbing.apply(self._plan)
+            for family, plan in self._plans.items():
+                own = {address for address in target.addresses if (":" in address) == (family == 6)}
+                inbound = {known: said for known, said in plan.inbound.items() if known not in own}
+                if captured and target.uid in self._judged:
+                    inbound |= dict.fromkeys(own, self._judged[target.uid])
+                pods = plan.pods | own if captured else plan.pods - own
+                self._plans[family] = replace(plan, pods=pods, inbound=inbound)
+            await self._plumbing.apply(*self._plans.values())
 
     def judged(self, uid: str, inbound: Datagrams) -> None:
         self._judged[uid] = inbound
@@ -55,10 +59,11 @@ class Classic:
         await self._hold(target, captured=True)
 
     async def left_behind(self, target: Target) -> bool:
-        return target.address in self._plan.pods
+        return target.address in self._plans[4].pods
 
     async def redirect(self, target: Target) -> None:
-        await seal(target.netns)
+        if 6 not in target.families:
+            await seal(target.netns)
         await self._hold(target, captured=True)
 
     async def release(self, target: Target) -> None:
@@ -71,11 +76,12 @@ class Classic:
 
     async def gone(self, target: Target) -> None:
         self._judged.pop(target.uid, None)
-        if target.address in self._plan.pods:
+        if target.address in self._plans[4].pods:
             await self._hold(target, captured=False)
 
     async def probe(self, target: Target) -> None:
-        await probe.through(target.netns, self._plumbing.proxy)
+        for family in target.families:
+            await probe.through(target.netns, self._plumbing.proxy, family)
 
     async def listening(self, target: Target) -> bool:
         return await asyncio.to_thread(netfilter.listening, self._plumbing.proxy) >= PORTS
@@ -85,10 +91,10 @@ class Classic:
         async with self._lock:
             if not netns.exists(self._plumbing.proxy):
                 return False
-            changed = await self._plumbing.apply(self._plan)
+            changed = await self._plumbing.apply(*self._plans.values())
         if changed:
             _log.warning("node-level capture was changed by someone else", repaired=changed)
-        return not changed and await sealed(target.netns)
+        return not changed and (6 in target.families or await sealed(target.netns))
 
     async def captured(self, addresses: Iterable[str]) -> None:
         """Nothing: probes are exempted by the set itself."""

@@ -1,7 +1,8 @@
 """What the classic (node-level) capture needs in a node's namespace and in its proxy's, as data. Pure.
 
 The ten steps of Istio's first ambient redirection: address set, marks, policy routing into `istioout`, TPROXY, and back
-in by `istioin`. Putting it there is `plumbing`'s business. Rules that Istio did not have close ways around the proxy.
+in by `istioin`. Putting it there is `plumbing`'s business. Rules that Istio did not have close ways around the proxy. A
+plan is of one family: both use the same links, marks and numbers, in tables and sets of their own.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Final
 
 from plait.base.wellknown import CLASSIC_LOCAL_MARK, HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT
 from plait.model.views.datagrams import CLOSED, Datagrams
-from plait.node.rules import Rules, datagrams
+from plait.node.rules import Family, Rules, datagrams
 
-SET: Final = "ztunnel-pods-ips"
+SETS: Final[Mapping[Family, str]] = {4: "ztunnel-pods-ips", 6: "ztunnel-pods-ips6"}
 OUT, SKIP, CONN_SKIP, PROXY, RETURN = "0x100/0x100", "0x200/0x200", "0x220/0x220", "0x210/0x210", "0x40/0x40"
 TPROXY, ORIGINAL_SOURCE = "0x400/0xfff", "0x4d3/0xfff"
 TUNNEL_PORT: Final = 6081
@@ -26,17 +27,22 @@ LOCAL_PORTS: Final = "10240 32767"
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """One link between node and proxy: name and address at the node's end and at the proxy's."""
+    """One link between node and proxy: its name at either end, and what its addresses begin with in each family."""
 
     node: str
     proxy: str
     number: int
-    node_address: str
-    proxy_address: str
+    begins: Mapping[Family, str]
+
+    def node_address(self, family: Family) -> str:
+        return f"{self.begins[family]}1"
+
+    def proxy_address(self, family: Family) -> str:
+        return f"{self.begins[family]}2"
 
 
-IN: Final = Tunnel("istioin", "pistioin", 1000, "192.168.126.1", "192.168.126.2")
-OUTWARD: Final = Tunnel("istioout", "pistioout", 1001, "192.168.127.1", "192.168.127.2")
+IN: Final = Tunnel("istioin", "pistioin", 1000, {4: "192.168.126.", 6: "fd16:9254:7127:126::"})
+OUTWARD: Final = Tunnel("istioout", "pistioout", 1001, {4: "192.168.127.", 6: "fd16:9254:7127:127::"})
 TUNNELS: Final = (IN, OUTWARD)
 
 
@@ -60,7 +66,7 @@ PROXY_POLICIES: Final = (Policy(20000, TPROXY, "lookup 100"), Policy(20003, ORIG
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`node` and `proxy` are addresses; `pods` those that are captured here."""
+    """`node` and `proxy` are addresses; `pods` those that are captured here: all of one family."""
 
     node: str
     proxy: str
@@ -68,22 +74,36 @@ class Plan:
     inbound: Mapping[str, Datagrams] = field(default_factory=dict)
     """Address of a captured pod -> what of other protocols than TCP may enter it; closed where nothing is said."""
 
+    @property
+    def family(self) -> Family:
+        return 6 if ":" in self.node else 4
+
+    @property
+    def length(self) -> int:
+        """Of the prefix that is one address."""
+        return 128 if self.family == 6 else 32
+
+    @property
+    def set(self) -> str:
+        return SETS[self.family]
+
 
 def node_routes(plan: Plan) -> dict[int, tuple[str, ...]]:
     """Table -> routes, spelled as `ip route show` does."""
-    near = f"{plan.proxy} dev {VETH} scope link"
+    near = f"{plan.proxy} dev {VETH}" + (" scope link" if plan.family == 4 else "")
+    back = IN.proxy_address(plan.family)
     return {
-        100: tuple(f"{pod} via {IN.proxy_address} dev {IN.node} src {plan.node}" for pod in sorted(plan.pods)),
-        101: (f"default via {OUTWARD.proxy_address} dev {OUTWARD.node}", near),
+        100: tuple(f"{pod} via {back} dev {IN.node} src {plan.node}" for pod in sorted(plan.pods)),
+        101: (f"default via {OUTWARD.proxy_address(plan.family)} dev {OUTWARD.node}", near),
         102: (f"default via {plan.proxy} dev {VETH} onlink", near),
     }
 
 
-def proxy_routes() -> dict[int, tuple[str, ...]]:
+def proxy_routes(family: Family = 4) -> dict[int, tuple[str, ...]]:
     return {
-        100: ("local default dev lo scope host",),
-        101: (f"default via {OUTWARD.node_address} dev {OUTWARD.proxy}",),
-        102: (f"default via {IN.node_address} dev {IN.proxy}",),
+        100: ("local default dev lo" + (" scope host" if family == 4 else ""),),
+        101: (f"default via {OUTWARD.node_address(family)} dev {OUTWARD.proxy}",),
+        102: (f"default via {IN.node_address(family)} dev {IN.proxy}",),
     }
 
 
@@ -99,7 +119,7 @@ def _save(mark: str) -> str:
 def node_rules(plan: Plan) -> Rules:
     """Chains of the node's namespace."""
     stop = f"-m mark --mark {SKIP} -j RETURN"
-    from_proxy = f"-i {VETH} ! -s {plan.proxy}/32"
+    from_proxy = f"-i {VETH} ! -s {plan.proxy}/{plan.length}"
     known = "-p tcp -m conntrack --ctstate RELATED,ESTABLISHED"
     prerouting = (
         f"-i {IN.node} {_mark(SKIP)}",
@@ -117,16 +137,17 @@ def node_rules(plan: Plan) -> Rules:
         f"-p udp {_mark(CONN_SKIP)}",
         stop,
         # A connection older than its pod's capture goes on as it began; that it is not the proxy's, is known by now.
-        f"{known} -m set --match-set {SET} src {_mark(SKIP)}",
-        f"{known} -m set --match-set {SET} dst {_mark(SKIP)}",
+        f"{known} -m set --match-set {plan.set} src {_mark(SKIP)}",
+        f"{known} -m set --match-set {plan.set} dst {_mark(SKIP)}",
         stop,
-        f"-p tcp -m set --match-set {SET} src {_mark(OUT)}",
+        f"-p tcp -m set --match-set {plan.set} src {_mark(OUT)}",
     )
     output = (
         f"-m connmark --mark {CONN_SKIP} -j CONNMARK --restore-mark --nfmask 0x220 --ctmask 0x220",
         # Answers of the node's own processes to a connection that the proxy opened in a pod's name.
         f"-m connmark --mark {PROXY} {_mark(RETURN)}",
-        f"-s {plan.node}/32 -p tcp -m owner --socket-exists -m set --match-set {SET} dst {_mark(CONN_SKIP)}",
+        f"-s {plan.node}/{plan.length} -p tcp -m owner --socket-exists"
+        f" -m set --match-set {plan.set} dst {_mark(CONN_SKIP)}",
         _save(CONN_SKIP),
     )
     saving = (_save(CONN_SKIP), _save(PROXY))
@@ -135,9 +156,10 @@ def node_rules(plan: Plan) -> Rules:
     fresh = "-p tcp -m conntrack --ctstate NEW -m mark --mark"
     guard = [f"-m mark --mark {OUT} ! -o {OUTWARD.node} -j DROP", f"-m mark --mark {RETURN} ! -o {VETH} -j DROP"]
     for pod in sorted(plan.pods):
-        guard.append(f"-s {pod}/32 {fresh} 0x0/0x340 -j DROP")
-        guard.append(f"-d {pod}/32 ! -o {IN.node} {fresh} 0x0/0x340 -j DROP")
-        guard += datagrams(plan.inbound.get(pod, CLOSED), f"-d {pod}/32")
+        one = f"{pod}/{plan.length}"
+        guard.append(f"-s {one} {fresh} 0x0/0x340 -j DROP")
+        guard.append(f"-d {one} ! -o {IN.node} {fresh} 0x0/0x340 -j DROP")
+        guard += datagrams(plan.inbound.get(pod, CLOSED), f"-d {one}", plan.family)
     names = {word: f"ztunnel-{word}" for word in ("PREROUTING", "FORWARD", "INPUT", "OUTPUT", "POSTROUTING")}
     mangle = {"PREROUTING": prerouting, "FORWARD": saving, "INPUT": saving, "OUTPUT": output}
     return Rules(
@@ -157,20 +179,22 @@ def node_rules(plan: Plan) -> Rules:
 def proxy_rules(plan: Plan) -> Rules:
     """Chains of the proxy's namespace. A peer on this node is the same process: that hop stays inside, on `lo`."""
 
+    loopback = "127.0.0.1" if plan.family == 4 else "::1"
+
     def proxied(match: str, port: int) -> str:
-        return f"{match} -j TPROXY --on-port {port} --on-ip 127.0.0.1 --tproxy-mark {TPROXY}"
+        return f"{match} -j TPROXY --on-port {port} --on-ip {loopback} --tproxy-mark {TPROXY}"
 
     inside = f"-i lo -p tcp -m connmark --mark {ORIGINAL_SOURCE} -m conntrack --ctdir ORIGINAL"
     prerouting = (
         proxied(f"-i {IN.proxy} -p tcp --dport {HBONE_PORT}", HBONE_PORT),
         proxied(f"-i {OUTWARD.proxy} -p tcp", OUTBOUND_PORT),
         proxied(f"-i {IN.proxy} -p tcp", INBOUND_PLAINTEXT_PORT),
-        f"-i eth0 ! -d {plan.proxy}/32 {_mark(ORIGINAL_SOURCE)}",
+        f"-i eth0 ! -d {plan.proxy}/{plan.length} {_mark(ORIGINAL_SOURCE)}",
         proxied(f"{inside} --dport {HBONE_PORT}", HBONE_PORT),
         proxied(inside, INBOUND_PLAINTEXT_PORT),
         f"-i lo -p tcp -m connmark --mark {ORIGINAL_SOURCE} {_mark(ORIGINAL_SOURCE)}",
     )
-    dialled = f"-p tcp -m mark --mark {CLASSIC_LOCAL_MARK:#x} -m set --match-set {SET} dst"
+    dialled = f"-p tcp -m mark --mark {CLASSIC_LOCAL_MARK:#x} -m set --match-set {plan.set} dst"
     output = (
         f"{dialled} -m conntrack --ctstate NEW -j CONNMARK --set-xmark {ORIGINAL_SOURCE}",
         f"-m connmark --mark {ORIGINAL_SOURCE} {_mark(ORIGINAL_SOURCE)}",

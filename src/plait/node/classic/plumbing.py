@@ -14,9 +14,12 @@ from plait.node import netfilter, rules
 from plait.node.classic import plan as plans
 from plait.node.classic.plan import Plan, Policy, Tunnel
 from plait.node.netfilter import NetfilterError, command
+from plait.node.rules import Family
 
 _KINDS = ("geneve", "vxlan", "veth")
 _PREFIX = "ztunnel-"
+_NEAR6 = "fe80::1"  # the node's end of the link to its proxy
+_USUAL6 = " metric 1024 "  # what `ip` adds to every route of IPv6
 _LOOSE = {"rp_filter": "0", "accept_local": "1"}
 
 
@@ -28,78 +31,86 @@ class Plumbing:
     proxy: Path
     kind: str = ""
 
-    async def apply(self, plan: Plan) -> list[str]:
-        """Make both namespaces as planned; what had to be changed (empty: nothing)."""
+    async def apply(self, *family_plans: Plan) -> list[str]:
+        """Make both namespaces as planned, IPv4 first; what had to be changed (empty: nothing)."""
         changed: list[str] = []
         if not netns.exists(self.proxy):
             netns.create(self.proxy)
             changed.append("namespace")
-        changed += await self._links(plan)
-        for path in (self.node, self.proxy):
-            if await self._set(path, plan):
-                changed.append(f"ipset in {path.name}")
-        for path, policies, routes, wanted in self._wanted(plan):
-            if await netfilter.apply(path, wanted, prefix=_PREFIX):
-                changed.append(f"iptables in {path.name}")
-            changed += await _routes(path, routes)
-            changed += await _policies(path, policies)
+        changed += await self._links(family_plans)
+        for plan in family_plans:
+            for path in (self.node, self.proxy):
+                if await self._set(path, plan):
+                    changed.append(f"{plan.set} in {path.name}")
+            for path, policies, routes, wanted in self._wanted(plan):
+                if await netfilter.apply(path, wanted, plan.family, prefix=_PREFIX):
+                    changed.append(f"rules of IPv{plan.family} in {path.name}")
+                changed += await _routes(path, routes, plan.family)
+                changed += await _policies(path, policies, plan.family)
         return changed
 
-    async def remove(self) -> None:
+    async def remove(self, *families: Family) -> None:
         """Nothing of it is left."""
-        for policy in plans.NODE_POLICIES:
-            await _quietly(self.node, "ip", "rule", "del", "priority", str(policy.priority))
-        for table in (100, 101, 102):
-            await _quietly(self.node, "ip", "route", "flush", "table", str(table))
-        await netfilter.apply(self.node, rules.NONE, prefix=_PREFIX)
-        await _quietly(self.node, "ipset", "destroy", plans.SET)
+        for family in families:
+            ip = f"-{family}"
+            for policy in plans.NODE_POLICIES:
+                await _quietly(self.node, "ip", ip, "rule", "del", "priority", str(policy.priority))
+            for table in (100, 101, 102):
+                await _quietly(self.node, "ip", ip, "route", "flush", "table", str(table))
+            await netfilter.apply(self.node, rules.NONE, family, prefix=_PREFIX)
+            await _quietly(self.node, "ipset", "destroy", plans.SETS[family])
         for name in (*(tunnel.node for tunnel in plans.TUNNELS), plans.VETH):
             await _quietly(self.node, "ip", "link", "del", name)
         netns.remove(self.proxy)
 
-    async def addresses(self) -> frozenset[str]:
+    async def addresses(self, family: Family = 4) -> frozenset[str]:
         """Pods captured now: those of the node's set, and those still guarded though somebody flushed the set."""
-        chains = rules.parse(await netfilter.saved(self.node)).get("filter", {})
+        chains = rules.parse(await netfilter.saved(self.node, family)).get("filter", {})
         guarded = {
             line.split()[1].partition("/")[0] for line in chains.get("ztunnel-FORWARD", ()) if line.startswith("-s ")
         }
-        return await _members(self.node) | guarded
+        return await _members(self.node, plans.SETS[family]) | guarded
 
     def _wanted(
         self, plan: Plan
     ) -> tuple[tuple[Path, tuple[Policy, ...], dict[int, tuple[str, ...]], rules.Rules], ...]:
         return (
-            (self.proxy, plans.PROXY_POLICIES, plans.proxy_routes(), plans.proxy_rules(plan)),
+            (self.proxy, plans.PROXY_POLICIES, plans.proxy_routes(plan.family), plans.proxy_rules(plan)),
             (self.node, plans.NODE_POLICIES, plans.node_routes(plan), plans.node_rules(plan)),
         )
 
-    async def _links(self, plan: Plan) -> list[str]:
+    async def _links(self, family_plans: tuple[Plan, ...]) -> list[str]:
         changed = []
         here = await _link_names(self.node)
         if plans.VETH not in here or "eth0" not in await _link_names(self.proxy):
             await _quietly(self.node, "ip", "link", "del", plans.VETH)
-            await self._veth(plan)
+            await self._veth(family_plans)
             changed.append("veth")
         there = await _link_names(self.proxy)
         for tunnel in plans.TUNNELS:
             if tunnel.node not in here or tunnel.proxy not in there or "veth" in changed:
-                await self._tunnel(plan, tunnel)
+                await self._tunnel(family_plans, tunnel)
                 changed.append(tunnel.node)
         return changed
 
-    async def _veth(self, plan: Plan) -> None:
+    async def _veth(self, family_plans: tuple[Plan, ...]) -> None:
         await command(self.node, "ip", "link", "add", plans.VETH, "type", "veth", "peer", "name", "eth0",
                       "netns", str(self.proxy))  # fmt: skip
-        await _batch(
-            self.proxy,
-            "link set lo up",
-            f"address replace {plan.proxy}/32 dev eth0",
-            "link set eth0 up",
-            f"route replace default via {plan.node} dev eth0 onlink",
-        )
-        await _batch(
-            self.node, f"link set {plans.VETH} up", f"route replace {plan.proxy}/32 dev {plans.VETH} src {plan.node}"
-        )
+        await _batch(self.proxy, "link set lo up", "link set eth0 up")
+        await _batch(self.node, f"link set {plans.VETH} up")
+        for plan in family_plans:
+            # A node answers for its own address on any link in IPv4; its neighbours of IPv6 ask for that link's.
+            gateway, own = (
+                (plan.node, []) if plan.family == 4 else (_NEAR6, [f"address replace {_NEAR6}/64 dev {plans.VETH}"])
+            )
+            to = f"{plan.proxy}/{plan.length}"
+            await _batch(self.node, *own, f"route replace {to} dev {plans.VETH} src {plan.node}", family=plan.family)
+            await _batch(
+                self.proxy,
+                f"address replace {to} dev eth0{_at_once(plan.family)}",
+                f"route replace default via {gateway} dev eth0 onlink",
+                family=plan.family,
+            )
         await _sysctl(self.node, {f"ipv4/conf/{plans.VETH}/{key}": value for key, value in _LOOSE.items()})
         await _sysctl(
             self.proxy,
@@ -113,7 +124,8 @@ class Plumbing:
             },
         )
 
-    async def _tunnel(self, plan: Plan, tunnel: Tunnel) -> None:
+    async def _tunnel(self, family_plans: tuple[Plan, ...], tunnel: Tunnel) -> None:
+        plan = family_plans[0]  # tunnels of either family's packets are of IPv4
         ends = ((self.node, tunnel.node, plan.proxy, plan.node), (self.proxy, tunnel.proxy, plan.node, plan.proxy))
         for path, name, _, _ in ends:
             await _quietly(path, "ip", "link", "del", name)
@@ -134,24 +146,33 @@ class Plumbing:
                 continue
             self.kind = kind
             break
-        addresses = (tunnel.node_address, tunnel.proxy_address)
-        for (path, name, _, _), address in zip(ends, addresses, strict=True):
-            await _batch(path, f"address replace {address}/30 dev {name}", f"link set {name} up")
+        for path, name, _, _ in ends:
+            for each in family_plans:
+                of_end = tunnel.node_address if path == self.node else tunnel.proxy_address
+                address = f"{of_end(each.family)}/{each.length - 2} dev {name}{_at_once(each.family)}"
+                await _batch(path, f"address replace {address}", family=each.family)
+            await _batch(path, f"link set {name} up")
             await _sysctl(path, {f"ipv4/conf/{name}/{key}": value for key, value in _LOOSE.items()})
 
     async def _set(self, path: Path, plan: Plan) -> bool:
-        await command(path, "ipset", "create", "-exist", plans.SET, "hash:ip")
-        there = await _members(path)
-        lines = [f"add -exist {plans.SET} {pod}" for pod in sorted(plan.pods - there)]
-        lines += [f"del -exist {plans.SET} {pod}" for pod in sorted(there - plan.pods)]
+        family = ("family", "inet6") if plan.family == 6 else ()
+        await command(path, "ipset", "create", "-exist", plan.set, "hash:ip", *family)
+        there = await _members(path, plan.set)
+        lines = [f"add -exist {plan.set} {pod}" for pod in sorted(plan.pods - there)]
+        lines += [f"del -exist {plan.set} {pod}" for pod in sorted(there - plan.pods)]
         if lines:
             await command(path, "ipset", "restore", stdin="\n".join([*lines, ""]))
         return bool(lines)
 
 
-async def _members(path: Path) -> frozenset[str]:
+def _at_once(family: Family) -> str:
+    """Nobody else has our addresses: they need not wait until that is found out."""
+    return " nodad" if family == 6 else ""
+
+
+async def _members(path: Path, name: str) -> frozenset[str]:
     try:
-        saved = await command(path, "ipset", "save", plans.SET)
+        saved = await command(path, "ipset", "save", name)
     except NetfilterError:
         return frozenset()
     return frozenset(line.split()[2] for line in saved.splitlines() if line.startswith("add "))
@@ -162,27 +183,30 @@ async def _link_names(path: Path) -> set[str]:
     return {line.split()[0].partition("@")[0] for line in shown.splitlines() if line}
 
 
-async def _routes(path: Path, wanted: dict[int, tuple[str, ...]]) -> list[str]:
+async def _routes(path: Path, wanted: dict[int, tuple[str, ...]], family: Family) -> list[str]:
     changed = []
     for table, routes in wanted.items():
         try:
-            shown = await command(path, "ip", "route", "show", "table", str(table))
+            shown = await command(path, "ip", f"-{family}", "route", "show", "table", str(table))
         except NetfilterError:  # a table without routes does not exist
             shown = ""
-        there = {" ".join(line.split()) for line in shown.splitlines()}
+        there = {
+            " ".join(line.replace(_USUAL6, " ").replace(" pref medium", "").split()) for line in shown.splitlines()
+        }
         lines = [f"route del {line} table {table}" for line in sorted(there - set(routes))]
         # What is on the link first: the default route needs its gateway.
         missing = sorted(set(routes) - there, key=lambda line: line.startswith("default"))
         lines += [f"route replace {line} table {table}" for line in missing]
         if lines:
-            await _batch(path, *lines)
-            changed.append(f"table {table} in {path.name}")
+            await _batch(path, *lines, family=family)
+            changed.append(f"table {table} of IPv{family} in {path.name}")
     return changed
 
 
-async def _policies(path: Path, wanted: tuple[Policy, ...]) -> list[str]:
+async def _policies(path: Path, wanted: tuple[Policy, ...], family: Family) -> list[str]:
     changed = []
-    shown = (await command(path, "ip", "rule", "show")).splitlines()
+    ip = ("ip", f"-{family}", "rule")
+    shown = (await command(path, *ip, "show")).splitlines()
     for policy in wanted:
         mark = f"fwmark {policy.mark} " if policy.mark else ""
         line = f"{policy.priority}: from all {mark}{policy.action}"
@@ -190,16 +214,14 @@ async def _policies(path: Path, wanted: tuple[Policy, ...]) -> list[str]:
         if there == [line]:
             continue
         for _ in there:
-            await command(path, "ip", "rule", "del", "priority", str(policy.priority))
-        await command(
-            path, "ip", "rule", "add", "priority", str(policy.priority), *mark.split(), *policy.action.split()
-        )
-        changed.append(f"rule {policy.priority} in {path.name}")
+            await command(path, *ip, "del", "priority", str(policy.priority))
+        await command(path, *ip, "add", "priority", str(policy.priority), *mark.split(), *policy.action.split())
+        changed.append(f"rule {policy.priority} of IPv{family} in {path.name}")
     return changed
 
 
-async def _batch(path: Path, *lines: str) -> None:
-    await command(path, "ip", "-batch", "-", stdin="\n".join([*lines, ""]))
+async def _batch(path: Path, *lines: str, family: Family = 4) -> None:
+    await command(path, "ip", f"-{family}", "-batch", "-", stdin="\n".join([*lines, ""]))
 
 
 async def _quietly(path: Path, *words: str) -> None:
