@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from kit.mesh import ONCE, PAIR, Mesh, mesh, talking, traces, until
-from kit.netlab import run
-from plait.base import netns
+from kit.netlab import run, sniffing
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 THIRD = """
@@ -82,33 +78,12 @@ def test_the_ten_steps_are_seen_by_counters_and_the_wire_carries_no_plaintext(mi
     back = run("ip", "-n", mine.layout.netns("node-2").name, "route", "get", address)
     assert "via 192.168.126.2 dev istioin" in back
     before = [count(mine, *step) for step in STEPS]
-    seen, stop = sniff(mine.layout.netns("node-2"))
-    mine.inside("client", ONCE, address, "9000")
-    stop.set()
+    with sniffing(mine.layout.netns("node-2")) as seen:
+        mine.inside("client", ONCE, address, "9000")
     moved = [after - earlier for after, earlier in zip((count(mine, *s) for s in STEPS), before, strict=True)]
     assert all(number > 0 for number in moved[:4]), moved
     assert count(mine, *STEPS[4]) > 0  # one tunnel serves many connections: its first packet may be older
     assert seen and not any(b"hello" in packet for packet in seen)
-
-
-def sniff(space: Path) -> tuple[list[bytes], threading.Event]:
-    with netns.inside(space):
-        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-    raw.bind(("eth0", 0))
-    raw.settimeout(0.2)
-    seen: list[bytes] = []
-    stop = threading.Event()
-
-    def read() -> None:
-        with raw:
-            while not stop.is_set():
-                try:
-                    seen.append(raw.recv(65535))
-                except TimeoutError:
-                    continue
-
-    threading.Thread(target=read, daemon=True).start()
-    return seen, stop
 
 
 def test_the_other_side_sees_the_clients_address_and_identity(mine: Mesh) -> None:
@@ -155,10 +130,9 @@ def members(mine: Mesh) -> list[str]:
 )
 def test_what_was_removed_comes_back_and_nothing_bypasses_the_proxy_meanwhile(mine: Mesh, harm: str) -> None:
     address = mine.address("echo")
-    seen, stop = sniff(mine.layout.netns("node-2"))
-    run("nsenter", f"--net={mine.layout.netns('node-1')}", *harm.split())
-    until(lambda: mine.works("client", ONCE, address, "9000"), f"repaired after {harm}")
-    stop.set()
+    with sniffing(mine.layout.netns("node-2")) as seen:
+        run("nsenter", f"--net={mine.layout.netns('node-1')}", *harm.split())
+        until(lambda: mine.works("client", ONCE, address, "9000"), f"repaired after {harm}")
     assert not any(b"hello" in packet for packet in seen)
 
 

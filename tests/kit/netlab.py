@@ -73,6 +73,31 @@ def _enter(descriptor: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
+@contextlib.contextmanager
+def sniffing(netns: Path, device: str = "eth0") -> Iterator[list[bytes]]:
+    """Every frame that passes a device, while the block lasts."""
+    with inside(netns):
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    raw.bind((device, 0))
+    raw.settimeout(0.2)
+    seen: list[bytes] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                seen.append(raw.recv(65535))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        reader.join()
+        raw.close()
+
+
 Handler = Callable[[socket.socket, tuple[str, int]], None]
 
 

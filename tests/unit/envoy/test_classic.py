@@ -14,15 +14,19 @@ OPTIONS = Options(shared_netns="/run/netns/x-zt")
 CHAINS = ("filter_chains", "filter_chain_matcher", "default_filter_chain")
 
 
-def listeners(*pods: str) -> dict[str, dict[str, Any]]:
+def listeners(*pods: str, dual: bool = False) -> dict[str, dict[str, Any]]:
+    def addresses(pod: str) -> tuple[str, ...]:
+        return (f"10.99.1.{pod}", f"fd99::{pod}") if dual else (f"10.99.1.{pod}",)
+
     workloads = {
         f"Kubernetes//Pod/shop/{p}": Workload(
-            f"Kubernetes//Pod/shop/{p}", name=p, namespace="shop", addresses=(f"10.99.1.{p}",), service_account=p
+            f"Kubernetes//Pod/shop/{p}", name=p, namespace="shop", addresses=addresses(p), service_account=p
         )
         for p in pods
     }
-    states = tuple(PodState(f"uid-{p}", "shop", p, p, (f"10.99.1.{p}",), "") for p in pods)
-    view = project(Mesh(Settings(ranges=("10.99.0.0/16",)), workloads), NodeState("n", states))
+    states = tuple(PodState(f"uid-{p}", "shop", p, p, addresses(p), "") for p in pods)
+    ranges = ("10.99.0.0/16", "fd99::/64") if dual else ("10.99.0.0/16",)
+    view = project(Mesh(Settings(ranges=ranges), workloads), NodeState("n", states))
     return {each["name"]: each for each in role.documents(view, OPTIONS)["listeners"]}
 
 
@@ -56,3 +60,21 @@ def test_the_pool_key_is_the_pods_own_address_and_no_namespace_is_overridden() -
                 chain["name"].removeprefix("mesh|uid-")
                 in keyed[0]["format_string"]["text_format_source"]["inline_string"]
             )
+
+
+def test_with_both_families_the_same_chains_are_reached_by_either_and_pods_change_nothing_else() -> None:
+    one, two = listeners("5", dual=True), listeners("5", "6", dual=True)
+    for name in ("outbound", "hbone", "inbound"):
+        more = [each["address"]["socket_address"]["address"] for each in one[name]["additional_addresses"]]
+        assert more == ["::1"] and one[name]["additional_addresses"] == two[name]["additional_addresses"]
+    sources = [
+        [each["address_prefix"] for each in chain["filter_chain_match"]["source_prefix_ranges"]]
+        for chain in one["outbound"]["filter_chains"]
+        if chain["name"] != "probe"
+    ]
+    assert sources and all(each == ["10.99.1.5", "fd99::5"] for each in sources)
+    tree = one["inbound"]["filter_chain_matcher"]["matcher_tree"]["exact_match_map"]["map"]
+    assert set(tree) == {"10.99.1.5", "fd99::5"} and tree["10.99.1.5"] == tree["fd99::5"]
+    # The tunnel begins at the address that the client used, so never at one of the other family than its peer's.
+    states = str(next(c for c in one["outbound"]["filter_chains"] if c["name"].startswith("mesh|")))
+    assert "%DOWNSTREAM_REMOTE_ADDRESS%" in states and "10.99.1.5:0" not in states

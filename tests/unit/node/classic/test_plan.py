@@ -66,3 +66,41 @@ def test_what_is_not_tcp_enters_a_pod_as_judged_and_an_unjudged_one_not_at_all()
     assert [line for line in guard if "! -p tcp" in line and line.endswith("DROP")] == [
         "-d 10.99.1.6/32 ! -p tcp -j DROP"
     ]
+
+
+def test_the_other_family_has_the_same_steps_in_tables_and_sets_of_its_own() -> None:
+    six = Plan("fd99:ff::b", "fd99:1::1", frozenset({"fd99:1::5", "fd99:1::6"}))
+    words = {
+        "10.99.255.11/32": "fd99:ff::b/128",
+        "10.99.1.1/32": "fd99:1::1/128",
+        "10.99.1.5/32": "fd99:1::5/128",
+        "10.99.1.6/32": "fd99:1::6/128",
+        "10.99.255.11": "fd99:ff::b",
+        "10.99.1.1 ": "fd99:1::1 ",
+        "10.99.1.5": "fd99:1::5",
+        "10.99.1.6": "fd99:1::6",
+        "192.168.126.": "fd16:9254:7127:126::",
+        "192.168.127.": "fd16:9254:7127:127::",
+        "ztunnel-pods-ips": "ztunnel-pods-ips6",
+        "--on-ip 127.0.0.1": "--on-ip ::1",
+        "-p icmp": "-p ipv6-icmp",
+        " scope link": "",
+        " scope host": "",
+    }
+
+    def translated(line: str) -> str:
+        for four_word, six_word in words.items():
+            line = line.replace(four_word, six_word)
+        return line
+
+    for made in (plan.node_rules, plan.proxy_rules):
+        four_rules, six_rules = made(PLAN), made(six)
+        assert six_rules.calls == four_rules.calls
+        for table, chains in four_rules.chains.items():
+            for chain, lines in chains.items():
+                assert six_rules.chains[table][chain] == tuple(map(translated, lines))
+    for four_routes, six_routes in (
+        (plan.node_routes(PLAN), plan.node_routes(six)),
+        (plan.proxy_routes(4), plan.proxy_routes(6)),
+    ):
+        assert six_routes == {table: tuple(map(translated, lines)) for table, lines in four_routes.items()}

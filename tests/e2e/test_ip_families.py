@@ -1,0 +1,215 @@
+"""A mesh of both families: what is true of IPv4 is true of IPv6, in each form of capture.
+
+Where the machine lacks IPv6, or its rules, the tests are skipped and say so.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from kit.mesh import ONCE, Mesh, mesh, talking, until
+from kit.netlab import run, sniffing
+from plait.local import preflight
+from plait.resources import kinds
+
+pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: %(name)s, namespace: %(namespace)s, labels: {app: %(name)s}}
+spec:
+  nodeSelector: {kubernetes.io/hostname: %(node)s}
+  terminationGracePeriodSeconds: 0
+  containers: [{name: c, image: none, command: [/usr/bin/python3, -uc, '%(script)s']}]
+---
+"""
+IDLE = "import time; time.sleep(9999)"
+ECHO = (
+    "import socket, socketserver as s; s.TCPServer.address_family = socket.AF_INET6; "
+    "echo = lambda self: [self.wfile.write(line) for line in self.rfile]; "
+    "handler = type(str(), (s.StreamRequestHandler,), dict(handle=echo)); "
+    "s.ThreadingTCPServer((str(), 9000), handler).serve_forever()"
+)
+SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {name: echo, namespace: duo}
+spec: {ipFamilyPolicy: RequireDualStack, selector: {app: echo}, ports: [{port: 9000}]}
+---
+"""
+WORLD = (
+    "apiVersion: v1\nkind: Namespace\nmetadata: {name: duo}\n---\n"
+    "apiVersion: v1\nkind: Namespace\nmetadata: {name: outside}\n---\n"
+    + SERVICE
+    + POD % {"name": "client", "namespace": "duo", "node": "node-1", "script": IDLE}
+    + POD % {"name": "echo", "namespace": "duo", "node": "node-2", "script": ECHO}
+    + POD % {"name": "plain", "namespace": "outside", "node": "node-1", "script": IDLE}
+)
+STRICT = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: strict, namespace: duo}
+spec: {mtls: {mode: STRICT}}
+"""
+DENY = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: deny, namespace: duo}
+spec:
+  action: DENY
+  selector: {matchLabels: {app: echo}}
+  rules: [{from: [{source: {ipBlocks: ["%s"]}}]}]
+"""
+LOOK_UP = "import socket; print(sorted({i[4][0] for i in socket.getaddrinfo('echo', 9000)}))"
+
+
+def lacking() -> str:
+    """What this machine has not; the kernel says it by refusing the rules that capture needs."""
+    if why := preflight.ipv6():
+        return why
+    tries = (
+        "ip6tables -t nat -A OUTPUT -p tcp -j REDIRECT --to-ports 1",
+        "ip6tables -t mangle -A PREROUTING -p tcp -j TPROXY --on-port 1 --on-ip ::1 --tproxy-mark 1",
+        "ipset create six hash:ip family inet6",
+    )
+    for each in tries:
+        done = subprocess.run(["unshare", "-n", *each.split()], capture_output=True, text=True)
+        if done.returncode:
+            return f"{each}: {done.stderr.strip()}"
+    return ""
+
+
+@pytest.fixture(scope="module", params=["in-pod", "node"])
+def duo(request: pytest.FixtureRequest) -> Iterator[Mesh]:
+    if why := lacking():
+        pytest.skip(why)
+    with mesh(f"six-{request.param}") as mine:
+        mine.up("--capture", request.param, "--ip-families", "IPv4,IPv6")
+        mine.apply(WORLD)
+        mine.ready("duo", "client", "echo")
+        mine.ready("outside", "plain")
+        until(lambda: mine.works("client", ONCE, six(mine, "echo"), "9000"), "the application serves")
+        with talking(mine, "client", six(mine, "echo")):  # begun before the capture, it lives through it
+            mine.enrol("duo")
+            mine.captured("duo", "client", "echo")
+        yield mine
+
+
+def six(mesh: Mesh, pod: str, namespace: str = "duo") -> str:
+    found = mesh.get(kinds.POD, pod, namespace)["status"]["podIPs"]
+    return next(str(each["ip"]) for each in found if ":" in each["ip"])
+
+
+def service(mesh: Mesh) -> list[str]:
+    return list(mesh.get(kinds.SERVICE, "echo", "duo")["spec"]["clusterIPs"])
+
+
+def from_outside(mesh: Mesh, address: str) -> bool:
+    running = mesh.start("plain", ONCE, address, "9000", namespace="outside")
+    running.communicate(timeout=60)
+    return running.returncode == 0
+
+
+def test_by_every_address_there_is_a_tunnel_and_no_plaintext(duo: Mesh) -> None:
+    ways = [duo.address("echo"), six(duo, "echo"), *service(duo)]
+    assert [":" in way for way in ways] == [False, True, False, True]
+    with sniffing(duo.layout.netns("node-2")) as seen:
+        for way in ways:
+            duo.inside("client", ONCE, way, "9000")
+    assert any(packet[12:14] == b"\x86\xdd" for packet in seen), "IPv6 crossed"
+    assert not any(b"hello" in packet for packet in seen)
+    log = duo.layout.node("node-2") / "access.log"
+
+    def told() -> bool:
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        return any(
+            line["direction"] == "inbound"
+            and line["mtls"] == "true"
+            and line["src.addr"].startswith(f"[{six(duo, 'client')}]:")
+            and line["dst.addr"] == f"[{six(duo, 'echo')}]:9000"
+            and line["src.identity"] == "spiffe://cluster.local/ns/duo/sa/default"
+            for line in lines
+        )
+
+    until(told, "an inbound line with mTLS, the client's own address and identity")
+
+
+def test_names_have_addresses_of_both_families(duo: Mesh) -> None:
+    named = ("--name", duo.name)  # what comes after "--" is the container's
+    done = duo.plait("exec", "-n", "duo", *named, "client", "--", "/usr/bin/python3", "-c", LOOK_UP)
+    assert done.stdout.strip() == str(sorted(service(duo))), done.stderr
+
+
+def test_strict_refuses_plaintext_of_ipv6(duo: Mesh) -> None:
+    addresses = [six(duo, "echo"), service(duo)[1]]
+    assert all(from_outside(duo, address) for address in addresses), "PERMISSIVE lets it in"
+    duo.apply(STRICT)
+    try:
+        until(lambda: not any(from_outside(duo, address) for address in addresses), "plaintext is refused", 15)
+        assert all(duo.works("client", ONCE, address, "9000") for address in addresses)
+    finally:
+        duo.plait("delete", "peerauthentication", "strict", "-n", "duo")
+
+
+def test_a_policy_names_a_range_of_ipv6_and_cuts_what_lives(duo: Mesh) -> None:
+    running = duo.start("client", "import socket, sys\n" + HOLD, six(duo, "echo"))
+    try:
+        assert running.stdout is not None and running.stdout.readline() == "ok\n"
+        duo.apply(DENY % f"{six(duo, 'client')}/128")
+        until(lambda: running.poll() is not None, "the live connection was cut", 15)
+        assert not duo.works("client", ONCE, six(duo, "echo"), "9000")
+        assert not duo.works("client", ONCE, service(duo)[1], "9000")
+        assert duo.works("client", ONCE, duo.address("echo"), "9000"), "IPv4 is another range"
+    finally:
+        running.kill()
+        running.communicate()
+        duo.plait("delete", "authorizationpolicy", "deny", "-n", "duo")
+    until(lambda: duo.works("client", ONCE, six(duo, "echo"), "9000"), "allowed again", 15)
+
+
+HOLD = """
+with socket.create_connection((sys.argv[1], 9000), 3) as s:
+    s.settimeout(60); s.sendall(b"x\\n"); s.recv(9); print("ok", flush=True); s.recv(9)
+"""
+
+
+def test_rules_removed_by_hand_come_back_and_nothing_passes_meanwhile(duo: Mesh) -> None:
+    in_pod = duo.record.capture == "in-pod"
+    where = duo.space("client") if in_pod else duo.layout.netns("node-1")
+    table, chain = ("nat", "ISTIO_OUTPUT") if in_pod else ("mangle", "ztunnel-PREROUTING")
+
+    def rules() -> list[str]:
+        saved = run("nsenter", f"--net={where}", "ip6tables-save", "-t", table).splitlines()
+        return [line for line in saved if line.startswith(f"-A {chain}")]
+
+    before = rules()
+    assert before
+    run("nsenter", f"--net={where}", "ip6tables", "-t", table, "-F", chain)
+    until(lambda: rules() == before, "the rules are back", 20)
+    until(lambda: duo.works("client", ONCE, six(duo, "echo"), "9000"), "and lead through the proxy", 15)
+
+
+def test_a_pod_that_leaves_has_nothing_left_of_it(duo: Mesh) -> None:
+    client = duo.space("client")
+    duo.enrol("duo", None)
+    duo.captured("duo", "client", "echo", value=False)
+    assert duo.works("client", ONCE, six(duo, "echo"), "9000")
+
+    def clean() -> bool:
+        saved = run("nsenter", f"--net={client}", "ip6tables-save")
+        policy = run("ip", "-6", "-n", client.name, "rule")
+        return "ISTIO" not in saved and "fwmark" not in policy and members(duo) == []
+
+    until(clean, "no rule, no route, no member of a set", 30)
+
+
+def members(mesh: Mesh) -> list[str]:
+    if mesh.record.capture == "in-pod":
+        return []
+    saved = run("nsenter", f"--net={mesh.layout.netns('node-1')}", "ipset", "save", "ztunnel-pods-ips6")
+    return [line for line in saved.splitlines() if line.startswith("add")]
