@@ -143,6 +143,14 @@ STORIES: dict[str, SidecarView] = {
         tcp=(TcpOutbound(443, ("10.64.128.9",), (to("tun", 443),)),),
     ),
     "inbound": view(inbound=PORTS, enforced=GUARDED),
+    "dual": view(
+        proxy=l7.proxy("sidecar", "client", addresses=("10.64.1.2", "fd64::1:2")),
+        http=(HttpOutbound(80, (WEB,), sniff=True),),
+        tcp=(TcpOutbound(9000, ("10.64.128.9", "fd64::80:9"), (to("raw", 9000),), (), "tcp", "raw"),),
+        upstreams=(upstream("raw", "fd64::2:2", port=9000, target=9000, protocol="tcp"), upstream("web", "10.64.2.2")),
+        inbound=PORTS[:1],
+        tunnel=True,
+    ),
     "transparent": view(proxy=l7.proxy("sidecar", "client", transparent=True), inbound=PORTS[:1], tunnel=True),
     "strict": view(inbound=PORTS[:1], default_mtls="strict", tunnel=True, enforced=GUARDED),
 }

@@ -22,7 +22,8 @@ ENFORCED = Enforced(telemetry=PROMETHEUS)
 
 
 def proxy(role: str, name: str = "edge", **more: Any) -> Proxy:
-    return Proxy(role, "shop", name, labels=(("app", name),), service_account=name, addresses=("10.64.3.1",), **more)  # type: ignore[arg-type]
+    more.setdefault("addresses", ("10.64.3.1",))
+    return Proxy(role, "shop", name, labels=(("app", name),), service_account=name, **more)  # type: ignore[arg-type]
 
 
 def host(name: str) -> str:

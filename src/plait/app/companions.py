@@ -109,12 +109,12 @@ class Companions:
         servers = (each.server for each in self._by_uid.values() if each.server is not None)
         return tuple(answer for server in servers for answer in server.answered)
 
-    async def attached(self, pod: Document, address: str) -> None:
+    async def attached(self, pod: Document, addresses: tuple[str, ...]) -> None:
         """Returns when the proxy can be started; OSError when its folder cannot be made."""
         uid, role = pod["metadata"]["uid"], role_of(pod)
         if role is None or uid in self._by_uid:
             return
-        proxy, folder = self._proxy(pod, address, role), self._folder / uid
+        proxy, folder = self._proxy(pod, addresses, role), self._folder / uid
         await asyncio.to_thread(_prepare, folder, proxy)
         found = _Companion(proxy, folder, Snapshot(folder / "configuration.bin"))
         found.snapshot.load()
@@ -189,7 +189,7 @@ class Companions:
             if document is not None
         }
 
-    def _proxy(self, pod: Document, address: str, role: Role) -> Proxy:
+    def _proxy(self, pod: Document, addresses: tuple[str, ...], role: Role) -> Proxy:
         meta, spec = pod["metadata"], pod["spec"]
         return Proxy(
             role=role,
@@ -197,7 +197,7 @@ class Companions:
             name=meta["name"],
             labels=tuple(sorted((meta.get("labels") or {}).items())),
             service_account=spec.get("serviceAccountName") or "default",
-            addresses=(address,),
+            addresses=addresses,
             node=self._node,
             trust_domain=self._domain,
         )

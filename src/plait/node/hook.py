@@ -19,7 +19,7 @@ HOLD = 30.0  # seconds; then the kubelet reports the reason and tries again
 class Proxies(Protocol):
     """Who prepares what an L7 proxy in the pod needs before it starts."""
 
-    async def attached(self, pod: dict[str, Any], address: str) -> None: ...
+    async def attached(self, pod: dict[str, Any], addresses: tuple[str, ...]) -> None: ...
 
     async def detaching(self, uid: str) -> None: ...
 
@@ -35,9 +35,9 @@ class CaptureHook:
     async def attached(self, pod: dict[str, Any], netns: Path, addresses: tuple[str, ...]) -> None:
         """A pod with a sidecar is captured for that; every other one as its labels say."""
         if self._proxies is not None:
-            await self._proxies.attached(pod, addresses[0])
+            await self._proxies.attached(pod, addresses)
         if self._sidecars is not None and sidecar.wanted(pod):
-            await self._sidecars.attached(pod, netns, addresses[0])
+            await self._sidecars.attached(pod, netns, addresses)
         else:
             await self._driver.attach(pod, netns, addresses, self._hold)
 

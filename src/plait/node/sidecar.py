@@ -16,7 +16,7 @@ from typing import Any, Final
 from plait.base.observe import logger
 from plait.base.wellknown import SIDECAR_STATUS, TEMPLATES
 from plait.node import netfilter, routing, rules, sidecar_rules
-from plait.node.rules import PolicyRule, Rules
+from plait.node.rules import Family, PolicyRule, Rules
 from plait.resources.redirection import redirection
 
 _log = logger("sidecar")
@@ -33,14 +33,21 @@ class Uncapturable(Exception):
 class _Captured:
     name: str
     netns: Path
-    address: str
+    addresses: tuple[str, ...]
     route: PolicyRule | None
-    rules: Rules
+    rules: Mapping[Family, Rules]
 
     async def enforce(self) -> bool:
         """True when something had to change."""
-        routed = self.route is not None and await asyncio.to_thread(routing.apply, self.netns, self.route)
-        return await netfilter.apply(self.netns, self.rules) or routed
+        changed = False
+        for family, wanted in self.rules.items():
+            if self.route is not None:
+                changed |= await asyncio.to_thread(routing.apply, self.netns, self.route, family)
+            changed |= await netfilter.apply(self.netns, wanted, family)
+        return changed
+
+    async def verify(self) -> bool:
+        return all([await netfilter.verify(self.netns, wanted, family) for family, wanted in self.rules.items()])
 
 
 def wanted(pod: Mapping[str, Any]) -> bool:
@@ -59,17 +66,23 @@ class Sidecars:
         self._node, self._obstacle, self._every = node_namespace, obstacle, every
         self._pods: dict[str, _Captured] = {}
         self._lock = asyncio.Lock()
+        self._dual = False  # were there pods of both families?
 
-    async def attached(self, pod: Mapping[str, Any], netns: Path, address: str) -> None:
+    async def attached(self, pod: Mapping[str, Any], netns: Path, addresses: tuple[str, ...]) -> None:
         """Returns when the pod is captured. Uncapturable, BadAnnotation, NetfilterError: it must not start."""
         meta = pod["metadata"]
         name = f"{meta['namespace']}/{meta['name']}"
         if self._obstacle:
             raise Uncapturable(f"pod {name} has a sidecar: {self._obstacle}")
         asked = redirection(meta.get("annotations") or {})
-        wanted = _Captured(name, netns, address, sidecar_rules.route(asked), sidecar_rules.capture(asked))
+        families = rules.FAMILIES if any(":" in address for address in addresses) else rules.FAMILIES[:1]
+        made = {family: sidecar_rules.capture(asked, family) for family in families}
+        wanted = _Captured(name, netns, addresses, sidecar_rules.route(asked), made)
+        if 6 in made:
+            words = ("address", "replace", f"{sidecar_rules.INBOUND_SOURCE6}/128", "dev", "lo", "nodad")
+            await netfilter.command(netns, "ip", "-6", *words)
         await wanted.enforce()
-        if not await netfilter.verify(netns, wanted.rules):
+        if not await wanted.verify():
             text = "its capture rules are not in force after they were written"
             raise Uncapturable(f"pod {name}: {text}; see which other program changes iptables in pods")
         self._pods[meta["uid"]] = wanted
@@ -97,6 +110,9 @@ class Sidecars:
 
     async def _exempt_probes(self) -> None:
         async with self._lock:
-            addresses = frozenset(each.address for each in self._pods.values())
-            exempted = rules.node(addresses, prefix=_PREFIX) if addresses else rules.NONE
-            await netfilter.apply(self._node, exempted, prefix=_PREFIX)
+            addresses = frozenset(address for each in self._pods.values() for address in each.addresses)
+            self._dual |= any(":" in address for address in addresses)
+            for family in rules.FAMILIES if self._dual else rules.FAMILIES[:1]:
+                own = [address for address in addresses if (":" in address) == (family == 6)]
+                exempted = rules.node(own, family, prefix=_PREFIX) if own else rules.NONE
+                await netfilter.apply(self._node, exempted, family, prefix=_PREFIX)

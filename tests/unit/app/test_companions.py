@@ -80,7 +80,7 @@ async def test_a_proxy_gets_the_last_word_also_from_a_new_agent_without_control_
     upstream, wanted = Silent(), []
     first = Companions(tmp_path, "node-1", "cluster.local", upstream)
     first.changed = lambda: wanted.append(first.identities)
-    await first.attached(pod(), "10.0.0.1")
+    await first.attached(pod(), ("10.0.0.1",))
     assert upstream.opened == ["sidecar~10.0.0.1~web.shop~shop.svc.cluster.local"]
     assert wanted == [{"spiffe://cluster.local/ns/shop/sa/default"}]
     folder = tmp_path / "u1"
@@ -92,7 +92,7 @@ async def test_a_proxy_gets_the_last_word_also_from_a_new_agent_without_control_
     await first.close()
 
     second = Companions(tmp_path, "node-1", "cluster.local", Silent())
-    await second.attached(pod(), "10.0.0.1")
+    await second.attached(pod(), ("10.0.0.1",))
     assert await heard(folder / "xds.sock") == {"one": CLUSTER.value}
     await second.detaching("u1")
     assert not folder.exists() and second.identities == set()
@@ -102,7 +102,7 @@ async def test_pods_without_a_proxy_get_nothing(tmp_path: Path) -> None:
     companions = Companions(tmp_path, "node-1", "cluster.local", Silent())
     plain = d.pod("web", "10.0.0.1")
     plain["metadata"]["uid"] = "u2"
-    await companions.attached(plain, "10.0.0.1")
+    await companions.attached(plain, ("10.0.0.1",))
     await companions.detaching("u2")
     await companions.drain("u2")
     assert list(tmp_path.iterdir()) == []

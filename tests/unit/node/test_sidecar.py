@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from plait.base import aio, netns
-from plait.node import netfilter, routing, sidecar_rules
+from plait.local import preflight
+from plait.node import netfilter, routing, rules, sidecar_rules
 from plait.node.sidecar import Sidecars, Uncapturable, wanted
 from plait.resources.redirection import BadAnnotation, Redirection
 
@@ -45,7 +46,7 @@ def test_who_is_captured_for_a_sidecar() -> None:
 async def test_probes_of_its_pods_are_exempted_on_the_node_as_long_as_they_live(spaces: tuple[Path, Path]) -> None:
     node, space = spaces
     sidecars = Sidecars(node)
-    await sidecars.attached(pod(), space, "10.0.0.5")
+    await sidecars.attached(pod(), space, ("10.0.0.5",))
     saved = await netfilter.saved(node)
     assert "-A SIDECAR_POSTRT -d 10.0.0.5/32" in saved and "--to-source 169.254.7.127" in saved
     await sidecars.detaching("u")
@@ -56,7 +57,7 @@ async def test_probes_of_its_pods_are_exempted_on_the_node_as_long_as_they_live(
 async def test_what_somebody_takes_away_is_put_back(spaces: tuple[Path, Path]) -> None:
     node, space = spaces
     sidecars = Sidecars(node, every=0.05)
-    await sidecars.attached(pod(excludeInboundPorts="9090"), space, "10.0.0.5")
+    await sidecars.attached(pod(excludeInboundPorts="9090"), space, ("10.0.0.5",))
     task = aio.spawn(sidecars.run(), "run")
     try:
         await netfilter.command(space, "iptables", "-t", "nat", "-F")
@@ -74,7 +75,7 @@ async def test_a_transparent_one_gets_its_route_and_gets_it_back(spaces: tuple[P
     transparent = pod()
     transparent["metadata"]["annotations"]["sidecar.istio.io/interceptionMode"] = "TPROXY"
     sidecars = Sidecars(node, every=0.05)
-    await sidecars.attached(transparent, space, "10.0.0.5")
+    await sidecars.attached(transparent, space, ("10.0.0.5",))
     route = sidecar_rules.route(Redirection(mode="TPROXY"))
     assert route is not None and routing.verify(space, route)
     task = aio.spawn(sidecars.run(), "run")
@@ -87,11 +88,25 @@ async def test_a_transparent_one_gets_its_route_and_gets_it_back(spaces: tuple[P
         await aio.cancel(task)
 
 
+@root
+@pytest.mark.skipif(bool(preflight.ipv6()), reason=preflight.ipv6())
+async def test_a_pod_of_both_families_is_captured_in_both_and_so_are_its_probes(spaces: tuple[Path, Path]) -> None:
+    node, space = spaces
+    sidecars = Sidecars(node)
+    await sidecars.attached(pod(), space, ("10.0.0.5", "fd00::5"))
+    for family in rules.FAMILIES:
+        assert await netfilter.verify(space, sidecar_rules.capture(Redirection(), family), family)
+    assert "-A SIDECAR_POSTRT -d fd00::5/128" in await netfilter.saved(node, 6)
+    assert "::6/128" in await netfilter.command(space, "ip", "-6", "address", "show", "dev", "lo")
+    await sidecars.detaching("u")
+    assert "SIDECAR_" not in await netfilter.saved(node, 6)
+
+
 async def test_a_node_that_cannot_says_why() -> None:
     with pytest.raises(Uncapturable, match="pod shop/u has a sidecar: no root here"):
-        await Sidecars(obstacle="no root here").attached(pod(), Path("/nowhere"), "10.0.0.5")
+        await Sidecars(obstacle="no root here").attached(pod(), Path("/nowhere"), ("10.0.0.5",))
 
 
 async def test_a_bad_annotation_that_passed_nobody_keeps_the_pod_from_starting() -> None:
     with pytest.raises(BadAnnotation, match="excludeInboundPorts"):
-        await Sidecars().attached(pod(excludeInboundPorts="x"), Path("/nowhere"), "10.0.0.5")
+        await Sidecars().attached(pod(excludeInboundPorts="x"), Path("/nowhere"), ("10.0.0.5",))

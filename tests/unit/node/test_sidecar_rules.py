@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from msgspec import structs
 
 from plait.base import netns
+from plait.local import preflight
 from plait.node import netfilter, rules, sidecar_rules
+from plait.node.rules import Family
 from plait.resources.redirection import Redirection
 
 EVERYTHING = Redirection(
@@ -23,6 +26,7 @@ EVERYTHING = Redirection(
 )
 
 
+NO_IPV6 = preflight.ipv6()
 TRANSPARENT = Redirection(mode="TPROXY")
 
 
@@ -106,17 +110,56 @@ def space() -> Iterator[Path]:
         structs.replace(EVERYTHING, mode="TPROXY"),
     ],
 )
+@pytest.mark.parametrize(
+    ("family", "program"),
+    [(4, "iptables"), pytest.param(6, "ip6tables", marks=pytest.mark.skipif(bool(NO_IPV6), reason=NO_IPV6))],
+)
 async def test_the_kernels_spelling_is_the_same_rules_and_what_was_taken_away_comes_back(
-    space: Path, wanted: Redirection
+    space: Path, wanted: Redirection, family: Family, program: str
 ) -> None:
-    mine = sidecar_rules.capture(wanted)
-    assert await netfilter.apply(space, mine) is True
-    assert await netfilter.verify(space, mine)
-    assert await netfilter.apply(space, mine) is False
-    await netfilter.command(space, "iptables", "-t", "nat", "-F", "ISTIO_OUTPUT")
-    assert not await netfilter.verify(space, mine)
-    assert await netfilter.apply(space, mine) is True
-    assert await netfilter.verify(space, mine)
+    mine = sidecar_rules.capture(wanted, family)
+    assert await netfilter.apply(space, mine, family) is True
+    assert await netfilter.verify(space, mine, family)
+    assert await netfilter.apply(space, mine, family) is False
+    await netfilter.command(space, program, "-t", "nat", "-F", "ISTIO_OUTPUT")
+    assert not await netfilter.verify(space, mine, family)
+    assert await netfilter.apply(space, mine, family) is True
+    assert await netfilter.verify(space, mine, family)
+
+
+@pytest.mark.parametrize("mode", ["REDIRECT", "TPROXY"])
+def test_the_other_family_has_the_same_rules_and_ranges_of_its_own(mode: Literal["REDIRECT", "TPROXY"]) -> None:
+    words = {
+        "169.254.7.127/32": "fd16:9254:7127:1337:ffff:ffff:ffff:ffff/128",
+        "127.0.0.6/32": "::6/128",
+        "127.0.0.1/32": "::1/128",
+        "--on-ip 0.0.0.0": "--on-ip ::",
+        "10.0.0.0/8": "fd10::/16",
+        "10.1.2.3/32": "fd10::3/128",
+    }
+
+    def translated(rule: str) -> str:
+        for four_word, six_word in words.items():
+            rule = rule.replace(four_word, six_word)
+        return rule
+
+    both = structs.replace(
+        EVERYTHING,
+        mode=mode,
+        include_outbound=("10.0.0.0/8", "fd10::/16"),
+        exclude_outbound=("10.1.2.3/32", "fd10::3/128"),
+    )
+    four, six = sidecar_rules.capture(both), sidecar_rules.capture(both, 6)
+    assert six.calls == four.calls and six.chains != four.chains
+    assert six.chains == {
+        table: {chain: tuple(map(translated, lines)) for chain, lines in chains.items()}
+        for table, chains in four.chains.items()
+    }
+
+
+def test_ranges_of_one_family_only_capture_nothing_of_the_other() -> None:
+    only = sidecar_rules.capture(Redirection(include_outbound=("10.0.0.0/8",)), 6)
+    assert not any("15001" in rule for rule in only.chains["nat"]["ISTIO_OUTPUT"])
 
 
 def test_nobody_takes_them_for_ambient_capture() -> None:

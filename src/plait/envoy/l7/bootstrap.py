@@ -15,7 +15,7 @@ from plait.envoy import bootstrap as node
 from plait.envoy.l7 import statistics
 from plait.envoy.l7.merging import merged
 from plait.envoy.l7.points import itself
-from plait.envoy.pieces import Doc, any_of, extension, socket_address
+from plait.envoy.pieces import Doc, any_of, bound, extension
 from plait.model.proxies import Proxy
 
 _METRICS = "prometheus_stats"
@@ -77,16 +77,17 @@ def base(wanted: ProxyBootstrap) -> node.NodeBootstrap:
 def bootstrap(wanted: ProxyBootstrap, patches: Iterable[Doc] = ()) -> Doc:
     """The bootstrap document; `patches` are what EnvoyFilters merge into it."""
     document = node.bootstrap(base(wanted))
-    place = wanted.proxy.locality
+    proxy = wanted.proxy
+    place = proxy.locality
     if place.region or place.zone or place.subzone:
         document["node"]["locality"] = {"region": place.region, "zone": place.zone, "sub_zone": place.subzone}
     document["stats_config"] = statistics.config()
     static = document["static_resources"]
     if wanted.ready:
-        static["listeners"] = [_ready(wanted.ready)]
+        static["listeners"] = [_ready(proxy, wanted.ready)]
     if wanted.metrics:
         static["clusters"].append(_page(wanted.metrics))
-        static.setdefault("listeners", []).append(_metrics(METRICS_PORT))
+        static.setdefault("listeners", []).append(_metrics(proxy, METRICS_PORT))
     for patch in patches:
         document = merged(document, patch)
     return document
@@ -97,7 +98,7 @@ def text(wanted: ProxyBootstrap, patches: Iterable[Doc] = ()) -> str:
     return json.dumps(bootstrap(wanted, patches), indent=1, sort_keys=True)
 
 
-def _ready(port: int) -> Doc:
+def _ready(proxy: Proxy, port: int) -> Doc:
     """Answers probes while Envoy takes traffic, and says no while it drains."""
     check = {
         "name": "envoy.filters.http.health_check",
@@ -108,13 +109,13 @@ def _ready(port: int) -> Doc:
         ),
     }
     route = {"match": {"path": "/healthz/ready"}, "direct_response": {"status": 200}}
-    return _listener("ready", port, route, check)
+    return _listener("ready", proxy, port, route, check)
 
 
-def _metrics(port: int) -> Doc:
+def _metrics(proxy: Proxy, port: int) -> Doc:
     """For who scrapes the pod. Nothing but the page can be asked for."""
     route = {"match": {"path": "/stats/prometheus"}, "route": {"cluster": _METRICS}}
-    return _listener("metrics", port, route)
+    return _listener("metrics", proxy, port, route)
 
 
 def _page(socket: str) -> Doc:
@@ -127,7 +128,7 @@ def _page(socket: str) -> Doc:
     }
 
 
-def _listener(name: str, port: int, route: Doc, *before: Doc) -> Doc:
+def _listener(name: str, proxy: Proxy, port: int, route: Doc, *before: Doc) -> Doc:
     """One path of HTTP on all addresses."""
     filters = "envoy.extensions.filters"
     manager = extension(
@@ -137,4 +138,4 @@ def _listener(name: str, port: int, route: Doc, *before: Doc) -> Doc:
         route_config={"virtual_hosts": [{"name": name, "domains": ["*"], "routes": [route]}]},
         http_filters=[*before, extension("envoy.filters.http.router", f"{filters}.http.router.v3.Router")],
     )
-    return {"name": name, "address": socket_address("0.0.0.0", port), "filter_chains": [{"filters": [manager]}]}
+    return {"name": name, **bound(proxy.addresses, "0.0.0.0", "::", port), "filter_chains": [{"filters": [manager]}]}

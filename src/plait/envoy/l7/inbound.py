@@ -68,8 +68,10 @@ def _application(ctx: Context, name: str, local: Doc | None, pool: Pool | None) 
     if pool is not None and pool.keepalive is not None:
         document["upstream_connection_options"] = {"tcp_keepalive": upstreams.keepalive(pool.keepalive)}
     if local is None:
-        # What comes from 127.0.0.6 is not captured again by the pod's rules.
-        bind = {"source_address": {"address": "127.0.0.6", "port_value": 0}}
+        # What comes from 127.0.0.6 (or ::6) is not captured again by the pod's rules.
+        bind: Doc = {"source_address": {"address": "127.0.0.6", "port_value": 0}}
+        if any(":" in address for address in ctx.proxy.addresses):
+            bind["extra_source_addresses"] = [{"address": {"address": "::6", "port_value": 0}}]
         return {**document, "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "upstream_bind_config": bind}
     ends = [{"lb_endpoints": [{"endpoint": {"address": local}}]}]
     return {**document, "type": "STATIC", "load_assignment": {"cluster_name": name, "endpoints": ends}}

@@ -12,7 +12,7 @@ from plait.envoy import telemetry as l4
 from plait.envoy.l7 import tls, upstreams
 from plait.envoy.l7.authorization import FS_PRINCIPAL
 from plait.envoy.l7.context import Context
-from plait.envoy.pieces import ADS, UNLIMITED, Doc, any_of, extension, socket_address, state
+from plait.envoy.pieces import ADS, UNLIMITED, Doc, any_of, bound, extension, state
 from plait.envoy.rbac import Peer
 from plait.envoy.rbac import filters as l4_filters
 from plait.model.policies import Policy
@@ -72,7 +72,7 @@ def listener(
     )
     return {
         "name": NAME,
-        "address": socket_address("0.0.0.0", port),
+        **bound(ctx.proxy.addresses, "0.0.0.0", "::", port),
         "traffic_direction": "INBOUND",
         "stat_prefix": NAME,
         "filter_chains": [

@@ -15,7 +15,7 @@ from plait.envoy.l7.context import Context
 from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.report import Refusal
-from plait.envoy.pieces import Doc, cidr, extension, socket_address
+from plait.envoy.pieces import Doc, bound, cidr, extension, socket_address
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort, TcpChain
 
 TLS_INSPECTOR = extension(
@@ -70,7 +70,7 @@ def _listener(ctx: Context, view: GatewayView, port: ServerPort, found: Document
     bind = port.bind or "0.0.0.0"
     document: Doc = {
         "name": f"{bind}_{port.port}",
-        "address": {"pipe": {"path": bind[7:]}} if bind.startswith("unix://") else socket_address(bind, port.port),
+        **_bound(ctx, bind, port.port),
         "traffic_direction": "OUTBOUND",
         "stat_prefix": f"gateway_{port.port}",
         "filter_chains": chains,
@@ -78,6 +78,14 @@ def _listener(ctx: Context, view: GatewayView, port: ServerPort, found: Document
     if any("transport_socket" in chain or "filter_chain_match" in chain for chain in chains):
         document["listener_filters"] = [TLS_INSPECTOR]
     return document
+
+
+def _bound(ctx: Context, bind: str, port: int) -> Doc:
+    if bind.startswith("unix://"):
+        return {"address": {"pipe": {"path": bind.removeprefix("unix://")}}}
+    if bind == "0.0.0.0":
+        return bound(ctx.proxy.addresses, bind, "::", port)
+    return {"address": socket_address(bind, port)}
 
 
 def _distinct(ctx: Context, chains: list[Doc], source: str) -> list[Doc]:

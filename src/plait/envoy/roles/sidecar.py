@@ -16,7 +16,7 @@ from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.report import Refusal
-from plait.envoy.pieces import Doc, cidr, socket_address
+from plait.envoy.pieces import Doc, bound, cidr, socket_address
 from plait.model.views.sidecar import HttpOutbound, SidecarView, TcpOutbound
 
 
@@ -64,7 +64,7 @@ def _virtual_outbound(ctx: Context, view: SidecarView) -> Doc:
     guard = manager.tcp(ctx, "loop", (), point, view.enforced, "tls", enforce=False, cluster=names.BLACKHOLE)
     return {
         "name": "virtualOutbound",
-        "address": socket_address("0.0.0.0", ctx.options.outbound_port),
+        **bound(ctx.proxy.addresses, "0.0.0.0", "::", ctx.options.outbound_port),
         "traffic_direction": "OUTBOUND",
         "use_original_dst": True,
         "filter_chains": [
@@ -111,7 +111,7 @@ def _of_port(
         made.append({**manager_chain, "filter_chain_match": match} if match else manager_chain)
     document: Doc = {
         "name": f"{address}_{port}" if not address.startswith("unix://") else address,
-        "address": {"pipe": {"path": address[7:]}} if address.startswith("unix://") else socket_address(address, port),
+        **_bound(ctx, bind, port),
         "traffic_direction": "OUTBOUND",
         "filter_chains": _distinct(ctx, made, f"{address}_{port}"),
     }
@@ -124,6 +124,15 @@ def _of_port(
     if not http or sniff:
         document["default_filter_chain"] = {"name": "PassthroughFilterChain", "filters": _rest(ctx, view)}
     return document
+
+
+def _bound(ctx: Context, bind: str, port: int) -> Doc:
+    """Where a listener is: what its author says, else everywhere."""
+    if bind.startswith("unix://"):
+        return {"address": {"pipe": {"path": bind.removeprefix("unix://")}}}
+    if bind in ("", "0.0.0.0"):
+        return bound(ctx.proxy.addresses, "0.0.0.0", "::", port)
+    return {"address": socket_address(bind, port)}
 
 
 def _distinct(ctx: Context, made: list[Doc], source: str) -> list[Doc]:
@@ -212,7 +221,7 @@ def _listening(ctx: Context, name: str, bind: str, port: int, made: list[Doc], c
     transparent = captured and ctx.proxy.transparent
     return {
         "name": name,
-        "address": socket_address(bind, port),
+        **_bound(ctx, bind, port),
         "traffic_direction": "INBOUND",
         **({"transparent": True} if transparent else {}),
         "listener_filters": [
