@@ -38,22 +38,26 @@ ECHO = (
 SERVICE = """
 apiVersion: v1
 kind: Service
-metadata: {name: echo, namespace: duo}
+metadata: {name: echo, namespace: %s}
 spec: {ipFamilyPolicy: RequireDualStack, selector: {app: echo}, ports: [{port: 9000}]}
 ---
 """
 WORLD = (
     "apiVersion: v1\nkind: Namespace\nmetadata: {name: duo}\n---\n"
     "apiVersion: v1\nkind: Namespace\nmetadata: {name: outside}\n---\n"
-    + SERVICE
+    "apiVersion: v1\nkind: Namespace\nmetadata: {name: side, labels: {istio-injection: enabled}}\n---\n"
+    + SERVICE % "duo"
+    + SERVICE % "side"
     + POD % {"name": "client", "namespace": "duo", "node": "node-1", "script": IDLE}
     + POD % {"name": "echo", "namespace": "duo", "node": "node-2", "script": ECHO}
     + POD % {"name": "plain", "namespace": "outside", "node": "node-1", "script": IDLE}
+    + POD % {"name": "client", "namespace": "side", "node": "node-1", "script": IDLE}
+    + POD % {"name": "echo", "namespace": "side", "node": "node-2", "script": ECHO}
 )
 STRICT = """
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
-metadata: {name: strict, namespace: duo}
+metadata: {name: strict, namespace: %s}
 spec: {mtls: {mode: STRICT}}
 """
 DENY = """
@@ -93,6 +97,7 @@ def duo(request: pytest.FixtureRequest) -> Iterator[Mesh]:
         mine.apply(WORLD)
         mine.ready("duo", "client", "echo")
         mine.ready("outside", "plain")
+        mine.ready("side", "client", "echo")
         until(lambda: mine.works("client", ONCE, six(mine, "echo"), "9000"), "the application serves")
         with talking(mine, "client", six(mine, "echo")):  # begun before the capture, it lives through it
             mine.enrol("duo")
@@ -105,14 +110,19 @@ def six(mesh: Mesh, pod: str, namespace: str = "duo") -> str:
     return next(str(each["ip"]) for each in found if ":" in each["ip"])
 
 
-def service(mesh: Mesh) -> list[str]:
-    return list(mesh.get(kinds.SERVICE, "echo", "duo")["spec"]["clusterIPs"])
+def service(mesh: Mesh, namespace: str = "duo") -> list[str]:
+    return list(mesh.get(kinds.SERVICE, "echo", namespace)["spec"]["clusterIPs"])
+
+
+def works(mesh: Mesh, client: str, address: str) -> bool:
+    namespace, _, pod = client.partition("/")
+    running = mesh.start(pod, ONCE, address, "9000", namespace=namespace)
+    running.communicate(timeout=60)
+    return running.returncode == 0
 
 
 def from_outside(mesh: Mesh, address: str) -> bool:
-    running = mesh.start("plain", ONCE, address, "9000", namespace="outside")
-    running.communicate(timeout=60)
-    return running.returncode == 0
+    return works(mesh, "outside/plain", address)
 
 
 def test_by_every_address_there_is_a_tunnel_and_no_plaintext(duo: Mesh) -> None:
@@ -148,12 +158,25 @@ def test_names_have_addresses_of_both_families(duo: Mesh) -> None:
 def test_strict_refuses_plaintext_of_ipv6(duo: Mesh) -> None:
     addresses = [six(duo, "echo"), service(duo)[1]]
     assert all(from_outside(duo, address) for address in addresses), "PERMISSIVE lets it in"
-    duo.apply(STRICT)
+    duo.apply(STRICT % "duo")
     try:
         until(lambda: not any(from_outside(duo, address) for address in addresses), "plaintext is refused", 15)
         assert all(duo.works("client", ONCE, address, "9000") for address in addresses)
     finally:
         duo.plait("delete", "peerauthentication", "strict", "-n", "duo")
+
+
+def test_sidecars_capture_ipv6_and_speak_it_to_their_peers_only_in_the_mesh_s_way(duo: Mesh) -> None:
+    duo.apply(STRICT % "side")
+    try:
+        mine = [six(duo, "echo", "side"), service(duo, "side")[1]]
+        until(lambda: not any(from_outside(duo, address) for address in mine), "plaintext is refused", 15)
+        with sniffing(duo.layout.netns("node-2")) as seen:
+            assert works(duo, "duo/client", mine[0]) and works(duo, "duo/client", mine[1])
+            assert works(duo, "side/client", mine[1]) and works(duo, "side/client", service(duo)[1])
+        assert seen and not any(b"hello" in packet for packet in seen)
+    finally:
+        duo.plait("delete", "peerauthentication", "strict", "-n", "side")
 
 
 def test_a_policy_names_a_range_of_ipv6_and_cuts_what_lives(duo: Mesh) -> None:
