@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from plait.base.observe import logger
 from plait.model import autoallocation
-from plait.model.autoallocation import Given, Key
+from plait.model.autoallocation import Given, Key, Network
 from plait.resources import kinds
 from plait.resources.decode import decode
 from plait.resources.networking.service_entry import ServiceEntry
@@ -20,10 +21,10 @@ _log = logger("allocation")
 
 
 class AllocationController:
-    """`entries` is somebody else's informer, which runs already."""
+    """`entries` is somebody else's informer, which runs already; `networks` what addresses are given of."""
 
-    def __init__(self, api: Api, entries: Informer) -> None:
-        self._api, self._entries = api, entries
+    def __init__(self, api: Api, entries: Informer, networks: Sequence[Network] = (autoallocation.RANGE,)) -> None:
+        self._api, self._entries, self._networks = api, entries, networks
         self._changed = asyncio.Event()
         entries.on_change(lambda old, new: self._changed.set())
 
@@ -40,7 +41,7 @@ class AllocationController:
 
     async def _once(self) -> bool:
         try:
-            wanted = autoallocation.changes(self._read())
+            wanted = autoallocation.changes(self._read(), self._networks)
         except autoallocation.Exhausted as error:
             _log.error("no addresses left", reason=str(error))
             return True

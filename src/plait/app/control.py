@@ -41,6 +41,7 @@ from plait.inject.injector import Config
 from plait.local.addresses import AddressPlan
 from plait.local.layout import Layout
 from plait.local.record import load
+from plait.model import autoallocation
 from plait.model.mesh import Settings
 from plait.resources import kinds
 from plait.resources.kinds import Kind
@@ -120,7 +121,9 @@ class Control:
         self.pipeline.on_compiled = self.statuses.compiled
         injection = Config(proxies, root_namespace=settings.root_namespace)
         self.webhooks = Webhooks(api, self._trust, injection, self._injection)
-        self._allocation = AllocationController(api, self._informers[kinds.SERVICE_ENTRY])
+        self._allocation = AllocationController(
+            api, self._informers[kinds.SERVICE_ENTRY], autoallocation.ranges(settings.ranges)
+        )
         self._revoked: frozenset[str] = frozenset()
         self._lists = Informer(api, kinds.CONFIG_MAP, fields=f"metadata.name={revocation.CONFIG_MAP}")
         self._lists.on_change(lambda old, new: self._revoke(settings.root_namespace))

@@ -1,4 +1,5 @@
-"""Addresses for the hosts of ServiceEntries that state none: 240.240.0.0/16, a range nobody routes. Pure.
+"""Addresses for the hosts of ServiceEntries that state none: of 240.240.0.0/16, which nobody routes, and where the mesh
+has both families of 2001:2::/48 too. Pure.
 
 Only with an address of its own can a host be told from others at L4. A host keeps the address it has; a new one gets
 one that follows from its name, so an entry made anew tends to be where it was. The address is written into the
@@ -7,14 +8,15 @@ entry's status, from where the mesh's resolver and every proxy take it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from ipaddress import IPv4Network, ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from plait.base.wellknown import AUTO_ALLOCATE, AUTO_ALLOCATED
+from plait.base.wellknown import AUTO_ALLOCATE, AUTO_ALLOCATED, AUTO_ALLOCATED6
 from plait.resources.networking.service_entry import ServiceEntry, ServiceEntryAddress
 
-RANGE = IPv4Network(AUTO_ALLOCATED)
+Network = IPv4Network | IPv6Network
+RANGE, RANGE6 = IPv4Network(AUTO_ALLOCATED), IPv6Network(AUTO_ALLOCATED6)
 _LOOKED_UP = ("DNS", "DNS_ROUND_ROBIN")
 Key = tuple[str, str]
 Given = tuple[ServiceEntryAddress, ...]
@@ -24,21 +26,29 @@ class Exhausted(Exception):
     """No address is left; the message names the entry."""
 
 
-def changes(entries: Iterable[ServiceEntry], network: IPv4Network = RANGE) -> Mapping[Key, Given]:
-    """Which entries need another `status.addresses`, and which. The oldest of two with one address keeps it."""
+def ranges(looked_up: Iterable[str]) -> tuple[Network, ...]:
+    """What to give addresses of where node proxies look these ranges up: one of another range would lead nowhere."""
+    return (RANGE, RANGE6) if AUTO_ALLOCATED6 in looked_up else (RANGE,)
+
+
+def changes(entries: Iterable[ServiceEntry], networks: Sequence[Network] = (RANGE,)) -> Mapping[Key, Given]:
+    """Which entries need another `status.addresses`, and which: for each host one of each range. The oldest of two with
+    one address keeps it."""
     ordered = sorted(entries, key=lambda e: (e.meta.creation_timestamp or "", e.namespace, e.name))
-    taken: dict[str, tuple[Key, str]] = {}
+    taken: dict[str, tuple[Key, str, Network]] = {}
     for each in ordered:
-        for host, address in _kept(each, network):
-            taken.setdefault(address, ((each.namespace, each.name), host))
+        for network in networks:
+            for host, address in _kept(each, network):
+                taken.setdefault(address, ((each.namespace, each.name), host, network))
     held = {owner: address for address, owner in taken.items()}
     found: dict[Key, Given] = {}
     for each in ordered:
         key = each.namespace, each.name
         given = []
-        for host in hosts(each):
-            address = held.get((key, host)) or _free(f"{each.namespace}/{each.name}/{host}", network, taken)
-            taken[address] = (key, host)
+        for host, network in ((host, network) for host in hosts(each) for network in networks):
+            owner = (key, host, network)
+            address = held.get(owner) or _free(f"{each.namespace}/{each.name}/{host}", network, taken)
+            taken[address] = owner
             given.append(ServiceEntryAddress(value=address, host=host))
         if tuple(given) != (each.status.addresses if each.status is not None else ()):
             found[key] = tuple(given)
@@ -55,7 +65,7 @@ def hosts(each: ServiceEntry) -> tuple[str, ...]:
     return tuple(dict.fromkeys(host for host in spec.hosts if not (endless and host.startswith("*"))))
 
 
-def _kept(each: ServiceEntry, network: IPv4Network) -> Iterator[tuple[str, str]]:
+def _kept(each: ServiceEntry, network: Network) -> Iterator[tuple[str, str]]:
     """The first usable address of each host that still needs one."""
     wanted = set(hosts(each))
     for address in each.status.addresses if each.status is not None else ():
@@ -64,14 +74,14 @@ def _kept(each: ServiceEntry, network: IPv4Network) -> Iterator[tuple[str, str]]
             yield address.host, address.value
 
 
-def _usable(text: str, network: IPv4Network) -> bool:
+def _usable(text: str, network: Network) -> bool:
     try:
         return ip_address(text) in network and str(ip_address(text)) == text
     except ValueError:
         return False
 
 
-def _free(name: str, network: IPv4Network, taken: Mapping[str, object]) -> str:
+def _free(name: str, network: Network, taken: Mapping[str, object]) -> str:
     size = network.num_addresses - 2
     first = int.from_bytes(blake2b(name.encode(), digest_size=8).digest()) % size
     for step in range(size):

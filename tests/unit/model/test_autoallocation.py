@@ -35,8 +35,8 @@ def having(each: ServiceEntry, **addresses: str) -> ServiceEntry:
     return replace(each, status=ServiceEntryStatus(addresses=rows))
 
 
-def applied(entries: list[ServiceEntry], network: IPv4Network = autoallocation.RANGE) -> list[ServiceEntry]:
-    found = autoallocation.changes(entries, network)
+def applied(entries: list[ServiceEntry], *networks: autoallocation.Network) -> list[ServiceEntry]:
+    found = autoallocation.changes(entries, networks or (autoallocation.RANGE,))
     return [
         replace(e, status=ServiceEntryStatus(addresses=found[key])) if (key := (e.namespace, e.name)) in found else e
         for e in entries
@@ -96,7 +96,7 @@ def test_a_full_range_says_what_to_do() -> None:
     six = [entry(f"e{n}", f"{n}.test") for n in range(6)]
     assert len(set(addresses(applied(six, SMALL)))) == 6
     with pytest.raises(autoallocation.Exhausted, match=r"spec\.addresses"):
-        autoallocation.changes([*six, entry("one", "more.test")], SMALL)
+        autoallocation.changes([*six, entry("one", "more.test")], (SMALL,))
 
 
 names = st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=30)
@@ -115,3 +115,16 @@ def test_whatever_comes_and_goes_addresses_are_never_shared_and_never_move(steps
         given = addresses(list(present.values()))
         assert len(given) == len(set(given)) == len(present)
         assert all(addresses([present[n]]) == had for n, had in before.items())
+
+
+def test_in_a_mesh_of_both_families_each_host_has_one_of_each_and_keeps_what_it_had() -> None:
+    both = autoallocation.ranges(("10.75.0.0/16", "fd70::/56", "240.240.0.0/16", "2001:2::/48"))
+    assert autoallocation.ranges(("10.75.0.0/16", "240.240.0.0/16")) == (autoallocation.RANGE,)
+    before = applied([entry("a", "one.test", "two.test")])
+    after = applied(before, *both)
+    assert [address.startswith(("240.240.", "2001:2:")[n % 2]) for n, address in enumerate(addresses(after))] == [
+        True
+    ] * 4
+    assert addresses(after)[::2] == addresses(before)
+    assert autoallocation.changes(after, both) == {}
+    assert addresses(applied(after)) == addresses(before), "and gives the other back"
