@@ -121,7 +121,7 @@ class Agent:
 
     def __init__(self, place: Place, api: Api) -> None:
         self.place, self._api = place, api
-        self._snapshot = Snapshot(place.folder / "workloads.bin")
+        self._snapshot = Snapshot(place.folder / "workloads")
         self._snapshot.load()
         shared = place.proxy_namespace
         options = Options(

@@ -116,7 +116,7 @@ class Companions:
             return
         proxy, folder = self._proxy(pod, addresses, role), self._folder / uid
         await asyncio.to_thread(_prepare, folder, proxy)
-        found = _Companion(proxy, folder, Snapshot(folder / "configuration.bin"))
+        found = _Companion(proxy, folder, Snapshot(folder / "configuration"))
         found.snapshot.load()
         self._by_uid[uid] = found
         found.page = await _shown(folder)

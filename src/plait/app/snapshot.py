@@ -11,28 +11,34 @@ from plait.base.bundle import Resource
 from plait.base.observe import logger
 
 _log = logger("agent")
-_Kept = dict[str, list[tuple[str, str, bytes]]]
+_Kept = tuple[str, list[tuple[str, str, bytes]]]
 
 
 class Snapshot:
-    """Resources by type and name. `apply` deltas, `save` now and then; the first delta after a start is complete."""
+    """Resources by type and name. `apply` deltas, `save` now and then; the first delta after a start is complete.
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    Each type has a file of its own in the folder: a changed route does not write megabytes of listeners again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self.types: dict[str, dict[str, Resource]] = {}
         self._stale: set[str] = set()
-        self.dirty = False
+        self._unsaved: set[str] = set()
+
+    @property
+    def dirty(self) -> bool:
+        return bool(self._unsaved)
 
     def load(self) -> None:
-        """Read the file; a missing or damaged one means an empty start."""
-        try:
-            kept = msgspec.msgpack.decode(self._file.read_bytes(), type=_Kept)
-        except FileNotFoundError:
-            return
-        except (OSError, msgspec.DecodeError) as error:
-            _log.warning("snapshot cannot be read, starting without", file=self._file, error=error)
-            return
-        self.types = {url: {name: Resource(name, v, value) for name, v, value in rows} for url, rows in kept.items()}
+        """Read the files; a missing or damaged one means an empty start of that type."""
+        for file in sorted(self._folder.glob("*.bin")):
+            try:
+                url, rows = msgspec.msgpack.decode(file.read_bytes(), type=_Kept)
+            except (OSError, msgspec.DecodeError) as error:
+                _log.warning("snapshot cannot be read, starting without", file=file, error=error)
+                continue
+            self.types[url] = {name: Resource(name, version, value) for name, version, value in rows}
         self._stale = set(self.types)
 
     def apply(self, url: str, resources: Iterable[Resource], removed: Iterable[str]) -> tuple[str, ...]:
@@ -49,16 +55,16 @@ class Snapshot:
         for name in gone:
             known.pop(name, None)
         known.update(fresh)
-        self.dirty = True
+        self._unsaved.add(url)
         return tuple(sorted(gone))
 
     def save(self) -> None:
-        rows: _Kept = {
-            url: [(resource.name, resource.version, resource.value) for resource in named.values()]
-            for url, named in self.types.items()
-        }
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        new = self._file.with_suffix(".new")
-        new.write_bytes(msgspec.msgpack.encode(rows))
-        new.replace(self._file)
-        self.dirty = False
+        """Write the types that have changed since."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for url in sorted(self._unsaved):
+            rows = [(resource.name, resource.version, resource.value) for resource in self.types[url].values()]
+            file = self._folder / f"{url.rpartition('/')[2]}.bin"
+            new = file.with_suffix(".new")
+            new.write_bytes(msgspec.msgpack.encode((url, rows)))
+            new.replace(file)
+        self._unsaved.clear()
