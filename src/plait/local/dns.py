@@ -13,6 +13,7 @@ from plait.base import dns_wire as wire
 from plait.base.dns_talk import Asked
 from plait.base.observe import logger
 from plait.local.addresses import AddressPlan
+from plait.local.services import SLICE_SERVICE
 from plait.local.zone import Zone
 from plait.resources.kinds import ENDPOINT_SLICE, SERVICE, SERVICE_ENTRY
 from plait.store.api import Api, Document
@@ -21,7 +22,9 @@ from plait.store.informer import Informer
 _PATIENCE = 2.0  # seconds for one upstream
 _SETTLE = 0.02
 _REST = 9  # times what making a zone took: a tenth of the time at most
-_NOT_READ = frozenset({"metadata", "status"})
+_IDENTITY = ("namespace", "name", "uid", "resourceVersion")
+_SPEC = ("type", "externalName", "clusterIP", "clusterIPs", "publishNotReadyAddresses", "hosts", "addresses")
+_ENDPOINT = ("addresses", "hostname", "conditions")
 _log = logger("dns")
 
 
@@ -69,7 +72,7 @@ class Resolver:
 
 async def run(api: Api, plan: AddressPlan, address: str, *, forward: Sequence[str] = (), port: int = 53) -> None:
     """Follow the API and serve on `address` of the current network namespace until cancelled."""
-    informers = [Informer(api, kind) for kind in (SERVICE, ENDPOINT_SLICE, SERVICE_ENTRY)]
+    informers = [Informer(api, kind, keep=read) for kind in (SERVICE, ENDPOINT_SLICE, SERVICE_ENTRY)]
     changed = asyncio.Event()
 
     def matters(old: Document | None, new: Document | None) -> None:
@@ -99,8 +102,26 @@ async def _follow(informers: Sequence[Informer], changed: asyncio.Event, resolve
         await asyncio.sleep(max(_SETTLE, _REST * took))
 
 
+def read(document: Document) -> Document:
+    """What of an object the zone reads, which is all that a node keeps of it: a mesh has many that nobody asks for."""
+    metadata = document["metadata"]
+    kept: Document = {"metadata": {name: metadata[name] for name in _IDENTITY if name in metadata}}
+    if (service := (metadata.get("labels") or {}).get(SLICE_SERVICE)) is not None:
+        kept["metadata"]["labels"] = {SLICE_SERVICE: service}
+    spec = document.get("spec") or {}
+    names = (*_SPEC, "ports") if "clusterIP" in spec else _SPEC
+    if found := {name: spec[name] for name in names if name in spec}:
+        kept["spec"] = found
+    if ports := document.get("ports"):
+        kept["ports"] = ports
+    if endpoints := document.get("endpoints"):
+        kept["endpoints"] = [{name: each[name] for name in _ENDPOINT if name in each} for each in endpoints]
+    return kept
+
+
 def means(document: Document | None) -> Document:
-    """What of an object the zone reads. Statuses are written often, for every object, and say nothing about names."""
+    """What names depend on. Statuses are written often, for every object, and say nothing about names."""
     if document is None:
         return {}
-    return {"labels": document["metadata"].get("labels"), **{k: v for k, v in document.items() if k not in _NOT_READ}}
+    kept = read(document)
+    return {**kept, "metadata": kept["metadata"].get("labels")}

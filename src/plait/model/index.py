@@ -6,44 +6,41 @@ makes it by patching the one before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Iterable
 
 from msgspec import Struct
 
+from plait.model.grouping import Groups, regrouped
 from plait.model.mesh import Mesh, Service, Workload
 from plait.model.policies import Policy
 
-T = TypeVar("T")
-Owners = dict[str, dict[str, T]]
-
 
 class Index(Struct, frozen=True, eq=False):
-    """Lookups by secondary key. The inner dicts are shared between indexes and never changed in place."""
+    """Lookups by secondary key."""
 
     mesh: Mesh
-    by_address: Owners[Workload]
-    """`<network>/<ip>` -> uid -> workload; several only for host-network pods."""
-    services_by_address: Owners[Service]
-    by_hostname: Owners[Service]
-    """Host (a wildcard as written, `*.example.com`) -> key -> service."""
-    members: Owners[Workload]
-    """Service key -> uid -> workload."""
-    policies: Owners[Policy]
-    """Namespace ("" for mesh-wide) -> key -> policy, without workload-scoped ones."""
+    by_address: Groups[Workload]
+    """By `<network>/<ip>`; several only for host-network pods."""
+    services_by_address: Groups[Service]
+    by_hostname: Groups[Service]
+    """By host (a wildcard as written, `*.example.com`)."""
+    members: Groups[Workload]
+    """By service key."""
+    policies: Groups[Policy]
+    """By namespace ("" for mesh-wide), without workload-scoped ones."""
 
     def workload(self, address: str, network: str = "") -> Workload | None:
         """The one workload that owns this address; None when nobody does or several share it."""
-        owners = self.by_address.get(f"{network}/{address}", {})
-        return next(iter(owners.values())) if len(owners) == 1 else None
+        owners = self.by_address.get(f"{network}/{address}", ())
+        return owners[0] if len(owners) == 1 else None
 
     def service(self, address: str, network: str = "") -> Service | None:
         """The service of this address; of several (ServiceEntries may overlap) the canonical one, then by key."""
         owners = self.services_by_address.get(f"{network}/{address}")
-        return min(owners.values(), key=lambda s: (not s.canonical, s.key)) if owners else None
+        return min(owners, key=lambda s: (not s.canonical, s.key)) if owners else None
 
     def workloads_of(self, service: str) -> Iterable[Workload]:
-        return self.members.get(service, {}).values()
+        return self.members.get(service, ())
 
 
 def index_of(mesh: Mesh, previous: Index | None = None) -> Index:
@@ -55,11 +52,11 @@ def index_of(mesh: Mesh, previous: Index | None = None) -> Index:
     old = before.mesh
     index = Index(
         mesh,
-        _patched(before.by_address, old.workloads, mesh.workloads, _addresses),
-        _patched(before.services_by_address, old.services, mesh.services, _service_addresses),
-        _patched(before.by_hostname, old.services, mesh.services, lambda service: (service.hostname.lower(),)),
-        _patched(before.members, old.workloads, mesh.workloads, _services),
-        _patched(before.policies, old.policies, mesh.policies, _reach),
+        regrouped(before.by_address, old.workloads, mesh.workloads, _addresses, _uid),
+        regrouped(before.services_by_address, old.services, mesh.services, _service_addresses, _key),
+        regrouped(before.by_hostname, old.services, mesh.services, lambda service: (service.hostname.lower(),), _key),
+        regrouped(before.members, old.workloads, mesh.workloads, _services, _uid),
+        regrouped(before.policies, old.policies, mesh.policies, _reach, _key),
     )
     mesh.__dict__["index"] = index  # a cache, not part of the value
     return index
@@ -72,32 +69,12 @@ def carried(old: Mesh, new: Mesh) -> None:
         index_of(new, kept)
 
 
-def _patched(
-    owners: Owners[T], old: Mapping[str, T], new: Mapping[str, T], keys_of: Callable[[T], Iterable[str]]
-) -> Owners[T]:
-    if old is new:
-        return owners
-    result: Owners[T] = dict(owners)
-    fresh: set[str] = set()  # inner dicts that are already ours to change
+def _uid(workload: Workload) -> str:
+    return workload.uid
 
-    def inner(key: str) -> dict[str, T]:
-        if key not in fresh:
-            fresh.add(key)
-            result[key] = dict(result.get(key, {}))
-        return result[key]
 
-    for name, value in old.items():
-        if new.get(name) is not value:
-            for key in keys_of(value):
-                inner(key).pop(name, None)
-    for name, value in new.items():
-        if old.get(name) is not value:
-            for key in keys_of(value):
-                inner(key)[name] = value
-    for key in fresh:
-        if not result[key]:
-            del result[key]
-    return result
+def _key(each: Service | Policy) -> str:
+    return each.key
 
 
 def _addresses(workload: Workload) -> Iterable[str]:

@@ -16,6 +16,7 @@ from plait.resources.kinds import Kind
 from plait.store.api import Api, ApiError, Document
 
 Key = tuple[str, str]
+Keep = Callable[[Document], Document]
 Handler = Callable[[Document | None, Document | None], None]
 Indexer = Callable[[Document], Iterable[str]]
 _log = logger("informer")
@@ -41,8 +42,11 @@ class Informer:
         labels: str = "",
         fields: str = "",
         indexers: Mapping[str, Indexer] = MappingProxyType({}),
+        keep: Keep = lambda document: document,
         retry: Callable[[], Iterator[float]] = aio.backoff,
     ) -> None:
+        """`keep(document)`: what of each is kept, for readers of few fields; its metadata must have name, namespace,
+        uid and resourceVersion. Handlers and indexers see that."""
         self.kind = kind
         self.synced = asyncio.Event()
         self.version = ""
@@ -51,6 +55,7 @@ class Informer:
         self.cache: Mapping[Key, Document] = MappingProxyType(self._cache)
         self._handlers: list[Handler] = []
         self._indexers = dict(indexers)
+        self._keep = keep
         self._indexes: dict[str, dict[str, dict[Key, Document]]] = {name: {} for name in indexers}
         self._changed = asyncio.Event()
         self._retry = retry
@@ -140,7 +145,7 @@ class Informer:
         else:
             if old is not None and _version(old) == _version(new):
                 return
-            new = _lean(new)
+            new = self._keep(_lean(new))
             if old is not None and old["metadata"].get("uid") != new["metadata"].get("uid"):
                 # Deleted and made again while we were away: two objects, so two changes.
                 del self._cache[key]

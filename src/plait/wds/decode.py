@@ -2,12 +2,15 @@
 
 Unknown fields pass unseen (a newer control plane may send them); unknown enum values fall back to the protocol's zero,
 except a tunnel protocol we do not speak, which makes the workload a problem: guessing there would mean plaintext.
+A node holds the whole mesh and uses little of it, so equal words are one object (`once`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
+from sys import intern as once
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -56,7 +59,7 @@ class Store:
                 if isinstance(read, nouns.Workload):
                     _put(workloads, read.uid, read)
                 else:
-                    _put(services, read.key, read)
+                    _put(services, once(read.key), read)
             self.mesh = Mesh(
                 self.mesh.settings,
                 _kept(self.mesh.workloads, workloads),
@@ -114,26 +117,26 @@ def _workload(m: Any) -> nouns.Workload:
     if m.tunnel_protocol == 2:
         raise ValueError("tunnel_protocol LEGACY_ISTIO_MTLS is not spoken by node proxies")
     return nouns.Workload(
-        uid=m.uid,
-        name=m.name,
-        namespace=m.namespace,
-        addresses=tuple(str(ip_address(packed)) for packed in m.addresses),
-        network=m.network,
+        uid=once(m.uid),
+        name=once(m.name),
+        namespace=once(m.namespace),
+        addresses=tuple(once(str(ip_address(packed))) for packed in m.addresses),
+        network=once(m.network),
         tunnel=_strictly(wire.TUNNEL, m.tunnel_protocol, "tunnel_protocol"),
-        trust_domain=m.trust_domain or wellknown.DEFAULT_TRUST_DOMAIN,
-        service_account=m.service_account or "default",
-        node=m.node,
-        workload_name=m.workload_name or m.name,
+        trust_domain=once(m.trust_domain or wellknown.DEFAULT_TRUST_DOMAIN),
+        service_account=once(m.service_account or "default"),
+        node=once(m.node),
+        workload_name=once(m.workload_name or m.name),
         workload_type=_word(wire.WORKLOAD_TYPE, m.workload_type),
-        canonical_name=m.canonical_name or m.name,
-        canonical_revision=m.canonical_revision,
+        canonical_name=once(m.canonical_name or m.name),
+        canonical_revision=once(m.canonical_revision),
         status="healthy" if m.status == 0 else "unhealthy",
-        services=tuple(nouns.Membership(key, _ports(m.services[key].ports)) for key in sorted(m.services)),
+        services=tuple(nouns.Membership(once(key), _ports(m.services[key].ports)) for key in sorted(m.services)),
         policies=tuple(m.authorization_policies),
         waypoint=_gateway(m.waypoint) if m.HasField("waypoint") else None,
         network_gateway=_gateway(m.network_gateway) if m.HasField("network_gateway") else None,
-        cluster_id=m.cluster_id or wellknown.CLUSTER_ID,
-        hostname=m.hostname,
+        cluster_id=once(m.cluster_id or wellknown.CLUSTER_ID),
+        hostname=once(m.hostname),
         native_tunnel=m.native_tunnel,
         application_tunnel=nouns.ApplicationTunnel(
             _strictly(wire.TUNNELLED_APP, m.application_tunnel.protocol, "application_tunnel"),
@@ -155,9 +158,9 @@ def _service(m: Any) -> nouns.Service:
         raise ValueError("hostname is empty: a service is named by namespace and hostname")
     balancing = m.load_balancing
     return nouns.Service(
-        name=m.name,
-        namespace=m.namespace,
-        hostname=m.hostname,
+        name=once(m.name),
+        namespace=once(m.namespace),
+        hostname=once(m.hostname),
         addresses=tuple(_address(each) for each in m.addresses),
         ports=_ports(m.ports),
         subject_alt_names=tuple(m.subject_alt_names),
@@ -217,7 +220,9 @@ def _ranges(sent: Iterable[Any]) -> tuple[words.Range, ...]:
 
 
 def _address(m: Any) -> nouns.NetworkAddress:
-    return nouns.NetworkAddress(str(ip_address(m.address)), m.network, m.length if m.HasField("length") else None)
+    return nouns.NetworkAddress(
+        once(str(ip_address(m.address))), once(m.network), m.length if m.HasField("length") else None
+    )
 
 
 def _gateway(m: Any) -> nouns.GatewayAddress:
@@ -231,7 +236,13 @@ def _gateway(m: Any) -> nouns.GatewayAddress:
 
 
 def _ports(sent: Iterable[Any]) -> tuple[nouns.Port, ...]:
-    return tuple(nouns.Port(p.service_port, p.target_port, _word(wire.PROTOCOL, p.app_protocol)) for p in sent)
+    return _same(tuple(nouns.Port(p.service_port, p.target_port, _word(wire.PROTOCOL, p.app_protocol)) for p in sent))
+
+
+@lru_cache(1024)
+def _same(ports: tuple[nouns.Port, ...]) -> tuple[nouns.Port, ...]:
+    """One object for equal ports: most services of a mesh have the same few."""
+    return ports
 
 
 def _extensions(sent: Iterable[Any]) -> tuple[Extension, ...]:

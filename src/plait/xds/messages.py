@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any
 
 from google.protobuf import json_format
@@ -111,7 +112,9 @@ def read_response(data: bytes) -> Response:
     return Response(
         type_url=message.type_url,
         nonce=message.nonce,
-        resources=tuple(Resource(r.name, r.version, r.resource.value, tuple(r.aliases)) for r in message.resources),
+        resources=tuple(
+            Resource(intern(r.name), r.version, r.resource.value, tuple(r.aliases)) for r in message.resources
+        ),
         removed=tuple(message.removed_resources),
     )
 

@@ -11,8 +11,7 @@ _ANYBODY_UNKNOWN = Match(not_principals=(Text("presence"),))
 
 def effective(mesh: Mesh, index: Index, namespace: str, attached: tuple[str, ...]) -> tuple[Policy, ...]:
     """Mesh-wide, the namespace's and the attached policies: DENY first, then by name. Unknown names bind nobody."""
-    found = dict(index.policies.get("", {}))
-    found.update(index.policies.get(namespace, {}))
+    found = {policy.key: policy for where in ("", namespace) for policy in index.policies.get(where, ())}
     for name in attached:
         policy = mesh.policies.get(name)
         if policy is not None:

@@ -55,8 +55,8 @@ def _candidates(name: str, namespace: str, domain: str) -> Iterator[tuple[str, b
 
 def _visible(index: Index, namespace: str, hostname: str) -> Service | None:
     """Of several services with this host: the pod's own namespace's, then the cluster's own, then by key."""
-    for owners in (index.by_hostname.get(key, {}) for key in _keys(hostname)):
-        seen = [s for s in owners.values() if s.namespace == namespace or not s.namespace_only]
+    for owners in (index.by_hostname.get(key, ()) for key in _keys(hostname)):
+        seen = [s for s in owners if s.namespace == namespace or not s.namespace_only]
         if seen:
             return min(seen, key=lambda s: (s.namespace != namespace, not s.canonical, s.key))
     return None
