@@ -7,6 +7,7 @@ and shared by every child (start time and memory). It never cleans up: `teardown
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ import msgspec
 
 from plait.app import processes
 from plait.app.processes import Process
-from plait.base import netns, observe
+from plait.base import heap, netns, observe
 from plait.local import fabric, space
 from plait.local.layout import Layout
 from plait.local.record import ProcessId, Record, load, save
@@ -56,6 +57,9 @@ def run(layout: Layout, record: Record, report: Report) -> None:
     save(layout, msgspec.structs.replace(record, supervisor=ProcessId.of(os.getpid())))
     builder = _fork(lambda: _build(layout, record, holder), layout.logs / "fabric.log")
     parts = _parts(layout, record)  # the imports happen while the fabric is built
+    heap.settle()
+    gc.collect()
+    gc.freeze()  # a collection that looked at them would part the pages that all processes share
     report("imports")
     _, status = os.waitpid(builder, 0)
     if status != 0:

@@ -11,13 +11,15 @@ import gc
 from collections.abc import Callable
 from typing import Final
 
+from plait.base import heap
+
 EVERY: Final = 5.0
-WHOLE: Final = 720
-"""After so many rounds everything is looked at again: an hour."""
+WHOLE: Final = 17_280
+"""After so many rounds, a day, everything is looked at again: it costs pages that processes share since their fork."""
 
 
 async def run(idle: Callable[[], bool] = lambda: True) -> None:
-    """Until cancelled; a round is put off while the process is not idle."""
+    """Until cancelled; a round is put off while the process is not idle. What is free is given back too."""
     rounds = 0
     while True:
         await asyncio.sleep(EVERY)
@@ -26,4 +28,5 @@ async def run(idle: Callable[[], bool] = lambda: True) -> None:
                 gc.unfreeze()
             gc.collect()
             gc.freeze()
+            heap.trim()
             rounds += 1
