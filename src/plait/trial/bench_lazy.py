@@ -64,6 +64,7 @@ async def run(scene: Scene, samples: Path, wanted: Wanted, tell: Callable[[str],
         _memory("before: agent and kubelet", before[1]),
         _memory(f"with {wanted.services} services: Envoy", after[0]),
         _memory(f"with {wanted.services} services: agent and kubelet", after[1]),
+        _cost(wanted.services, before, after),
         _spread("first request to a cold destination, ms", first),
         _spread("the next, on a connection of its own, ms", second),
     ]
@@ -136,6 +137,11 @@ async def _twice(addresses: list[str]) -> tuple[list[float], list[float]]:
 
 def _used(scene: Scene) -> tuple[usage.Usage, usage.Usage]:
     return usage.measure(usage.proxies([scene.layout.netns(_NODE)])), usage.measure([agent(scene, _NODE)])
+
+
+def _cost(services: int, before: tuple[usage.Usage, ...], after: tuple[usage.Usage, ...]) -> dict[str, Any]:
+    grown = sum(used.private for used in after) - sum(used.private for used in before)
+    return {"what": f"cost of {services} services, private MB in all", "median": round(grown / 1e6, 1)}
 
 
 def _memory(what: str, used: usage.Usage) -> dict[str, Any]:
