@@ -1,13 +1,15 @@
-"""A waypoint that nobody uses goes; the first requests after that wait for it, and none is lost."""
+"""A waypoint that nobody uses goes; the first requests after that wait for it, and none is lost; in the pool too."""
 
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import pytest
 
 from kit.mesh import Mesh, mesh, until
+from plait.base.wellknown import POOL_NAMESPACE
 from plait.resources import kinds
 
 pytestmark = [
@@ -75,6 +77,21 @@ spec:
   action: DENY
   rules: [{from: [{source: {notIpBlocks: [CLIENTS]}}]}]
 """
+QUOTA = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: pool, namespace: plait-managed}
+data: {pool: "waypoints: 1"}
+"""
+SECOND = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: second, namespace: shop}
+spec:
+  gatewayClassName: istio-waypoint
+  listeners: [{name: mesh, port: 15008, protocol: HBONE}]
+  infrastructure: {annotations: {plait.dev/placement: managed}}
+"""
 SERVE = (
     "import http.server as h;"
     "h.ThreadingHTTPServer.request_queue_size = 500;"
@@ -132,10 +149,31 @@ def replicas(mine: Mesh) -> int:
     return int(mine.get(kinds.DEPLOYMENT, "waypoint", "shop")["spec"]["replicas"])
 
 
-def pods(mine: Mesh) -> list[dict[str, Any]]:
+def pods(mine: Mesh, namespace: str = "shop") -> list[dict[str, Any]]:
     labels = "gateway.networking.k8s.io/gateway-name=waypoint"
-    found, _ = mine.ask(lambda api: api.list(kinds.POD, "shop", labels=labels))
+    found, _ = mine.ask(lambda api: api.list(kinds.POD, namespace, labels=labels))
     return list(found)
+
+
+def place(mine: Mesh, where: str) -> None:
+    body = {"spec": {"infrastructure": {"annotations": {"plait.dev/placement": where}}}}
+    mine.ask(lambda api: api.patch(kinds.GATEWAY, "waypoint", body, "shop"))
+
+
+def moves(mine: Mesh, address: str, where: str, left: str, there: str) -> None:
+    """It goes somewhere else under load, and nothing is lost."""
+    asking = mine.start("client", BURST, address, "/", "6", "200", namespace="shop")
+    time.sleep(0.5)
+    place(mine, where)
+    until(lambda: bool(pods(mine, there)) and not pods(mine, left), f"it runs in {there} only", 90)
+    out, err = asking.communicate(timeout=60)
+    assert asking.returncode == 0, err
+    assert out.strip().split(" ", 2)[2] == "[] 0", out
+
+
+def programmed(mine: Mesh, gateway: str) -> tuple[str, str]:
+    conditions = mine.get(kinds.GATEWAY, gateway, "shop").get("status", {}).get("conditions", ())
+    return next(((c["status"], c["reason"]) for c in conditions if c["type"] == "Programmed"), ("", ""))
 
 
 def test_a_waypoint_sleeps_and_the_first_requests_wake_it_and_none_is_lost() -> None:
@@ -152,12 +190,7 @@ def test_a_waypoint_sleeps_and_the_first_requests_wake_it_and_none_is_lost() -> 
         until(lambda: burst(mine, address, "/", 0.01, 200)[2] == "[] 0", "a request passes the waypoint")
         for pod in ("client", "beside"):
             until(lambda: replicas(mine) == 0 and not pods(mine), "nobody uses it: it sleeps", 60)
-            (programmed,) = [
-                each["status"]
-                for each in mine.get(kinds.GATEWAY, "waypoint", "shop")["status"]["conditions"]
-                if each["type"] == "Programmed"
-            ]
-            assert programmed == "True"
+            assert programmed(mine, "waypoint") == ("True", "Programmed")
             # The policy lets the clients' addresses alone in: that they are served says that these were kept.
             sent, _, lost = burst(mine, address, "/", 3.0, 200, pod)
             assert sent > 100
@@ -169,3 +202,30 @@ def test_a_waypoint_sleeps_and_the_first_requests_wake_it_and_none_is_lost() -> 
         mine.kill(mine.pid("control"))
         until(lambda: replicas(mine) == 0 and not pods(mine), "a new control plane lets it sleep too", 60)
         assert burst(mine, address, "/", 1.0, 200)[2] == "[] 0", "and wakes it"
+        in_the_pool(mine, address)
+
+
+def in_the_pool(mine: Mesh, address: str) -> None:
+    """The same waypoint, managed: it comes under load, judges as before, sleeps and wakes, and goes without a trace."""
+    moves(mine, address, "managed", "shop", POOL_NAMESPACE)
+    (proxy,) = pods(mine, POOL_NAMESPACE)
+    assert proxy["spec"]["serviceAccountName"] == "shop.waypoint"
+    assert burst(mine, address, "/secret", 0.1, 403)[2] == "[] 0"
+    assert mine.inside("client", SPOOF, proxy["status"]["podIP"], "192.0.2.1", namespace="shop").strip() == "closed"
+    mine.apply(QUOTA)
+    mine.apply(SECOND)
+    until(lambda: programmed(mine, "second") == ("False", "NoResources"), "there is no room for a second one")
+    until(lambda: not pods(mine, POOL_NAMESPACE), "nobody uses it: it sleeps there too", 60)
+    assert programmed(mine, "waypoint") == ("True", "Programmed")
+    assert burst(mine, address, "/", 1.0, 200)[2] == "[] 0", "and wakes"
+    mine.ask(lambda api: api.delete(kinds.GATEWAY, "second", "shop"))
+    moves(mine, address, "node", POOL_NAMESPACE, "shop")
+    until(lambda: not left_in_pool(mine), "nothing is left in the pool")
+
+
+def left_in_pool(mine: Mesh) -> list[str]:
+    found = []
+    for kind in (kinds.POD, kinds.DEPLOYMENT, kinds.REPLICA_SET, kinds.SERVICE_ACCOUNT):
+        items, _ = mine.ask(lambda api, kind=kind: api.list(kind, POOL_NAMESPACE))
+        found += [f"{kind} {each['metadata']['name']}" for each in items if each["metadata"]["name"] != "default"]
+    return found

@@ -92,6 +92,7 @@ async def test_a_waypoint_from_apply_to_delete(capsys: Capture) -> None:
             "name": "waypoint",
             "class": "istio-waypoint",
             "traffic type": "all",
+            "placement": "node",
             "programmed": "True",
             "address": address,
         }
@@ -107,6 +108,23 @@ async def test_a_waypoint_from_apply_to_delete(capsys: Capture) -> None:
         assert (await plait("delete", "waypoint", "-n", "shop")).out == "waypoint shop/waypoint deleted\n"
         assert (await plait("delete", "waypoint", "-n", "shop")).code == 1
         assert json.loads((await plait("list", "-n", "shop", "-o", "json")).out) == []
+
+
+async def test_a_managed_one_is_shown_where_it_runs_and_scaled_there(capsys: Capture) -> None:
+    async with terminal(capsys) as plait:
+        await plait.serving("waypoint")
+        done = await plait("apply", "-n", "shop", "--placement", "managed", "--wait", "--timeout", "20")
+        assert done.code == 0
+        for scope in (("-n", "shop"), ("-A",)):
+            (row,) = json.loads((await plait("list", *scope, "-o", "json")).out)
+            assert (row["placement"], row["programmed"]) == ("managed", "True")
+        assert (await plait("scale", "waypoint", "--replicas", "2", "-n", "shop")).code == 0
+        assert (await plait.api.get(kinds.DEPLOYMENT, "shop.waypoint", "plait-managed"))["spec"]["replicas"] == 2
+        conditions = json.loads((await plait("status", "-n", "shop", "-o", "json")).out)
+        assert {(each["placement"], each["ready"]) for each in conditions} == {("managed", "0/2")}
+        wrong = await plait("apply", "-n", "shop", "--placement", "moon")
+        assert wrong.code == 2
+        assert '--placement: "moon" is not a placement; write node, serverless or managed' in wrong.err
 
 
 async def test_what_does_not_serve_is_said_with_the_reason(capsys: Capture) -> None:

@@ -19,6 +19,7 @@ from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.report import Refusal
 from plait.envoy.roles import gateway, sidecar, waypoint
+from plait.model import pool
 from plait.model.attachment import carries
 from plait.model.compile.traffic.instances import GATEWAY_NAME
 from plait.model.gateways import Gateway
@@ -102,7 +103,7 @@ class Asked:
     def _found(self, role: Role, namespace: str, name: str) -> Pod | None:
         pods = self.objects.all(Pod)
         if (pod := pods.get((namespace, name))) is not None:
-            own = self._gateways.get(f"gateway-api/{namespace}/{pod.meta.labels.get(GATEWAY_NAME, '')}")
+            own = self._gateways.get(f"gateway-api/{_made_for(pod)}")
             return pod if role != "waypoint" or (own is not None and own.waypoint) else None
         if role != "sidecar":
             for key in (f"gateway-api/{namespace}/{name}", f"{namespace}/{name}"):
@@ -197,9 +198,13 @@ def _problem(refusal: Refusal, proxy: Proxy) -> Problem:
     return Problem(codes.NOT_TRANSLATED, "warning", "Pod", proxy.namespace, proxy.name, refusal.path, text)
 
 
+def _made_for(pod: Pod) -> str:
+    return pool.gateway_of(pod.namespace, pod.meta.labels, pod.spec.service_account_name or "default")
+
+
 def _serves(pod: Pod, gateway: Gateway) -> bool:
     labels = pod.meta.labels
     if gateway.managed:
-        return pod.namespace == gateway.namespace and labels.get(GATEWAY_NAME) == gateway.name
+        return _made_for(pod) == f"{gateway.namespace}/{gateway.name}"
     inside = gateway.selector_namespace in ("", pod.namespace)
     return inside and bool(gateway.selector) and carries(labels, gateway.selector)

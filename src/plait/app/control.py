@@ -25,7 +25,7 @@ from plait.app.rotation import Rotation
 from plait.app.serving import ServingCertificate
 from plait.app.status import StatusServer
 from plait.app.status_writer import StatusWriter
-from plait.app.waypoints import POD_INDEX, Waypoints, pod_gateway
+from plait.app.waypoints import Waypoints
 from plait.app.webhooks import Webhooks
 from plait.base import aio, collecting
 from plait.base.observe import logger
@@ -291,7 +291,8 @@ def _account(pod: Document) -> tuple[str, ...]:
 def _indexers(kind: Kind) -> Mapping[str, Any]:
     if kind is kinds.ENDPOINT_SLICE:
         return {gateway_controller.SERVICE_INDEX: gateway_controller.slice_service}
-    return {"account": _account, POD_INDEX: pod_gateway} if kind is kinds.POD else {}
+    pods = {"account": _account, gateway_controller.POD_INDEX: gateway_controller.pod_gateway}
+    return pods if kind is kinds.POD else {}
 
 
 def _feeding(pipeline: Pipeline, kind: Kind) -> Handler:

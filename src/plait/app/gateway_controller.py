@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from plait.app.activator import Activator
 from plait.app.parameters import merge
+from plait.app.pool import MANAGER, Places
 from plait.app.scaler import Scaled
 from plait.base import aio
 from plait.base.observe import logger
-from plait.base.wellknown import MANAGED
+from plait.base.wellknown import MANAGED, POOL_NAMESPACE
 from plait.deploy import classes as built
-from plait.deploy import desired, drift, operation, overlays
+from plait.deploy import desired, drift, operation, overlays, pooled
 from plait.deploy.measured import Measured, measured
 from plait.deploy.operation import Operation
 from plait.deploy.overlays import Refused
@@ -26,6 +27,7 @@ from plait.local.controllers.controller import Concerned, itself, managed_by
 from plait.local.controllers.events import event_document
 from plait.local.controllers.workqueue import WorkQueue
 from plait.local.controllers.writes import Emit
+from plait.model import pool as naming
 from plait.model.compile.traffic.gateway_api import classes
 from plait.model.compile.traffic.gateway_api.compiling import allowed_sets
 from plait.resources import kinds
@@ -45,13 +47,15 @@ READ = (
     kinds.CONFIG_MAP,
     kinds.SERVICE,
     kinds.ENDPOINT_SLICE,
+    kinds.POD,
 )
-"""Kinds whose informers it is given. That of EndpointSlices has the index `SERVICE_INDEX`."""
-SERVICE_INDEX = "service"
-MANAGER = "plait-gateways"
+"""Kinds whose informers it is given: that of EndpointSlices with the index `SERVICE_INDEX`, of Pods `POD_INDEX`."""
+SERVICE_INDEX, POD_INDEX = "service", "gateway"
 _WRITTEN = (kinds.SERVICE_ACCOUNT, kinds.SERVICE, kinds.DEPLOYMENT, kinds.ENDPOINT_SLICE)
 _WORKERS = 4
 _AGAIN = 5.0  # seconds
+_NO_ROOM = "NoResources"
+"""The reason, in the Gateway API's words, when a quota is used up."""
 _log = logger("gateways")
 
 
@@ -60,6 +64,14 @@ def slice_service(document: Document) -> tuple[str, ...]:
     metadata = document["metadata"]
     name = (metadata.get("labels") or {}).get("kubernetes.io/service-name")
     return (f"{metadata['namespace']}/{name}",) if name else ()
+
+
+def pod_gateway(pod: Document) -> tuple[str, ...]:
+    """The indexer of Pods: by the Gateway ("namespace/name") they were made for."""
+    metadata = pod["metadata"]
+    account = pod["spec"].get("serviceAccountName") or "default"
+    found = naming.gateway_of(metadata["namespace"], metadata.get("labels") or {}, account)
+    return (found,) if found else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +90,19 @@ class GatewayController:
     ) -> None:
         self._api, self._folder, self._activator = api, folder, activator
         self._informers = {kind: informers[kind] for kind in READ}
-        self._made = {kind: Informer(api, kind, labels=MANAGED, indexers={"owner": _owners}) for kind in _WRITTEN}
+        self._made = {kind: Informer(api, kind, labels=MANAGED, indexers=_INDEXERS) for kind in _WRITTEN}
         self._queue: WorkQueue[Key] = WorkQueue()
         self._plans: dict[Key, Plan] = {}
         self._operations: dict[Key, Operation] = {}
-        self._failed: dict[Key, str] = {}
+        self._failed: dict[Key, tuple[str, str]] = {}
+        self._places = Places(
+            api,
+            informers[kinds.CONFIG_MAP],
+            informers[kinds.NAMESPACE],
+            self._made[kinds.DEPLOYMENT],
+            activator.address if activator is not None else "",
+            self._waiting,
+        )
         self._applied: dict[tuple[Kind, Key], _Applied] = {}
         self._built_in = built.built_in()
         self.writes = 0
@@ -90,6 +110,7 @@ class GatewayController:
             self._informers[kind].on_change(self._waking(concerned))
         for informer in self._made.values():
             informer.on_change(self._waking(managed_by(kinds.GATEWAY)))
+            informer.on_change(self._waking(_of_pool))
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -114,7 +135,7 @@ class GatewayController:
                 plan,
                 services.cache.get,
                 lambda name: slices.indexed(SERVICE_INDEX, "/".join(name)),
-                self._failed.get(key, ""),
+                self._failed.get(key, ("", "")),
             )
             for key, plan in self._plans.items()
         }
@@ -122,10 +143,16 @@ class GatewayController:
     def scaled(self) -> Mapping[Key, Scaled]:
         """Waypoints whose number of proxies is ours to choose."""
         return {
-            key: Scaled(operation, self._plans[key].names.workload)
+            key: self._scaled(key, operation)
             for key, operation in self._operations.items()
             if operation.scaled and key in self._plans and self._plans[key].managed
         }
+
+    def _scaled(self, key: Key, said: Operation) -> Scaled:
+        if said.placement != "managed":
+            return Scaled(said, key[0], self._plans[key].names.workload)
+        least = min(said.most, self._places.most(key, said.least))
+        return Scaled(replace(said, most=least), POOL_NAMESPACE, naming.account(*key))
 
     @property
     def deployments(self) -> Informer:
@@ -139,6 +166,7 @@ class GatewayController:
             kinds.LISTENER_SET: self._of_set,
             kinds.NAMESPACE: self._of_namespace,
             kinds.CONFIG_MAP: self._of_parameters,
+            kinds.POD: _of_pool,
         }
 
     def _waking(self, concerned: Concerned) -> Callable[[Document | None, Document | None], None]:
@@ -148,6 +176,15 @@ class GatewayController:
                     self._queue.add(key)
 
         return changed
+
+    def _waiting(self) -> None:
+        """There may be room in the pool for who found none, and other nodes for who is there."""
+        for key, each in self._operations.items():
+            if each.placement == "managed":
+                self._queue.add(key)
+        for key, (reason, _) in self._failed.items():
+            if reason == _NO_ROOM:
+                self._queue.add(key)
 
     def _gateways(self, fits: Callable[[Document], bool]) -> list[Key]:
         return [key for key, each in self._informers[kinds.GATEWAY].cache.items() if fits(each["spec"])]
@@ -205,7 +242,8 @@ class GatewayController:
     async def _turn(self, key: Key) -> None:
         document = self._informers[kinds.GATEWAY].cache.get(key)
         if document is None or "deletionTimestamp" in document["metadata"]:
-            self._forget(key)  # what was made goes with its owner
+            self._forget(key)  # what was made goes with its owner, but in the pool
+            await self._delete(self._in_pool(key))
             return
         gateway, _ = decode(document)
         if not isinstance(gateway, Gateway) or not self._known(gateway.spec.gateway_class_name):
@@ -233,15 +271,36 @@ class GatewayController:
         if wrong:  # what runs is left as it is
             await self._tell(plan.name, document, "; ".join(map(str, wrong)))
             return
+        managed = said.placement == "managed" and plan.managed
+        if managed and (why := pooled.refused(found)):
+            await self._tell(plan.name, document, why)
+            return
+        if managed and (why := self._places.take(plan.name, said.least)):
+            await self._tell(plan.name, document, why, _NO_ROOM)
+            return
         self._operations[plan.name] = said
+        pods = self._informers[kinds.POD].indexed(POD_INDEX, "/".join(plan.name))
+        pods = [each for each in pods if pooled.gateway(each) == plan.name]
         try:
-            wanted = desired.desired(plan, self._folder, found, merge, said, await self._door(plan, said))
+            door = await self._door(plan, said)
+            settled = self._places.settled
+            wanted = desired.desired(plan, self._folder, found, merge, said, door, settled, pods)
         except PatchError as error:
             await self._tell(plan.name, document, f"the parameters cannot be merged: {error}; mend the ConfigMap")
             return
+        if managed:
+            await self._places.make()
+        leaving = self._leaving(plan.name, document, wanted)
+        if leaving is not None and pooled.gateway(leaving) is not None:
+            wanted = (*wanted, desired.pool_slice(plan, pods))
         refusals = [each for each in await asyncio.gather(*map(self._apply, wanted)) if each]
         await self._tell(plan.name, document, "; ".join(refusals))
-        await self._prune(document, wanted)
+        if leaving is None:
+            await self._prune(document, wanted)
+        elif await self._relieved(leaving, wanted, said):
+            await self._prune(document, wanted if managed else wanted[:-1])
+        if not managed and not self._in_pool(plan.name):
+            self._places.leave(plan.name)
         if refusals:
             self._queue.add_after(plan.name, _AGAIN)  # what stands in the way is not followed
 
@@ -316,21 +375,52 @@ class GatewayController:
                 return None
             raise
 
+    def _leaving(self, key: Key, gateway: Document, wanted: Iterable[Document]) -> Document | None:
+        """The Deployment that the Gateway has in its other place: in the pool, or in its own namespace."""
+        own = [key_of(each) for each in wanted if each["kind"] == kinds.DEPLOYMENT.kind]
+        deployments = self._made[kinds.DEPLOYMENT]
+        found = (*deployments.indexed("pool", "/".join(key)), *deployments.indexed("owner", gateway["metadata"]["uid"]))
+        for each in found:
+            if own and key_of(each)[0] != own[0][0] and "deletionTimestamp" not in each["metadata"]:
+                return each
+        return None
+
+    async def _relieved(self, leaving: Document, wanted: Iterable[Document], said: Operation) -> bool:
+        """Do as many proxies serve in the new place as in the old one, so that these may go? Else see to it."""
+        name = next(key_of(each) for each in wanted if each["kind"] == kinds.DEPLOYMENT.kind)
+        coming = self._made[kinds.DEPLOYMENT].cache.get(name)
+        if coming is None:
+            return False
+        there, here = (int(each["spec"].get("replicas", 1)) for each in (leaving, coming))
+        if here < min(there, said.most):
+            await self._api.patch(kinds.DEPLOYMENT, name[1], {"spec": {"replicas": min(there, said.most)}}, name[0])
+            return False
+        return int((coming.get("status") or {}).get("readyReplicas") or 0) >= here
+
+    def _in_pool(self, key: Key) -> list[tuple[Kind, Document]]:
+        name = "/".join(key)
+        return [(kind, each) for kind, made in self._made.items() for each in made.indexed("pool", name)]
+
     async def _prune(self, gateway: Document, wanted: Iterable[Document]) -> None:
-        """Delete what was made for this Gateway under another name, class or deployer."""
+        """Delete what was made for this Gateway under another name, class or deployer, or in another place."""
         kept = {(each["kind"], *key_of(each)) for each in wanted}
-        for kind, informer in self._made.items():
-            for live in informer.indexed("owner", gateway["metadata"]["uid"]):
-                key = key_of(live)
-                if (kind.kind, *key) in kept or "deletionTimestamp" in live["metadata"]:
-                    continue
-                self._applied.pop((kind, key), None)
-                self.writes += 1
-                try:
-                    await self._api.delete(kind, key[1], key[0], uid=live["metadata"]["uid"])
-                except ApiError as error:
-                    if error.code not in (404, 409):
-                        raise
+        metadata = gateway["metadata"]
+        own = [(kind, each) for kind, made in self._made.items() for each in made.indexed("owner", metadata["uid"])]
+        found = (*own, *self._in_pool(key_of(gateway)))
+        await self._delete((kind, each) for kind, each in found if (kind.kind, *key_of(each)) not in kept)
+
+    async def _delete(self, found: Iterable[tuple[Kind, Document]]) -> None:
+        for kind, live in found:
+            key = key_of(live)
+            if "deletionTimestamp" in live["metadata"]:
+                continue
+            self._applied.pop((kind, key), None)
+            self.writes += 1
+            try:
+                await self._api.delete(kind, key[1], key[0], uid=live["metadata"]["uid"])
+            except ApiError as error:
+                if error.code not in (404, 409):
+                    raise
 
     def _forget(self, key: Key) -> None:
         plan = self._plans.pop(key, None)
@@ -338,18 +428,19 @@ class GatewayController:
         self._operations.pop(key, None)
         if self._activator is not None:
             self._activator.forget(key)
+        self._places.leave(key)
         if plan is not None:
-            names = {(key[0], name) for name in plan.names}
+            names = {(key[0], name) for name in plan.names} | {(POOL_NAMESPACE, naming.account(*key))}
             for kind, made in [each for each in self._applied if each[1] in names]:
                 del self._applied[kind, made]
 
-    async def _tell(self, key: Key, gateway: Document, failure: str) -> None:
+    async def _tell(self, key: Key, gateway: Document, failure: str, reason: str = "Invalid") -> None:
         """Remember why the proxies are not as wanted, and say it once as an event."""
-        before = self._failed.pop(key, "")
+        before = self._failed.pop(key, ("", ""))
         if not failure:
             return
-        self._failed[key] = failure
-        if failure == before:
+        self._failed[key] = reason, failure
+        if failure == before[1]:
             return
         emit = Emit(gateway, "GatewayNotDeployed", failure, MANAGER, "Warning")
         try:
@@ -371,8 +462,22 @@ def _owners(document: Document) -> list[str]:
     return [each["uid"] for each in references if each.get("controller") and each.get("kind") == kinds.GATEWAY.kind]
 
 
+def _of_pool(document: Document) -> list[Key]:
+    """The Gateway that an object of the pool is there for."""
+    found = pooled.gateway(document)
+    return [found] if found is not None else []
+
+
+_INDEXERS: Mapping[str, Callable[[Document], Iterable[str]]] = {
+    "owner": _owners,
+    "pool": lambda document: ["/".join(key) for key in _of_pool(document)],
+}
+
+
 def _belongs(live: Document, wanted: Document) -> bool:
     """Is it this Gateway's, or that of an earlier one of its name (which the garbage collector has yet to see)?"""
+    if (owner := pooled.gateway(wanted)) is not None:
+        return pooled.gateway(live) == owner
     (own,) = wanted["metadata"]["ownerReferences"]
     return any(
         reference.get("controller") and (reference.get("kind"), reference.get("name")) == (own["kind"], own["name"])

@@ -26,9 +26,10 @@ _log = logger("scaler")
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """One waypoint: how it is operated, and the name of its Deployment."""
+    """One waypoint: how it is operated, and where its Deployment is."""
 
     operation: Operation
+    namespace: str
     deployment: str
 
 
@@ -80,7 +81,7 @@ class Scaler:
                 _log.warning("not scaled; tried again", waypoint="/".join(key), error=error)
 
     async def _one(self, key: Key, each: Scaled, reports: dict[str, Report]) -> None:
-        deployment = self._deployments.cache.get((key[0], each.deployment))
+        deployment = self._deployments.cache.get((each.namespace, each.deployment))
         known = self._known.setdefault(key, _Known())
         if deployment is None:
             return
@@ -95,12 +96,12 @@ class Scaler:
         wanted, known.memory = scaling.decide(each.operation, replicas, seen, known.memory, aio.now())
         if wanted != replicas:
             _log.info("scaled", waypoint="/".join(key), replicas=replicas, wanted=wanted, rps=round(seen.rps, 1))
-            await self._write(key, each.deployment, wanted)
+            await self._write(each, wanted)
 
     def wake(self, key: Key) -> None:
         """Have a proxy run, unless one does or comes. Cheap: call it as often as you like."""
         each = self._scaled().get(key)
-        deployment = self._deployments.cache.get((key[0], each.deployment)) if each is not None else None
+        deployment = self._deployments.cache.get((each.namespace, each.deployment)) if each is not None else None
         if each is None or deployment is None or deployment["spec"].get("replicas", 1):
             return
         known = self._known.setdefault(key, _Known())
@@ -110,15 +111,16 @@ class Scaler:
 
     async def _waken(self, key: Key, each: Scaled) -> None:
         try:
-            await self._write(key, each.deployment, each.operation.least)
+            await self._write(each, each.operation.least)
             _log.info("woken", waypoint="/".join(key))
         except (ApiError, OSError) as error:
             _log.warning("not woken; tried again", waypoint="/".join(key), error=error)
             await asyncio.sleep(0.1)
 
-    async def _write(self, key: Key, deployment: str, replicas: int) -> None:
+    async def _write(self, each: Scaled, replicas: int) -> None:
         mark = {"annotations": {ASLEEP: None if replicas else "true"}}
-        await self._api.patch(kinds.DEPLOYMENT, deployment, {"metadata": mark, "spec": {"replicas": replicas}}, key[0])
+        body = {"metadata": mark, "spec": {"replicas": replicas}}
+        await self._api.patch(kinds.DEPLOYMENT, each.deployment, body, each.namespace)
 
 
 def _asleep(deployment: Document) -> bool:

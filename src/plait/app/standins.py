@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from plait.base.wellknown import HBONE_PORT, SIDECAR_STATUS
+from plait.base.wellknown import GATEWAY_NAMESPACE, HBONE_PORT, SIDECAR_STATUS
 from plait.model.compile.traffic.instances import GATEWAY_NAME
 from plait.model.gateways import Gateway, names
 from plait.resources import codes, kinds
@@ -82,9 +82,13 @@ class Standins:
         if gateway.managed:
             name, account = names(gateway.name, gateway.class_name, gateway.waypoint, annotations)
             own = {**labels, GATEWAY_NAME: gateway.name}
+            if gateway.account_namespace:  # it is managed: of what its namespace says only the name gets there
+                name = account = gateway.service_account
+                own = {GATEWAY_NAME: gateway.name, GATEWAY_NAMESPACE: gateway.namespace}
         else:
             name, account, own = gateway.name, "default", dict(gateway.selector)
-        namespace = gateway.namespace if gateway.managed else gateway.selector_namespace or gateway.namespace
+        elsewhere = gateway.account_namespace if gateway.managed else gateway.selector_namespace
+        namespace = elsewhere or gateway.namespace
         metadata = {"name": f"{name}-offline", "namespace": namespace, "labels": own}
         spec = {"serviceAccountName": account}
         status = {"podIP": address}

@@ -8,23 +8,14 @@ import asyncio
 from collections.abc import Mapping
 
 from plait.app.activator import Activator
-from plait.app.gateway_controller import GatewayController
+from plait.app.gateway_controller import POD_INDEX, GatewayController
 from plait.app.loads import Loads
 from plait.app.scaler import Scaler
-from plait.base.wellknown import GATEWAY_NAME
 from plait.local.controllers import podset
 from plait.resources import kinds
 from plait.resources.kinds import Kind
 from plait.store.api import Api, Document
 from plait.store.informer import Informer, Key
-
-POD_INDEX = "gateway"
-
-
-def pod_gateway(pod: Document) -> tuple[str, ...]:
-    """The indexer of Pods: by the Gateway ("namespace/name") they were made for."""
-    name = (pod["metadata"].get("labels") or {}).get(GATEWAY_NAME)
-    return (f"{pod['metadata']['namespace']}/{name}",) if name else ()
 
 
 class Waypoints:

@@ -12,7 +12,16 @@ from typing import Annotated, Any, Literal
 import click
 import typer
 
-from plait.base.wellknown import DATAPLANE_MODE, GATEWAY_NAME, HBONE_PORT, USE_WAYPOINT, WAYPOINT_FOR
+from plait.base.wellknown import (
+    DATAPLANE_MODE,
+    GATEWAY_NAME,
+    GATEWAY_NAMESPACE,
+    HBONE_PORT,
+    PLACEMENT,
+    POOL_NAMESPACE,
+    USE_WAYPOINT,
+    WAYPOINT_FOR,
+)
 from plait.cli import connect, output, waypoint_rows
 from plait.deploy import operation
 from plait.deploy.operation import SCALE_TO_ZERO
@@ -28,6 +37,7 @@ Kubeconfig = Annotated[Path | None, typer.Option(help="Another API server.")]
 Name = Annotated[str, typer.Option("--name", help="Name of the waypoint.")]
 For = Annotated[str, typer.Option("--for", help="Traffic it takes: service, workload, all or none.")]
 Class = Annotated[str, typer.Option("--class", help="Its GatewayClass.")]
+Placement = Annotated[str, typer.Option(help=f"Where its proxies run: {', '.join(operation.PLACEMENTS)}.")]
 Sleep = Annotated[str, typer.Option("--scale-to-zero", help="Run none after this time without use, as 60s.")]
 Form = Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")]
 _EVERYWHERE = typer.Option("-A", "--all-namespaces")
@@ -47,10 +57,11 @@ def generate(
     traffic: For = "",
     class_name: Class = "istio-waypoint",
     sleep: Sleep = "",
+    placement: Placement = "",
     form: Annotated[Literal["yaml", "json"], typer.Option("-o", "--output")] = "yaml",
 ) -> int:
     """Print the Gateway that `apply` would apply."""
-    print(output.render(manifest(namespace, name, traffic, class_name, sleep), form))
+    print(output.render(manifest(namespace, name, traffic, class_name, sleep, placement), form))
     return 0
 
 
@@ -61,6 +72,7 @@ def apply(
     traffic: For = "",
     class_name: Class = "istio-waypoint",
     sleep: Sleep = "",
+    placement: Placement = "",
     enroll: Annotated[bool, typer.Option("--enroll-namespace", help="Make the namespace use it.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Also when it uses another one.")] = False,
     wait: Annotated[bool, typer.Option("-w", "--wait", help="Until its proxies serve.")] = False,
@@ -69,7 +81,7 @@ def apply(
     kubeconfig: Kubeconfig = None,
 ) -> int:
     """Create or change a waypoint."""
-    document = manifest(namespace, name, traffic, class_name, sleep)
+    document = manifest(namespace, name, traffic, class_name, sleep, placement)
 
     async def body() -> None:
         async with _api(mesh, kubeconfig) as api:
@@ -99,11 +111,13 @@ def list_(
 ) -> int:
     """Waypoints, and whether they serve."""
 
-    async def body() -> list[Document]:
+    async def body() -> tuple[list[Document], list[Document]]:
         async with _api(mesh, kubeconfig) as api:
-            return await _waypoints(api, "" if everywhere else namespace)
+            where = "" if everywhere else namespace
+            return await _waypoints(api, where), await _deployments(api, where)
 
-    return _shown([waypoint_rows.row(each) for each in asyncio.run(body())], form)
+    found, deployments = asyncio.run(body())
+    return _shown([waypoint_rows.row(each, deployments) for each in found], form)
 
 
 @app.command()
@@ -119,11 +133,11 @@ def status(
     async def body() -> tuple[list[Document], list[Document]]:
         async with _api(mesh, kubeconfig) as api:
             where = "" if everywhere else namespace
-            return await _waypoints(api, where), (await api.list(kinds.DEPLOYMENT, where, labels=GATEWAY_NAME))[0]
+            return await _waypoints(api, where), await _deployments(api, where)
 
     found, deployments = asyncio.run(body())
-    rows = [row for each in found for row in waypoint_rows.conditions(each, waypoint_rows.ready(each, deployments))]
-    return _shown(rows, form) or int(any(waypoint_rows.row(each)["programmed"] != "True" for each in found))
+    rows = [row for each in found for row in waypoint_rows.conditions(each, deployments)]
+    return _shown(rows, form) or int(any(waypoint_rows.row(each, ())["programmed"] != "True" for each in found))
 
 
 @app.command()
@@ -140,12 +154,11 @@ def scale(
         failed = 0
         async with _api(mesh, kubeconfig) as api:
             for name in names:
-                labels = f"{GATEWAY_NAME}={name}"
-                found, _ = await api.list(kinds.DEPLOYMENT, namespace, labels=labels)
+                found = await _deployments(api, namespace, name)
                 for each in found:
                     wanted = {"spec": {"replicas": replicas}}
-                    made = each["metadata"]["name"]
-                    await api.patch(kinds.DEPLOYMENT, made, wanted, namespace, subresource="scale")
+                    made = each["metadata"]
+                    await api.patch(kinds.DEPLOYMENT, made["name"], wanted, made["namespace"], subresource="scale")
                     print(f"waypoint {namespace}/{name} scaled to {replicas}")
                 if not found:
                     print(f"waypoint {namespace}/{name} has no Deployment; see plait waypoint status", file=sys.stderr)
@@ -183,7 +196,9 @@ def delete(
     return asyncio.run(body())
 
 
-def manifest(namespace: str, name: str, traffic: str, class_name: str, sleep: str = "") -> Document:
+def manifest(
+    namespace: str, name: str, traffic: str, class_name: str, sleep: str = "", placement: str = ""
+) -> Document:
     """The Gateway of a waypoint; UsageError when it could be none."""
     if name == "none":
         raise click.UsageError(f"'none' is what {USE_WAYPOINT} says for no waypoint; choose another name")
@@ -191,9 +206,11 @@ def manifest(namespace: str, name: str, traffic: str, class_name: str, sleep: st
         raise click.UsageError(f"--for {traffic}: use {', '.join(_TRAFFIC[1:])}")
     labels = {"labels": {WAYPOINT_FOR: traffic}} if traffic else {}
     listener = {"name": "mesh", "port": HBONE_PORT, "protocol": "HBONE"}
-    said = {SCALE_TO_ZERO: sleep} if sleep else {}
-    if wrong := operation.read(said, {})[1]:
-        raise click.UsageError(f"--scale-to-zero: {wrong[0].message}")
+    wanted = {SCALE_TO_ZERO: ("--scale-to-zero", sleep), PLACEMENT: ("--placement", placement)}
+    for annotation, (option, value) in wanted.items():
+        if value and (wrong := operation.read({annotation: value}, {})[1]):
+            raise click.UsageError(f"{option}: {wrong[0].message}")
+    said = {annotation: value for annotation, (_, value) in wanted.items() if value}
     operated = {"infrastructure": {"annotations": said}} if said else {}
     return {
         "apiVersion": kinds.GATEWAY.api_version(),
@@ -241,6 +258,21 @@ async def _waypoints(api: HttpApi, namespace: str) -> list[Document]:
     described, _ = await api.list(kinds.GATEWAY_CLASS)
     gateways, _ = await api.list(kinds.GATEWAY, namespace)
     return waypoint_rows.waypoints(gateways, described)
+
+
+async def _deployments(api: HttpApi, namespace: str, name: str = "") -> list[Document]:
+    """Of the Gateways of a namespace ("" all of them), those in the pool too where one may read there."""
+    own = f"{GATEWAY_NAME}={name}" if name else GATEWAY_NAME
+    found, _ = await api.list(kinds.DEPLOYMENT, namespace, labels=own)
+    if namespace:
+        try:
+            found += (
+                await api.list(kinds.DEPLOYMENT, POOL_NAMESPACE, labels=f"{own},{GATEWAY_NAMESPACE}={namespace}")
+            )[0]
+        except ApiError as error:
+            if error.code != 403:
+                raise
+    return found
 
 
 def _shown(rows: list[Document], form: str) -> int:

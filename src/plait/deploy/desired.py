@@ -7,7 +7,7 @@ unless an overlay says it: whoever scales has the word.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from plait.base.wellknown import (
@@ -22,13 +22,17 @@ from plait.base.wellknown import (
     INJECT,
     MANAGED,
     MANAGED_SLICE,
+    PLACEMENT,
+    POOL,
     READY_PORT,
 )
+from plait.deploy import pooled
 from plait.deploy.operation import ANNOTATIONS, NODE_CLASS, Operation
 from plait.deploy.plans import Plan
+from plait.deploy.pool import Pool
 from plait.resources import kinds
 from plait.resources.kinds import Kind
-from plait.resources.proxy_container import SCRAPED, container, volume
+from plait.resources.proxy_container import SCRAPED, pod
 
 Document = dict[str, Any]
 Merge = Callable[[Kind, Document, Document], Document]
@@ -46,6 +50,7 @@ KEYS: Final[Mapping[str, Kind]] = {
 """What a ConfigMap of parameters may change, by its keys."""
 SERVICE_NAME: Final = "kubernetes.io/service-name"
 _USUAL = Operation()
+_ANYWHERE = Pool()
 _NOT_PASSED_ON = frozenset(
     {
         "kubectl.kubernetes.io/last-applied-configuration",
@@ -70,17 +75,24 @@ def desired(
     merge: Merge,
     operation: Operation = _USUAL,
     activator: tuple[str, int] | None = None,
+    pool: Pool = _ANYWHERE,
+    pods: Iterable[Document] = (),
 ) -> tuple[Document, ...]:
     """In the order in which they are to be made; none for a Gateway that somebody else deploys.
 
     `folder` holds the folders of the proxies of a node. `overlays` are strategic merge patches by the keys of `KEYS`.
-    `activator`: where connections are held while no proxy runs.
+    `activator`: where connections are held while no proxy runs. `pods`: those that a managed one has in the `pool`.
     """
     if not plan.managed:
         return ()
+    service = {**_document(kinds.SERVICE, plan, plan.names.workload), "spec": _service(plan)}
+    held = (_held(plan, activator, operation),) if activator is not None else ()
+    if operation.placement == "managed":
+        service = _overlaid(kinds.SERVICE, service, overlays.get("service"), merge)
+        return *pooled.documents(plan, _made(plan), folder, pool), service, pool_slice(plan, pods), *held
     made = {
         "serviceAccount": _document(kinds.SERVICE_ACCOUNT, plan, plan.names.account),
-        "service": {**_document(kinds.SERVICE, plan, plan.names.workload), "spec": _service(plan)},
+        "service": service,
         "deployment": {
             **_document(kinds.DEPLOYMENT, plan, plan.names.workload),
             "spec": _deployment(plan, folder, operation),
@@ -93,7 +105,6 @@ def desired(
         }
     documents = {key: _overlaid(KEYS[key], each, overlays.get(key), merge) for key, each in made.items()}
     _identify(documents["deployment"], made["deployment"])
-    held = (_slice(plan, activator),) if activator is not None else ()
     return (*documents.values(), *held)
 
 
@@ -143,12 +154,12 @@ def _document(kind: Kind, plan: Plan, name: str) -> Document:
 
 
 def _labels(plan: Plan) -> dict[str, str]:
-    return {
-        **plan.labels,
-        GATEWAY_NAME: plan.gateway.name,
-        GATEWAY_CLASS_NAME: plan.gateway.spec.gateway_class_name,
-        MANAGED: CONTROLLERS[plan.runs],
-    }
+    return {**plan.labels, GATEWAY_NAME: plan.gateway.name, **_made(plan)}
+
+
+def _made(plan: Plan) -> dict[str, str]:
+    """For which class, and by whom."""
+    return {GATEWAY_CLASS_NAME: plan.gateway.spec.gateway_class_name, MANAGED: CONTROLLERS[plan.runs]}
 
 
 def _annotations(plan: Plan) -> dict[str, str]:
@@ -168,15 +179,8 @@ def _deployment(plan: Plan, folder: str, operation: Operation) -> Document:
         "labels": {**defaults, **_labels(plan)},
         "annotations": {**SCRAPED, **_annotations(plan)},
     }
-    spec = {
-        "serviceAccountName": plan.names.account,
-        # The node's agent speaks for it: a token would be one more thing to steal, and to wait for.
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "containers": [container(resources=_resources(plan.annotations), low_ports=not plan.waypoint)],
-        "volumes": [volume(folder)],
-        **_place(operation),
-    }
+    resources = _resources(plan.annotations)
+    spec = pod(plan.names.account, folder, low_ports=not plan.waypoint, resources=resources, **_place(operation))
     return {
         "selector": {"matchLabels": {GATEWAY_NAME: plan.gateway.name}},
         "template": {"metadata": metadata, "spec": spec},
@@ -193,20 +197,37 @@ def _place(operation: Operation) -> Document:
     }
 
 
-def _slice(plan: Plan, activator: tuple[str, int]) -> Document:
-    """Of the activator, beside that of the pods."""
+def _held(plan: Plan, activator: tuple[str, int], operation: Operation) -> Document:
+    """The slice of the activator, beside that of the pods."""
     address, port = activator
-    document = _document(kinds.ENDPOINT_SLICE, plan, f"{plan.names.workload}-activator")
+    document = _slice(plan, ACTIVATOR, [{"addresses": [address], "conditions": {"ready": True}}])
+    known = {GATEWAY_ACCOUNT: plan.names.account}
+    if operation.placement == "managed":
+        known = {PLACEMENT: "managed"}
     metadata = document["metadata"]
-    labels = {**metadata["labels"], SERVICE_NAME: plan.names.workload, MANAGED_SLICE: ACTIVATOR}
-    annotations = {**metadata.get("annotations", {}), GATEWAY_ACCOUNT: plan.names.account}
     names = [each["name"] for each in _ports(plan) if each["port"] == HBONE_PORT]
     return {
         **document,
-        "metadata": {**metadata, "labels": labels, "annotations": annotations},
-        "addressType": "IPv6" if ":" in address else "IPv4",
-        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), **known}},
         "ports": [{"name": name, "port": port, "protocol": "TCP"} for name in names],
+    }
+
+
+def pool_slice(plan: Plan, pods: Iterable[Document]) -> Document:
+    """The slice of the proxies in the pool: the Service's selector finds none of another namespace."""
+    ports = [{key: each[key] for key in ("name", "port", "protocol")} for each in _ports(plan)]
+    return {**_slice(plan, POOL, pooled.endpoints(pods)), "ports": ports}
+
+
+def _slice(plan: Plan, by: str, endpoints: list[Document]) -> Document:
+    document = _document(kinds.ENDPOINT_SLICE, plan, f"{plan.names.workload}-{by.removeprefix('plait-')}")
+    metadata = document["metadata"]
+    labels = {**metadata["labels"], SERVICE_NAME: plan.names.workload, MANAGED_SLICE: by}
+    return {
+        **document,
+        "metadata": {**metadata, "labels": labels},
+        "addressType": "IPv6" if any(":" in each["addresses"][0] for each in endpoints) else "IPv4",
+        "endpoints": endpoints,
     }
 
 

@@ -27,9 +27,9 @@ def measured(
     plan: Plan,
     service: Callable[[Name], Document | None],
     slices: Callable[[Name], Iterable[Document]],
-    failed: str = "",
+    failed: tuple[str, str] = ("", ""),
 ) -> Measured:
-    """`service` finds a Service, `slices` its EndpointSlices; `failed`: why the proxies are not made."""
+    """`service` finds a Service, `slices` its EndpointSlices; `failed`: why the proxies are not made (reason, text)."""
     ready = {name: any_ready(each for each in slices(name) if not _holds(each)) for name in plan.services}
     held = {name: any(map(_holds, slices(name))) for name in plan.services}
     present = {name: found for name in plan.services if (found := service(name)) is not None}
@@ -49,10 +49,10 @@ def _missing(
     present: Mapping[Name, Document],
     addresses: tuple[str, ...],
     serving: bool,
-    failed: str,
+    failed: tuple[str, str],
 ) -> tuple[str, str]:
-    if failed:
-        return "Invalid", failed
+    if failed[0]:
+        return failed
     if plan.unknown:
         return "AddressNotUsable", f"addresses of type {', '.join(plan.unknown)} cannot be given; ask for an IPAddress"
     absent = [name for name in plan.services if name not in present]

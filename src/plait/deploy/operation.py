@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from plait.base.wellknown import OPERATION
 from plait.resources import codes, durations
 
 PREFIX: Final = "plait.dev/"
 SCALE_TO_ZERO: Final = PREFIX + "scale-to-zero"
-PARAMETER: Final = "operation"
+PARAMETER: Final = OPERATION
 """The key of a ConfigMap of parameters."""
-Placement = Literal["node", "serverless"]
-PLACEMENTS: Final[tuple[Placement, ...]] = ("node", "serverless")
+Placement = Literal["node", "serverless", "managed"]
+PLACEMENTS: Final[tuple[Placement, ...]] = ("node", "serverless", "managed")
 NODE_CLASS: Final = "plait.dev/node-class"
 """The label of nodes that take serverless proxies; the annotation of this name says which value."""
 _MOST = 1000
@@ -88,6 +89,9 @@ def read(
         path = said.get("max-replicas", said.get("min-replicas", ("", "")))[1]
         text = f"at least {found.least} and at most {found.most} cannot both be; raise max-replicas"
         wrong.append(Wrong(codes.BAD_VALUE, path, text))
+    if found.placement == "managed" and not waypoint:
+        text = "only waypoints run in the pool; write node or serverless for this gateway"
+        wrong.append(Wrong(codes.BAD_VALUE, said["placement"][1], text))
     if found.scaled and not waypoint:
         path = said[next(name for name in said if name in _SCALING)][1]
         text = "only waypoints are scaled by load; drop it, and scale the Deployment of this gateway"
@@ -138,7 +142,11 @@ def _label(text: str) -> str | None:
 
 
 _READ: Final[Mapping[str, tuple[str, Callable[[str], Any], str]]] = {
-    "placement": ("placement", _one_of(*PLACEMENTS), f"a placement; write {' or '.join(PLACEMENTS)}"),
+    "placement": (
+        "placement",
+        _one_of(*PLACEMENTS),
+        f"a placement; write {', '.join(PLACEMENTS[:-1])} or {PLACEMENTS[-1]}",
+    ),
     "node-class": ("node_class", _label, f"a value of the label {NODE_CLASS}; write for example serverless"),
     "min-replicas": ("least", _count, f"a number of proxies; write 1 to {_MOST}"),
     "max-replicas": ("most", _count, f"a number of proxies; write 1 to {_MOST}"),

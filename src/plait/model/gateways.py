@@ -88,6 +88,8 @@ class Gateway(Struct, frozen=True):
     """Secret of the certificate the gateway shows to backends."""
     service_account: str = ""
     """Of a managed one: the account its pods run with."""
+    account_namespace: str = ""
+    """Where that account is: the pool, for a waypoint that runs there; "" `namespace`."""
     created: str = ""
 
     @property

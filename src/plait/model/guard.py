@@ -169,7 +169,8 @@ def identities(l7: L7, workloads: Mapping[str, Workload], settings: Settings) ->
     found: dict[str, set[str]] = {}
     for gateway in l7.gateways.values():
         if gateway.managed and gateway.waypoint:
-            expected = f"{settings.trust_domain}/ns/{gateway.namespace}/sa/{gateway.service_account}"
+            namespace = gateway.account_namespace or gateway.namespace
+            expected = f"{settings.trust_domain}/ns/{namespace}/sa/{gateway.service_account}"
             found[f"{gateway.namespace}/{gateway.name}"] = {expected}
     for uid, instance in l7.instances.items():
         if instance.gateway in found and uid in workloads:

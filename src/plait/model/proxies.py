@@ -28,6 +28,8 @@ class Proxy(Struct, frozen=True, gc=False):
     workload_type: str = "pod"
     labels: Labels = ()
     service_account: str = "default"
+    account_namespace: str = ""
+    """Of a managed waypoint: the pool's, while `namespace` is its Gateway's, for whom it works; "" `namespace`."""
     addresses: tuple[str, ...] = ()
     node: str = ""
     network: str = ""
@@ -45,4 +47,5 @@ class Proxy(Struct, frozen=True, gc=False):
 
     @property
     def identity(self) -> str:
-        return f"spiffe://{self.trust_domain}/ns/{self.namespace}/sa/{self.service_account}"
+        namespace = self.account_namespace or self.namespace
+        return f"spiffe://{self.trust_domain}/ns/{namespace}/sa/{self.service_account}"

@@ -73,6 +73,21 @@ def container(
     }
 
 
+def pod(
+    account: str, folder: str, *, low_ports: bool = False, resources: Document | None = None, **more: Any
+) -> Document:
+    """The spec of a pod that is such a proxy and nothing else; `more` says where it may run."""
+    return {
+        "serviceAccountName": account,
+        # The node's agent speaks for it: a token would be one more thing to steal, and to wait for.
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "containers": [container(resources=resources, low_ports=low_ports)],
+        "volumes": [volume(folder)],
+        **more,
+    }
+
+
 def volume(folder: str) -> Document:
     """The volume of the container's mount; `folder` holds the folders of all proxies of a node."""
     return {"name": PROXY_VOLUME, "hostPath": {"path": folder, "type": "DirectoryOrCreate"}}

@@ -44,7 +44,7 @@ class World:
         pod = {"metadata": {"namespace": "shop", "name": "waypoint-1"}, "spec": {"nodeName": "node-1"}}
         self.scaler = Scaler(
             self.api,
-            lambda: {SHOP: Scaled(self.operation, "waypoint")},
+            lambda: {SHOP: Scaled(self.operation, "shop", "waypoint")},
             self.deployments,
             lambda key: [pod] if self.replicas else [],
             self.told,

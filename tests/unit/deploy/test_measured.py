@@ -18,7 +18,8 @@ HOST = "waypoint.shop.svc.cluster.local"
 def look(document: Document, runs: Any, found: dict[str, Document], ready: bool = True, failed: str = "") -> Measured:
     services = {("shop", name): each for name, each in found.items()}
     slices = [{"metadata": {}, "endpoints": [{"conditions": {"ready": ready}}]}]
-    return measured(Plan(g.typed(document), runs), services.get, lambda name: slices, failed)
+    why = ("Invalid", failed) if failed else ("", "")
+    return measured(Plan(g.typed(document), runs), services.get, lambda name: slices, why)
 
 
 def balanced(*addresses: str) -> Document:

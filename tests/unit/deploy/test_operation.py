@@ -41,7 +41,7 @@ def test_never_is_a_time_too() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "hint"),
     [
-        ("placement", "moon", '"moon" is not a placement; write node or serverless'),
+        ("placement", "moon", '"moon" is not a placement; write node, serverless or managed'),
         ("min-replicas", "0", '"0" is not a number of proxies; write 1 to 1000'),
         ("max-replicas", "many", '"many" is not a number of proxies; write 1 to 1000'),
         ("scale-to-zero", "60", '"60" is not a time without use; write for example 60s, or never'),

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 
-from plait.base.wellknown import ACTIVATOR, GATEWAY_ACCOUNT, GATEWAY_NAME, MANAGED_SLICE
+from plait.base.wellknown import ACTIVATOR, GATEWAY_ACCOUNT, GATEWAY_NAME, MANAGED_SLICE, PLACEMENT, POOL_NAMESPACE
+from plait.model import pool
 from plait.model.attachment import labels_of
 from plait.model.compile.services import Selection
 from plait.model.http_services import Instance
@@ -36,15 +37,16 @@ def asleep(
         if service is None or chosen.key(service) in backed or not _is_address(service.spec.cluster_ip):
             continue
         ports = tuple(Port(port.port, port.port) for port in service.spec.ports)
+        namespace, account = _account(each, service.name)
         yield Workload(
             uid=_uid(each, settings),
             name=each.name,
-            namespace=each.namespace,
+            namespace=namespace,
             addresses=(service.spec.cluster_ip,),
             network=settings.network,
             tunnel="hbone",
             trust_domain=settings.trust_domain,
-            service_account=each.meta.annotations.get(GATEWAY_ACCOUNT) or service.name,
+            service_account=account,
             workload_name=service.name,
             canonical_name=service.name,
             canonical_revision="latest",
@@ -62,6 +64,14 @@ def instances(
         if holds(each) and (uid := _uid(each, settings)) in workloads:
             gateway = each.meta.labels.get(GATEWAY_NAME, "")
             yield Instance(uid, labels_of(each.meta.labels), gateway=f"{each.namespace}/{gateway}" if gateway else "")
+
+
+def _account(each: EndpointSlice, service: str) -> tuple[str, str]:
+    """As whom the waypoint will run, so whom clients are to expect."""
+    annotations = each.meta.annotations
+    if annotations.get(PLACEMENT) == "managed":
+        return POOL_NAMESPACE, pool.account(each.namespace, each.meta.labels.get(GATEWAY_NAME, ""))
+    return each.namespace, annotations.get(GATEWAY_ACCOUNT) or service
 
 
 def _uid(each: EndpointSlice, settings: Settings) -> str:

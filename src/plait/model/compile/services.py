@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from ipaddress import ip_address
 
-from plait.base.wellknown import ACTIVATOR, MANAGED_SLICE
+from plait.base.wellknown import ACTIVATOR, MANAGED_SLICE, POOL
 from plait.model.compile.memory import Memory
 from plait.model.mesh import (
     AppProtocol,
@@ -65,9 +65,9 @@ class Selection:
             self._list(each)
 
     def _list(self, each: EndpointSlice) -> None:
-        """Pods that a slice names for a Service that selects none."""
+        """Pods that a slice names for a Service that selects none, or that run elsewhere for it: in the pool."""
         service = self.sliced(each)
-        if service is None or service.spec.selector:
+        if service is None or (service.spec.selector and each.meta.labels.get(MANAGED_SLICE) != POOL):
             return
         ports = _listed_ports(each, service)
         for endpoint in each.endpoints or ():

@@ -7,6 +7,7 @@ from functools import partial
 from ipaddress import ip_address
 
 from plait.base.wellknown import CANONICAL_NAME, CANONICAL_REVISION, REDIRECTION, TUNNEL_LABEL
+from plait.model import pool
 from plait.model.compile.authentication import Authentication
 from plait.model.compile.memory import Memory
 from plait.model.compile.services import Selection
@@ -41,7 +42,8 @@ def pods(
         if pod.status.phase in ("Succeeded", "Failed") or not pod.addresses:
             continue
         members = chosen.memberships(pod)
-        policies = attached.to(pod.namespace, pod.meta.labels)
+        account = pod.spec.service_account_name or "default"
+        policies = attached.to(pool.serves(pod.namespace, pod.meta.labels, account), pod.meta.labels)
         locality = localities.get(pod.spec.node_name)
         yield memory.made(
             ("pod", pod.ident),

@@ -19,9 +19,11 @@ def proxy_of(mesh: Mesh, uid: str, role: Role | None = None) -> Proxy | None:
             role = "waypoint" if gateway.waypoint else "gateway"
         else:
             role = "gateway" if instance.mode != "sidecar" and _selected(mesh, labels) else "sidecar"
+    owner = instance.gateway.partition("/")[0] or workload.namespace
     return Proxy(
         role=role,
-        namespace=workload.namespace,
+        namespace=owner,
+        account_namespace=workload.namespace if owner != workload.namespace else "",
         name=workload.name,
         uid=uid,
         workload=workload.workload_name,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from plait.base.wellknown import REDIRECTION, SIDECAR_STATUS, TEMPLATES
+from plait.model import pool
 from plait.model.attachment import labels_of
 from plait.model.compile.memory import Memory
 from plait.model.http_services import Instance
@@ -43,7 +44,6 @@ def entries(found: Iterable[WorkloadEntry], outside: Iterable[ServiceEntry], set
 
 def _pod(pod: Pod, settings: Settings) -> Instance:
     labels, annotations = pod.meta.labels, pod.meta.annotations
-    gateway = labels.get(GATEWAY_NAME, "")
     # An injected gateway listens as its Gateways say, in the clear too: nothing in it answers mutual TLS by itself.
     sidecar = SIDECAR_STATUS in annotations and "gateway" not in annotations.get(TEMPLATES, "")
     mode: Mode = "sidecar" if sidecar else "ambient" if annotations.get(REDIRECTION) == "enabled" else "none"
@@ -52,7 +52,7 @@ def _pod(pod: Pod, settings: Settings) -> Instance:
         uid=f"{settings.cluster_id}//Pod/{pod.namespace}/{pod.name}",
         labels=labels_of(labels),
         mode=mode,
-        gateway=f"{pod.namespace}/{gateway}" if gateway else "",
+        gateway=pool.gateway_of(pod.namespace, labels, pod.spec.service_account_name or "default"),
         ports=tuple((p.name, p.container_port) for c in containers for p in c.ports if p.name),
         transparent=sidecar and annotations.get(redirection.MODE) == "TPROXY",
     )

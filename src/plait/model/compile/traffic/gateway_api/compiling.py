@@ -10,13 +10,13 @@ import msgspec
 from plait.base.wellknown import WAYPOINT_FOR
 from plait.model.compile.memory import Memory
 from plait.model.compile.traffic.credentials import Credentials
-from plait.model.compile.traffic.gateway_api import backend_tls, classes, http_route
+from plait.model.compile.traffic.gateway_api import backend_tls, classes, http_route, placing
 from plait.model.compile.traffic.gateway_api.backends import Backends
 from plait.model.compile.traffic.gateway_api.grants import Grants
 from plait.model.compile.traffic.gateway_api.listeners import GROUP, Open, chosen, opened
 from plait.model.compile.traffic.gateway_api.parents import Attached, Listening, Parents
 from plait.model.compile.traffic.report import NOT_GRANTED, Report
-from plait.model.gateways import Gateway, names
+from plait.model.gateways import Gateway
 from plait.model.http_services import HttpService
 from plait.model.mesh import Settings
 from plait.model.routes import Destination, Forward, Parent, Route, Routing, TcpRoute, TlsMatch, TlsRoute
@@ -96,7 +96,11 @@ def compiled(
         problems.extend(_wrong(gateways[name], listening[name]))
     _refused_sets(objects, members, ours.keys(), statuses)
     _policy_statuses(tls, routings.values(), statuses)
-    made = [_noun(gateways[name], run, listening[name]) for name, run in ours.items()]
+    parameters = objects.of(kinds.CONFIG_MAP)
+    accounts = {
+        name: placing.account(gateways[name], run == "waypoint", parameters, memory) for name, run in ours.items()
+    }
+    made = [_noun(gateways[name], run, listening[name], accounts[name]) for name, run in ours.items()]
     return Compiled(made, routings, tls.policies, statuses)
 
 
@@ -116,7 +120,7 @@ def allowed_sets(objects: Objects, gateways: Mapping[Name, written.Gateway]) -> 
     return found
 
 
-def _noun(each: written.Gateway, run: str, listening: tuple[Open, ...]) -> Gateway:
+def _noun(each: written.Gateway, run: str, listening: tuple[Open, ...], account: tuple[str, str]) -> Gateway:
     word = each.meta.labels.get(WAYPOINT_FOR, "service")
     backend = each.spec.tls.backend if each.spec.tls is not None else None
     client = backend.client_certificate_ref if backend is not None else None
@@ -129,9 +133,8 @@ def _noun(each: written.Gateway, run: str, listening: tuple[Open, ...]) -> Gatew
         waypoint=run == "waypoint",
         waypoint_for=word if word in ("service", "workload", "all", "none") else "service",  # type: ignore[arg-type]
         backend_credential=f"{client.namespace or each.namespace}/{client.name}" if client is not None else "",
-        service_account=names(
-            each.name, each.spec.gateway_class_name, run == "waypoint", each.meta.annotations
-        ).account,
+        service_account=account[1],
+        account_namespace=account[0],
         created=each.meta.creation_timestamp or "",
     )
 
