@@ -4,45 +4,22 @@ from __future__ import annotations
 
 import http.client
 import re
-import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from kit import l7
+from kit import l7, pages
 from kit.envoys import until
 from kit.l7 import forward, route, upstream, virtual
 from kit.loopback import backend, envoy, free_port
+from kit.pages import Page
 from plait.envoy.l7 import statistics
 from plait.envoy.l7.options import Options
 from plait.envoy.roles import gateway
 from plait.model.routes import Respond
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort
-from plait.proxy.metrics import known, renamed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
-Series = list[dict[str, str]]
-
-
-class Page:
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def series(self, metric: str, **labels: str) -> Series:
-        lines = re.findall(rf"^{metric}{{(.*)}} \S+$", self._text, re.MULTILINE)
-        found = [dict(re.findall(r'(\w+)="([^"]*)"', line)) for line in lines]
-        return [each for each in found if labels.items() <= each.items()]
-
-
-class _Admin(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("envoy", timeout=10)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(str(self._path))
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +44,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
                 assert connection.getresponse().status == status
                 connection.close()
 
-            def read() -> Page:
-                asked = _Admin(admin)
-                asked.request("GET", "/stats/prometheus")
-                answer = known(renamed(asked.getresponse().read().decode()))
-                asked.close()
-                return Page(answer)
-
-            until(lambda: len(read().series("istio_requests_total")) == 2, "both requests are counted", 10)
-            yield read()
+            until(lambda: len(pages.page(admin).series("istio_requests_total")) == 2, "both requests are counted", 10)
+            yield pages.page(admin)
 
 
 def test_a_cluster_is_named_in_full(page: Page) -> None:
@@ -98,7 +68,7 @@ def test_a_connection_manager_is_named_in_full(page: Page) -> None:
 
 
 def test_no_host_name_is_part_of_a_metrics_name(page: Page) -> None:
-    assert not re.findall(r"^envoy_\w*svc_cluster_local\w*|^envoy_\w+_0_0_0_\w+", page._text, re.MULTILINE)
+    assert not re.findall(r"^envoy_\w*svc_cluster_local\w*|^envoy_\w+_0_0_0_\w+", page.text, re.MULTILINE)
 
 
 def test_an_answer_of_the_proxys_own_has_an_unknown_destination(page: Page) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ PORTS = {
     "tcp-mail": (84, server.GREETING),
     "https": (443, server.TLS),
     "mail": (85, server.UNDECLARED),
+    "redis": (6379, server.REDIS),
 }
 GATEWAY = """
 apiVersion: gateway.networking.k8s.io/v1
@@ -69,7 +71,9 @@ def world() -> Iterator[dict[str, Any]]:
     for way, labels in WAYS.items():
         yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": way, "labels": labels}}
         ports = [{"name": name, "port": port, "targetPort": target} for name, (port, target) in PORTS.items()]
-        meta, spec = {"name": "server", "namespace": way}, {"selector": {"app": "server"}, "ports": ports}
+        meta: dict[str, Any] = {"name": "server", "namespace": way}
+        meta["annotations"] = {"plait.dev/serve-calls": "true"}
+        spec = {"selector": {"app": "server"}, "ports": ports}
         yield {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
         command = [sys.executable, "-um", "kit.protocol_server"]
         probe = {"tcpSocket": {"port": server.GRPC}, "periodSeconds": 1}
@@ -96,9 +100,9 @@ class World:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def admin(self, way: str, path: str) -> str:
-        """What the L7 proxy of this way's server says on its admin socket."""
-        labels = "gateway.networking.k8s.io/gateway-name=waypoint" if way == "waypoint" else "app=server"
+    def admin(self, way: str, path: str, pod: str = "server") -> str:
+        """What an L7 proxy of this way says on its admin socket: the waypoint, or the sidecar of a pod."""
+        labels = "gateway.networking.k8s.io/gateway-name=waypoint" if way == "waypoint" else f"app={pod}"
         (found,), _ = self.mesh.ask(lambda api: api.list(kinds.POD, way, labels=labels))
         socket = self.mesh.layout.proxies / found["metadata"]["uid"] / "admin.sock"
         command = ["curl", "-s", "--unix-socket", str(socket), f"http://envoy{path}"]
@@ -172,6 +176,18 @@ def test_a_server_that_speaks_first_is_heard(shared: World, way: str, port: str)
 def test_a_port_no_service_has_carries_bytes_too(shared: World, way: str) -> None:
     address = shared.mesh.address("server", way)
     assert shared.asks(way, "greeting", address, server.GREETING) == ["220 mail.example ready", "250 HELO"]
+
+
+@every_way
+def test_commands_of_redis_are_answered(shared: World, way: str) -> None:
+    assert shared.says(way, "redis", "redis") == ["+OK", "blue"]
+
+
+@pytest.mark.parametrize(("way", "pod"), [("waypoint", "waypoint"), ("sidecar", "client")])
+def test_commands_of_redis_are_counted_where_they_are_read(shared: World, way: str, pod: str) -> None:
+    shared.says(way, "redis", "redis")
+    text = shared.admin(way, "/stats?filter=redis.*command&usedonly", pod)
+    assert re.search(r"command\.get\.total: [1-9]", text) and re.search(r"command\.set\.total: [1-9]", text), text
 
 
 @every_way

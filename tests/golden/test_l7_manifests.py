@@ -191,6 +191,19 @@ STORIES["limits"] = (
         )
     ),
 )
+_NUMBERS = {"redis": 6379, "thrift": 9090, "dubbo": 20880, "mongo": 27017, "mysql": 3306}
+_DATA = {"ports": [{"name": name, "port": port, "protocol": "TCP"} for name, port in _NUMBERS.items()]}
+_CALLS = {"plait.dev/serve-calls": "true"}
+STORIES["calls"] = (
+    worlds.waypoint(),
+    worlds.gateway_pod("waypoint-1", "10.4.0.1", "waypoint"),
+    worlds.sidecar_pod("web", "10.0.0.1", labels={"app": "web"}),
+    d.service("behind", "10.9.0.1", labels=USE, annotations=_CALLS, spec=_DATA),
+    d.service("straight", "10.9.0.2", annotations=_CALLS, spec=_DATA),
+    d.service("bytes", "10.9.0.3", spec=_DATA),
+    *(d.pod(f"{app}-1", f"10.0.1.{n}", labels={"app": app}) for n, app in enumerate(("behind", "straight", "bytes"))),
+    worlds.rules("straight", trafficPolicy={"loadBalancer": {"consistentHash": {"useSourceIp": True}}}),
+)
 
 
 def translated(story: str, role: str) -> dict[str, Any]:
@@ -210,6 +223,7 @@ CASES = [
     ("istio", "client"),
     ("istio", "server"),
     ("gateway_api", "gateway"),
+    *(("calls", role) for role in ("waypoint", "client")),
     *(("limits", role) for role in ("waypoint", "server", "gateway")),
 ]
 

@@ -17,6 +17,8 @@ import grpc
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamEnded, TrailersReceived
 
+from kit import calls
+
 _PATIENCE = 15
 
 
@@ -172,6 +174,15 @@ def greeting(host: str, port: int) -> Any:
         return [first, _until(connection, b"\r\n").decode().strip()]
 
 
+def redis(host: str, port: int) -> Any:
+    """A value set and got on one connection."""
+    with _connect(host, port) as connection:
+        connection.sendall(calls.command("SET", "colour", "blue"))
+        first = _until(connection, b"\r\n").decode().strip()
+        connection.sendall(calls.command("GET", "colour"))
+        return [first, _until(connection, b"blue\r\n").decode().split()[-1]]
+
+
 def tls(host: str, port: int) -> Any:
     """Whose certificate is it? And do bytes pass."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -191,6 +202,7 @@ WORDS: dict[str, Callable[[str, int], Any]] = {
     "grpc-web": grpc_web,
     "websocket": websocket,
     "greeting": greeting,
+    "redis": redis,
     "tls": tls,
 }
 

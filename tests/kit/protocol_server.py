@@ -9,6 +9,7 @@ import asyncio
 import json
 import ssl
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterable
 
 import grpc
@@ -17,9 +18,10 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import RequestReceived, StreamEnded
 
+from kit import calls
 from kit.pki import Authority
 
-HTTP, HTTP2, GRPC, WEBSOCKET, GREETING, TLS, UNDECLARED = range(8001, 8008)
+HTTP, HTTP2, GRPC, WEBSOCKET, GREETING, TLS, UNDECLARED, REDIS = range(8001, 8009)
 BANNER = b"220 mail.example ready\r\n"
 SERVICE = "test.Echo"
 
@@ -149,6 +151,8 @@ def own_certificate() -> ssl.SSLContext:
 
 
 async def serve(ports: Iterable[tuple[object, int]]) -> None:
+    redis = calls.Redis()
+    threading.Thread(target=calls.forever, args=(redis, "0.0.0.0", REDIS), daemon=True).start()
     for handler, port in ports:
         await asyncio.start_server(handler, "", port)  # type: ignore[arg-type]
     await asyncio.start_server(plain, "", TLS, ssl=own_certificate())
@@ -157,11 +161,11 @@ async def serve(ports: Iterable[tuple[object, int]]) -> None:
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, port=WEBSOCKET).start()
-    calls = grpc.aio.server()
-    calls.add_generic_rpc_handlers((Echo(),))
-    calls.add_insecure_port(f"0.0.0.0:{GRPC}")
-    await calls.start()
-    await calls.wait_for_termination()
+    rpc = grpc.aio.server()
+    rpc.add_generic_rpc_handlers((Echo(),))
+    rpc.add_insecure_port(f"0.0.0.0:{GRPC}")
+    await rpc.start()
+    await rpc.wait_for_termination()
 
 
 if __name__ == "__main__":

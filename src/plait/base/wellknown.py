@@ -48,6 +48,7 @@ USE_WAYPOINT: Final = "istio.io/use-waypoint"
 USE_WAYPOINT_NAMESPACE: Final = "istio.io/use-waypoint-namespace"
 WAYPOINT_FOR: Final = "istio.io/waypoint-for"
 OPTIONAL_WAYPOINT: Final = "plait.dev/optional-waypoint"  # "ns/name", annotation of a Service: see model.guard
+SERVE_CALLS: Final = "plait.dev/serve-calls"  # "true" on a Service or ServiceEntry: Redis, Thrift, Dubbo call by call
 REDIRECTION: Final = "ambient.istio.io/redirection"  # "enabled": capture of this pod was verified by its node
 DNS_CAPTURE: Final = "ambient.istio.io/dns-capture"  # "true" | "false", on a Pod, read when its network is made
 SIDECAR_STATUS: Final = "sidecar.istio.io/status"

@@ -31,6 +31,10 @@ PortProtocol = Literal[
     "dubbo",
 ]
 """`auto`: nobody said, so the first bytes decide."""
+CALLS: tuple[PortProtocol, ...] = ("redis", "thrift", "dubbo")
+"""Served call by call where a service's author asks for it (annotation `plait.dev/serve-calls`), else `tcp`."""
+READ: tuple[PortProtocol, ...] = (*CALLS, "mongo")
+"""Protocols beside HTTP that a proxy reads."""
 Resolution = Literal["workloads", "dns", "dns_round_robin", "dynamic_dns", "none"]
 """`workloads`: endpoints are workloads of the Mesh. `none`: connect to the address that was asked for."""
 

@@ -15,6 +15,7 @@ from plait.envoy.l7 import (
     limits,
     metrics,
     plugins,
+    protocols,
     routes,
     spans,
     statistics,
@@ -25,6 +26,7 @@ from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.order import ORDER, Slot
 from plait.envoy.l7.points import Point
 from plait.envoy.pieces import ADS, HTTP1, Doc, any_of, extension
+from plait.model.http_services import PortProtocol
 from plait.model.routes import Destination, VirtualHost
 from plait.model.traffic import Pool
 from plait.model.views.enforced import Enforced
@@ -152,9 +154,12 @@ def tcp(
     pool: Pool | None = None,
     cluster: str = "",
     counted: str = "",
+    protocol: PortProtocol = "tcp",
 ) -> list[Doc]:
-    """Network filters ending in a proxy to weighted destinations, or to `cluster`. Chains of one name `counted` share
-    the rate of their connections."""
+    """Network filters ending in a proxy to weighted destinations (of `protocol`, if it has one), or to `cluster`.
+
+    Chains of one name `counted` share the rate of their connections.
+    """
     chain: list[Doc] = []
     if enforce:
         chain += limits.connections(enforced.limits, counted or name)
@@ -168,6 +173,10 @@ def tcp(
         for made in plugins.filters(ctx, enforced.plugins, phase, point.side, 0, network=True)
     ]
     destinations = tuple(destinations)
+    chain += protocols.listening(protocol, name)
+    logs = access_logs.logs(ctx, enforced.telemetry, point, http=False)
+    if (served := protocols.serving(ctx, protocol, name, tuple(_live(ctx, destinations)), logs)) is not None:
+        return [*chain, served]
     proxy: Doc = {
         "stat_prefix": statistics.delimited(name),
         **(_to(ctx, destinations) if not cluster else {"cluster": cluster}),
@@ -179,7 +188,7 @@ def tcp(
     if pool is not None and pool.max_connection_duration is not None:
         proxy["max_downstream_connection_duration"] = seconds(pool.max_connection_duration)
     proxy["access_log"] = [
-        *access_logs.logs(ctx, enforced.telemetry, point, http=False),
+        *logs,
         *metrics.metrics(ctx, enforced.telemetry, point, http=False),
     ]
     proxy["access_log_options"] = {"flush_access_log_on_connected": True}
@@ -190,8 +199,12 @@ def tcp(
     return [*chain, {"name": "envoy.filters.network.tcp_proxy", "typed_config": any_of(_TCP_PROXY, **proxy)}]
 
 
+def _live(ctx: Context, destinations: Iterable[Destination]) -> list[Destination]:
+    return [each for each in destinations if each.weight > 0 and ctx.known(each)]
+
+
 def _to(ctx: Context, destinations: Iterable[Destination]) -> Doc:
-    live = [each for each in destinations if each.weight > 0 and ctx.known(each)]
+    live = _live(ctx, destinations)
     tunnel: Doc = {}
     policy = next((found.policy.tunnel for each in live if (found := ctx.upstream(each)) is not None), None)
     if policy is not None:

@@ -1,7 +1,7 @@
 """Which clusters of a sidecar may come when its traffic asks for them, so that its memory follows its use.
 
 In a small mesh none: all come early, and no first request waits. Never those that something else than a route or a
-chain names, because only these two ask.
+chain of bytes names, because only these two ask.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from plait.envoy.l7.options import Options
+from plait.model.http_services import CALLS
 from plait.model.routes import VirtualHost
 from plait.model.views.enforcing import asked, places
 from plait.model.views.sidecar import SidecarView
@@ -22,7 +23,7 @@ def lazy(view: SidecarView, options: Options) -> frozenset[Key]:
     if len(view.upstreams) <= options.eager or view.enforced.patches or view.enforced.plugins:
         return frozenset()
     named = set(_named(view))
-    return frozenset(each.key for each in view.upstreams if each.key[:2] not in named)
+    return frozenset(each.key for each in view.upstreams if each.key[:2] not in named and each.protocol not in CALLS)
 
 
 def _named(view: SidecarView) -> Iterator[tuple[str, int]]:

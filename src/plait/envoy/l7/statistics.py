@@ -21,7 +21,7 @@ _TAGS: Final = (
     ("listener_address", r"^listener\.((\d+(?:\.\d+){3}_\d+|[^.]+)\.)"),
     ("rds_route_config", r"^http\..+?\.rds\.((.+)\.)\w+$"),
     ("local_http_ratelimit_prefix", r"^((limit\..+?)\.)http_local_rate_limit\."),
-    ("tcp_prefix", rf"^tcp\.{_DELIMITED}"),
+    *((f"{kind}_prefix", rf"^{kind}\.{_DELIMITED}") for kind in ("tcp", "redis", "mongo", "thrift", "dubbo")),
     ("response_code", r"_rq(_(\d{3}))$"),
     ("response_code_class", r"_rq(_(\dxx))$"),
 )

@@ -163,7 +163,8 @@ def _tcp(ctx: Context, view: SidecarView, each: TcpOutbound, number: int, routed
         said = {**match, "application_protocols": list(chains.HTTP_PROTOCOLS)}
         yield {"name": f"{name}-http", "filter_chain_match": said, "filters": [_manager(ctx, view, http, name)]}
     point = points.outgoing(view.proxy)
-    filters = manager.tcp(ctx, name, each.destinations, point, view.enforced, "tls", enforce=False)
+    protocol = each.protocol if not each.server_names else "tcp"
+    filters = manager.tcp(ctx, name, each.destinations, point, view.enforced, "tls", enforce=False, protocol=protocol)
     yield {"name": name, **({"filter_chain_match": match} if match else {}), "filters": filters}
 
 

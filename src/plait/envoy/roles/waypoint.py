@@ -248,7 +248,9 @@ def _service_chains(ctx: Context, service: ServedService, port: ServedPort, rout
         yield {"name": name, "filters": [*limits.connections(service.enforced.limits, name), http]}
     if port.protocol == "auto" or not may_be_http(port.protocol):
         name = _chain_name(service, port, "tcp")
-        yield {"name": name, "filters": manager.tcp(ctx, name, port.destinations, point, service.enforced, "state")}
+        ends, of = port.destinations, port.protocol
+        filters = manager.tcp(ctx, name, ends, point, service.enforced, "state", protocol=of)
+        yield {"name": name, "filters": filters}
     for number, (_, destinations) in enumerate(port.server_names):
         name = f"{_chain_name(service, port, 'tls')}|{number}"
         yield {"name": name, "filters": manager.tcp(ctx, name, destinations, point, service.enforced, "state")}

@@ -11,7 +11,7 @@ from plait.model.attachment import Target, carries
 from plait.model.enforcement import decide, server_mode
 from plait.model.guard import as_http, demanded, identities, passing
 from plait.model.http_security import HttpPolicy
-from plait.model.http_services import HttpService
+from plait.model.http_services import READ, HttpService
 from plait.model.l7 import PeerMode
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy
@@ -140,6 +140,8 @@ def _chains(service: HttpService, port: int, resolver: Resolver) -> Iterator[Tcp
     known = service.port(port)
     protocol = known.protocol if known is not None else "tcp"
     sniff = protocol == "auto"
+    if protocol in READ and resolver.through_waypoint(service):
+        protocol = "tcp"  # calls are read once
     proxy = resolver.scope.proxy
     plain = True
     if not resolver.through_waypoint(service):

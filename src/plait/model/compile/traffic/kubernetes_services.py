@@ -5,16 +5,16 @@ Addresses and endpoints at L4 are made in `compile.services`; both have the same
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from ipaddress import ip_address
 
-from plait.base.wellknown import OPTIONAL_WAYPOINT
+from plait.base.wellknown import OPTIONAL_WAYPOINT, SERVE_CALLS
 from plait.model.attachment import labels_of
 from plait.model.compile.memory import Memory
 from plait.model.compile.services import hostname
 from plait.model.compile.traffic.visibility import EVERYBODY, exported
-from plait.model.http_services import HttpPort, HttpService, PortProtocol
+from plait.model.http_services import CALLS, HttpPort, HttpService, PortProtocol
 from plait.model.mesh import Settings
 from plait.resources.kubernetes import Service, ServicePort
 
@@ -61,6 +61,14 @@ def protocol(name: str, app_protocol: str | None = None) -> PortProtocol:
     return _WORDS.get(word.partition("-")[0], "auto")
 
 
+def read(said: PortProtocol, annotations: Mapping[str, str]) -> PortProtocol:
+    """What proxies take the port for. A filter that answers calls refuses those it does not know (Redis: SUBSCRIBE,
+    AUTH), so a port's name alone brings none; Envoy has none for MySQL in this build."""
+    if said == "mysql" or (said in CALLS and annotations.get(SERVE_CALLS) != "true"):
+        return "tcp"
+    return said
+
+
 def _service(each: Service, settings: Settings, exports: tuple[str, ...]) -> HttpService:
     spec = each.spec
     host = hostname(each.name, each.namespace, settings)
@@ -72,7 +80,7 @@ def _service(each: Service, settings: Settings, exports: tuple[str, ...]) -> Htt
         namespace=each.namespace,
         kind="Service",
         name=each.name,
-        ports=tuple(_port(port) for port in spec.ports if port.protocol in ("TCP", "")),
+        ports=tuple(_port(port, each.meta.annotations) for port in spec.ports if port.protocol in ("TCP", "")),
         addresses=tuple(dict.fromkeys(text for address in addresses if (text := _address(address)))),
         headless=spec.cluster_ip == "None",
         alias=spec.external_name.lower().rstrip(".") if spec.type == "ExternalName" else "",
@@ -85,13 +93,13 @@ def _service(each: Service, settings: Settings, exports: tuple[str, ...]) -> Htt
     )
 
 
-def _port(port: ServicePort) -> HttpPort:
+def _port(port: ServicePort, annotations: Mapping[str, str]) -> HttpPort:
     said = protocol(port.name, port.app_protocol)
     if said == "auto" and port.port in _WELL_KNOWN:
         said = _WELL_KNOWN[port.port]  # server-first protocols must never be sniffed
     target = port.target_port
     number = target if isinstance(target, int) else int(target) if target.isdigit() else 0
-    return HttpPort(port.port, port.name, said, number or (0 if target else port.port))
+    return HttpPort(port.port, port.name, read(said, annotations), number or (0 if target else port.port))
 
 
 def _address(text: str) -> str:

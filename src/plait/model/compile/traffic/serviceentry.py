@@ -5,18 +5,18 @@ Endpoints with IP addresses, and workloads chosen by a selector, are workloads o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from ipaddress import ip_address, ip_network
 
 from plait.model.attachment import labels_of
 from plait.model.compile.memory import Memory
-from plait.model.compile.traffic.kubernetes_services import protocol
+from plait.model.compile.traffic.kubernetes_services import protocol, read
 from plait.model.compile.traffic.report import BAD_VALUE, CONFLICT, NO_EFFECT, Report
 from plait.model.compile.traffic.visibility import EVERYBODY, visible
 from plait.model.http_services import HttpPort, HttpService, NamedEndpoint, Resolution
 from plait.model.locality import Locality
-from plait.resources.networking.service_entry import ServiceEntry
+from plait.resources.networking.service_entry import ServiceEntry, ServicePort
 from plait.resources.networking.workload import WorkloadEntrySpec
 from plait.resources.problems import Problem
 
@@ -78,7 +78,7 @@ def _services(each: ServiceEntry, exports: tuple[str, ...]) -> tuple[tuple[HttpS
             namespace=each.namespace,
             kind="ServiceEntry",
             name=each.name,
-            ports=tuple(_port(p.number, p.name, p.protocol, p.target_port or p.number) for p in spec.ports),
+            ports=tuple(_port(p, each.meta.annotations) for p in spec.ports),
             addresses=_addresses(each, host, report),
             resolution=resolution,
             external=external,
@@ -94,8 +94,9 @@ def _services(each: ServiceEntry, exports: tuple[str, ...]) -> tuple[tuple[HttpS
     return made, report.problems
 
 
-def _port(number: int, name: str, word: str, target: int) -> HttpPort:
-    return HttpPort(number, name, protocol(name, word or None), target)
+def _port(port: ServicePort, annotations: Mapping[str, str]) -> HttpPort:
+    said = read(protocol(port.name, port.protocol or None), annotations)
+    return HttpPort(port.number, port.name, said, port.target_port or port.number)
 
 
 def _itself(host: str, resolution: Resolution) -> tuple[NamedEndpoint, ...]:

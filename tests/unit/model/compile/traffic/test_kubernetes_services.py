@@ -32,7 +32,7 @@ def test_the_word_before_the_dash_speaks_and_app_protocol_wins(name: str, applic
 
 @pytest.mark.parametrize(
     ("port", "name", "wanted"),
-    [(25, "mail", "tcp"), (3306, "db", "mysql"), (27017, "db", "mongo"), (6379, "", "redis"), (25, "http", "http")],
+    [(25, "mail", "tcp"), (3306, "db", "tcp"), (27017, "db", "mongo"), (6379, "", "tcp"), (25, "http", "http")],
 )
 def test_ports_whose_servers_speak_first_are_known_when_nobody_says_more(port: int, name: str, wanted: str) -> None:
     document = d.service("web", "10.9.0.1", spec={"ports": [{"name": name, "port": port, "protocol": "TCP"}]})
