@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
+from plait.base import re2
 from plait.model.compile.traffic.report import BAD_VALUE, Report
 from plait.model.routes import HeaderChange, TextMatch
 from plait.resources import durations
@@ -23,19 +23,14 @@ def seconds(text: str | None, path: str, report: Report) -> float | None:
 
 
 def expression(text: str, path: str, report: Report) -> bool:
-    """Whether this is an expression RE2 takes. Python's own are wider, so what only Python has is refused by name."""
-    if re.search(r"\(\?(?:[=!]|<[=!]|>|\()|\\[1-9]|\(\?P=|[*+?}]\+", text):
-        message = f"{text!r} uses look-around, back references or possessive repeats, which RE2 does not have"
-        report.error(BAD_VALUE, path, f"{message}; write it without")
-        return False
-    try:
-        re.compile(text.replace(r"\C", ".").replace(r"\pL", r"\w").replace(r"\z", r"\Z"))
-    except re.error as error:
-        if re.search(r"\\[pPQE]|\[\[:", text):
-            return True  # classes only RE2 knows: the proxy's own check has the last word
-        report.error(BAD_VALUE, path, f"{text!r} is no regular expression ({error}); mend it")
-        return False
-    return True
+    """Whether RE2 takes this, as proxies have it."""
+    if why := re2.refused(text):
+        report.error(BAD_VALUE, path, f"{_short(text)} is no RE2 expression: {_short(why)}; mend it")
+    return not why
+
+
+def _short(text: str) -> str:
+    return repr(text) if len(text) <= 200 else f"{text[:200]!r}…"
 
 
 class Unusable(Exception):
