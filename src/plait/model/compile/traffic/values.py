@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from plait.base import re2
+from plait.base import regexes
 from plait.model.compile.traffic.report import BAD_VALUE, Report
 from plait.model.routes import HeaderChange, TextMatch
 from plait.resources import durations
@@ -24,7 +24,7 @@ def seconds(text: str | None, path: str, report: Report) -> float | None:
 
 def expression(text: str, path: str, report: Report) -> bool:
     """Whether RE2 takes this, as proxies have it."""
-    if why := re2.refused(text):
+    if why := regexes.refused(text):
         report.error(BAD_VALUE, path, f"{_short(text)} is no RE2 expression: {_short(why)}; mend it")
     return not why
 
