@@ -89,7 +89,7 @@ class Form(Protocol):
 
 
 async def seal(space: Path) -> None:
-    """A pod without an IPv6 address that the mesh knows: whatever IPv6 it has must not be a way around capture."""
+    """A pod without an IPv6 address that the mesh knows: whatever IPv6 it has must not be a way around its proxy."""
     if await asyncio.to_thread(netfilter.speaks_ipv6, space):
         await netfilter.apply(space, rules.sealed(), 6)
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from plait.base.observe import logger
 from plait.base.wellknown import SIDECAR_STATUS, TEMPLATES
-from plait.node import netfilter, routing, rules, sidecar_rules
+from plait.node import forms, netfilter, routing, rules, sidecar_rules
 from plait.node.rules import Family, PolicyRule, Rules
 from plait.resources.redirection import redirection
 
@@ -44,6 +44,9 @@ class _Captured:
             if self.route is not None:
                 changed |= await asyncio.to_thread(routing.apply, self.netns, self.route, family)
             changed |= await netfilter.apply(self.netns, wanted, family)
+        if 6 not in self.rules and not await forms.sealed(self.netns):
+            await forms.seal(self.netns)
+            changed = True
         return changed
 
     async def verify(self) -> bool:
@@ -81,6 +84,8 @@ class Sidecars:
         if 6 in made:
             words = ("address", "replace", f"{sidecar_rules.INBOUND_SOURCE6}/128", "dev", "lo", "nodad")
             await netfilter.command(netns, "ip", "-6", *words)
+        else:
+            await forms.seal(netns)
         await wanted.enforce()
         if not await wanted.verify():
             text = "its capture rules are not in force after they were written"

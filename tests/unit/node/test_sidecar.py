@@ -102,6 +102,25 @@ async def test_a_pod_of_both_families_is_captured_in_both_and_so_are_its_probes(
     assert "SIDECAR_" not in await netfilter.saved(node, 6)
 
 
+@root
+@pytest.mark.skipif(bool(preflight.ipv6()), reason=preflight.ipv6())
+async def test_a_pod_of_ipv4_alone_is_shut_to_ipv6_and_stays_so(spaces: tuple[Path, Path]) -> None:
+    node, space = spaces
+    sidecars = Sidecars(node, every=0.05)
+    await sidecars.attached(pod(), space, ("10.0.0.5",))
+    assert await netfilter.verify(space, rules.sealed(), 6)
+    for words in ("link set lo up", "-6 address add fd00::5/128 dev lo scope global nodad"):
+        await netfilter.command(space, "ip", *words.split())
+    task = aio.spawn(sidecars.run(), "run")
+    try:
+        await netfilter.command(space, "ip6tables", "-t", "raw", "-F")
+        async with asyncio.timeout(10):
+            while not await netfilter.verify(space, rules.sealed(), 6):
+                await asyncio.sleep(0.02)
+    finally:
+        await aio.cancel(task)
+
+
 async def test_a_node_that_cannot_says_why() -> None:
     with pytest.raises(Uncapturable, match="pod shop/u has a sidecar: no root here"):
         await Sidecars(obstacle="no root here").attached(pod(), Path("/nowhere"), ("10.0.0.5",))
