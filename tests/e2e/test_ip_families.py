@@ -5,9 +5,11 @@ Where the machine lacks IPv6, or its rules, the tests are skipped and say so.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from kit.mesh import ONCE, Mesh, mesh, talking, until
 from kit.netlab import run, sniffing
 from plait.local import preflight
 from plait.resources import kinds
+from plait.resources.kinds import Kind
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -54,21 +57,12 @@ WORLD = (
     + POD % {"name": "client", "namespace": "side", "node": "node-1", "script": IDLE}
     + POD % {"name": "echo", "namespace": "side", "node": "node-2", "script": ECHO}
 )
-STRICT = """
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {name: strict, namespace: %s}
-spec: {mtls: {mode: STRICT}}
+HOLD = """
+import socket, sys
+with socket.create_connection((sys.argv[1], 9000), 3) as s:
+    s.settimeout(60); s.sendall(b"x\\n"); s.recv(9); print("ok", flush=True); s.recv(9)
 """
-DENY = """
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: {name: deny, namespace: duo}
-spec:
-  action: DENY
-  selector: {matchLabels: {app: echo}}
-  rules: [{from: [{source: {ipBlocks: ["%s"]}}]}]
-"""
+STRICT = {"mtls": {"mode": "STRICT"}}
 LOOK_UP = "import socket; print(sorted({i[4][0] for i in socket.getaddrinfo('echo', 9000)}))"
 
 
@@ -125,6 +119,17 @@ def from_outside(mesh: Mesh, address: str) -> bool:
     return works(mesh, "outside/plain", address)
 
 
+@contextlib.contextmanager
+def written(mesh: Mesh, kind: Kind, namespace: str, spec: dict[str, Any]) -> Iterator[None]:
+    """An object that there is while the block lasts."""
+    body = {"metadata": {"name": "now", "namespace": namespace}, "spec": spec}
+    mesh.ask(lambda api: api.create(kind, body))
+    try:
+        yield
+    finally:
+        mesh.ask(lambda api: api.delete(kind, "now", namespace))
+
+
 def test_by_every_address_there_is_a_tunnel_and_no_plaintext(duo: Mesh) -> None:
     ways = [duo.address("echo"), six(duo, "echo"), *service(duo)]
     assert [":" in way for way in ways] == [False, True, False, True]
@@ -158,50 +163,39 @@ def test_names_have_addresses_of_both_families(duo: Mesh) -> None:
 def test_strict_refuses_plaintext_of_ipv6(duo: Mesh) -> None:
     addresses = [six(duo, "echo"), service(duo)[1]]
     assert all(from_outside(duo, address) for address in addresses), "PERMISSIVE lets it in"
-    duo.apply(STRICT % "duo")
-    try:
+    with written(duo, kinds.PEER_AUTHENTICATION, "duo", STRICT):
         until(lambda: not any(from_outside(duo, address) for address in addresses), "plaintext is refused", 15)
         assert all(duo.works("client", ONCE, address, "9000") for address in addresses)
-    finally:
-        duo.plait("delete", "peerauthentication", "strict", "-n", "duo")
 
 
 def test_sidecars_capture_ipv6_and_speak_it_to_their_peers_only_in_the_mesh_s_way(duo: Mesh) -> None:
-    duo.apply(STRICT % "side")
-    try:
+    with written(duo, kinds.PEER_AUTHENTICATION, "side", STRICT):
         mine = [six(duo, "echo", "side"), service(duo, "side")[1]]
         until(lambda: not any(from_outside(duo, address) for address in mine), "plaintext is refused", 15)
         with sniffing(duo.layout.netns("node-2")) as seen:
             assert works(duo, "duo/client", mine[0]) and works(duo, "duo/client", mine[1])
             assert works(duo, "side/client", mine[1]) and works(duo, "side/client", service(duo)[1])
         assert seen and not any(b"hello" in packet for packet in seen)
-    finally:
-        duo.plait("delete", "peerauthentication", "strict", "-n", "side")
 
 
 def test_a_policy_names_a_range_of_ipv6_and_cuts_what_lives(duo: Mesh) -> None:
-    running = duo.start("client", "import socket, sys\n" + HOLD, six(duo, "echo"))
+    block = {"from": [{"source": {"ipBlocks": [f"{six(duo, 'client')}/128"]}}]}
+    denied = {"action": "DENY", "selector": {"matchLabels": {"app": "echo"}}, "rules": [block]}
+    running = duo.start("client", HOLD, six(duo, "echo"))
     try:
         assert running.stdout is not None and running.stdout.readline() == "ok\n"
-        duo.apply(DENY % f"{six(duo, 'client')}/128")
-        until(lambda: running.poll() is not None, "the live connection was cut", 15)
-        assert not duo.works("client", ONCE, six(duo, "echo"), "9000")
-        assert not duo.works("client", ONCE, service(duo)[1], "9000")
-        assert duo.works("client", ONCE, duo.address("echo"), "9000"), "IPv4 is another range"
+        with written(duo, kinds.AUTHORIZATION_POLICY, "duo", denied):
+            until(lambda: running.poll() is not None, "the live connection was cut", 15)
+            assert not duo.works("client", ONCE, six(duo, "echo"), "9000")
+            assert not duo.works("client", ONCE, service(duo)[1], "9000")
+            assert duo.works("client", ONCE, duo.address("echo"), "9000"), "IPv4 is another range"
     finally:
         running.kill()
         running.communicate()
-        duo.plait("delete", "authorizationpolicy", "deny", "-n", "duo")
     until(lambda: duo.works("client", ONCE, six(duo, "echo"), "9000"), "allowed again", 15)
 
 
-HOLD = """
-with socket.create_connection((sys.argv[1], 9000), 3) as s:
-    s.settimeout(60); s.sendall(b"x\\n"); s.recv(9); print("ok", flush=True); s.recv(9)
-"""
-
-
-def test_rules_removed_by_hand_come_back_and_nothing_passes_meanwhile(duo: Mesh) -> None:
+def test_rules_removed_by_hand_come_back(duo: Mesh) -> None:
     in_pod = duo.record.capture == "in-pod"
     where = duo.space("client") if in_pod else duo.layout.netns("node-1")
     table, chain = ("nat", "ISTIO_OUTPUT") if in_pod else ("mangle", "ztunnel-PREROUTING")

@@ -1,4 +1,4 @@
-"""Stories of both families: what is written about pods and services of two addresses, and what each reader makes of it."""
+"""Stories of both families: pods and services of two addresses, and what each reader makes of them."""
 
 from __future__ import annotations
 
