@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,25 +65,9 @@ STRICT = {"mtls": {"mode": "STRICT"}}
 LOOK_UP = "import socket; print(sorted({i[4][0] for i in socket.getaddrinfo('echo', 9000)}))"
 
 
-def lacking() -> str:
-    """What this machine has not; the kernel says it by refusing the rules that capture needs."""
-    if why := preflight.ipv6():
-        return why
-    tries = (
-        "ip6tables -t nat -A OUTPUT -p tcp -j REDIRECT --to-ports 1",
-        "ip6tables -t mangle -A PREROUTING -p tcp -j TPROXY --on-port 1 --on-ip ::1 --tproxy-mark 1",
-        "ipset create six hash:ip family inet6",
-    )
-    for each in tries:
-        done = subprocess.run(["unshare", "-n", *each.split()], capture_output=True, text=True)
-        if done.returncode:
-            return f"{each}: {done.stderr.strip()}"
-    return ""
-
-
 @pytest.fixture(scope="module", params=["in-pod", "node"])
 def duo(request: pytest.FixtureRequest) -> Iterator[Mesh]:
-    if why := lacking():
+    if why := preflight.ipv6():
         pytest.skip(why)
     with mesh(f"six-{request.param}") as mine:
         mine.up("--capture", request.param, "--ip-families", "IPv4,IPv6")

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -107,12 +108,26 @@ def _file_limit() -> Check:
     return Check("open files", ok, f"{soft} (limit {hard})", "" if ok else "raise it: ulimit -n 65536", fatal=False)
 
 
+_CAPTURE6 = (
+    "ip6tables -t raw -A OUTPUT -p tcp -j CT --zone-orig 2",
+    "ip6tables -t nat -A OUTPUT -p tcp -j REDIRECT --to-ports 1",
+    "ip6tables -t mangle -A PREROUTING -p tcp -j TPROXY --on-port 1 --on-ip ::1 --tproxy-mark 1",
+    "ipset create six hash:ip family inet6",
+)
+
+
 def ipv6() -> str:
-    """Why a mesh cannot have IPv6 here; "" when it can."""
+    """Why a mesh cannot have IPv6 here, in the kernel's words where it refuses what capture needs; "" when it can."""
+    complete_path()
     if not Path("/proc/net/if_inet6").exists():
         return "this kernel has no IPv6 (or it was started with ipv6.disable=1)"
     if shutil.which("ip6tables-restore") is None:
         return "ip6tables-restore is not installed: apt-get install --yes iptables"
+    inside = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--net")
+    for each in _CAPTURE6:
+        done = subprocess.run([*inside, *each.split()], capture_output=True, text=True, check=False)
+        if done.returncode:
+            return f"the kernel refuses `{each}`: {done.stderr.strip()}"
     return ""
 
 
