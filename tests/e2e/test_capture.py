@@ -71,12 +71,12 @@ async def test_other_peoples_rules_stay(space: Path) -> None:
 
 async def test_probe_fails_without_rules_and_without_a_proxy_and_succeeds_with_both(space: Path) -> None:
     with pytest.raises(probe.NotCaptured):
-        await probe.outbound(space, 0.3)
+        await probe.outbound(space, timeout=0.3)
     await netfilter.apply(space, rules.capture())
     # The default route of this namespace is lo; only there do the rules leave non-loopback addresses alone.
     _veth(space)
     with pytest.raises(probe.NotCaptured):
-        await probe.outbound(space, 0.3)
+        await probe.outbound(space, timeout=0.3)
     with netns.inside(space), socket.create_server(("127.0.0.1", 15001)):
         await probe.outbound(space)
 
