@@ -33,8 +33,8 @@ unit: setup
 	@$(RUN) pytest -q -m kubectl || { code=$$?; [ $$code = 5 ] || { echo "kubectl tests failed: once more, those alone"; \
 		$(RUN) pytest -q -m kubectl --last-failed --last-failed-no-failures none; }; }
 
-# Meshes mostly wait for each other's clocks and seldom for a core: three files at a time, whatever the machine has.
-MESHES := -n 3 --dist loadfile --no-loadscope-reorder
+# Meshes mostly wait for each other's clocks and seldom for a core: two files at a time, whatever the machine has.
+MESHES := -n 2 --dist loadfile --no-loadscope-reorder
 
 # A failed end-to-end test (or one that drives a real kubectl) is run once more, and only a second failure counts: other work on the machine can stretch a
 # deadline. Both results are printed; a test that needs its second chance often has a race to be found.
