@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kit.mesh import ONCE, Mesh, mesh, until
+from kit.mesh import ECHO, ONCE, Mesh, mesh, until
 from plait.resources import kinds
 
 pytestmark = [
@@ -16,31 +16,19 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(os.geteuid() != 0, reason="sidecars are known by their user: needs root"),
 ]
-SERVER = """
+SERVER = (
+    """
 apiVersion: v1
 kind: Pod
 metadata: {name: NAME, namespace: duo, labels: {LABELS}}
 spec:
   terminationGracePeriodSeconds: 0
-  containers:
-    - name: c
-      image: none
-      command:
-        - /usr/bin/python3
-        - -uc
-        - |
-          import socketserver
-          class Echo(socketserver.StreamRequestHandler):
-              def handle(self):
-                  for line in self.rfile:
-                      self.wfile.write(line)
-          class Server(socketserver.ThreadingTCPServer):
-              allow_reuse_address = True
-              daemon_threads = True
-          Server(("", PORT), Echo).serve_forever()
-      readinessProbe: {tcpSocket: {port: PORT}, periodSeconds: 1}
+"""
+    + ECHO
+    + """\
 ---
 """
+)
 SPACE = """
 apiVersion: v1
 kind: Namespace
@@ -50,7 +38,7 @@ metadata: {name: duo}
 
 
 def pod(name: str, port: int, labels: str = "") -> str:
-    return SERVER.replace("NAME", name).replace("PORT", str(port)).replace("LABELS", labels)
+    return SERVER.replace("NAME", name).replace("9000", str(port)).replace("LABELS", labels)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import pytest
 from kit.mesh import ONCE, Mesh, mesh, talking, until
 from kit.netlab import run, sniffing
 from plait.local import preflight
+from plait.local.record import FORMS
 from plait.resources import kinds
 from plait.resources.kinds import Kind
 
@@ -65,7 +66,7 @@ STRICT = {"mtls": {"mode": "STRICT"}}
 LOOK_UP = "import socket; print(sorted({i[4][0] for i in socket.getaddrinfo('echo', 9000)}))"
 
 
-@pytest.fixture(scope="module", params=["in-pod", "node"])
+@pytest.fixture(scope="module", params=FORMS)
 def duo(request: pytest.FixtureRequest) -> Iterator[Mesh]:
     if why := preflight.ipv6():
         pytest.skip(why)

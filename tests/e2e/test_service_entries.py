@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from kit.mesh import ONCE, PAIR, Mesh, mesh, until
+from kit.mesh import ECHO, ONCE, PAIR, Mesh, mesh, until
 from plait.resources import kinds
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
-OUTSIDE = """
+OUTSIDE = (
+    """
 apiVersion: v1
 kind: Namespace
 metadata: {name: outside}
@@ -24,29 +25,16 @@ metadata: {name: server, namespace: outside, labels: {app: server}}
 spec:
   nodeSelector: {kubernetes.io/hostname: node-2}
   terminationGracePeriodSeconds: 0
-  containers:
-    - name: c
-      image: none
-      command:
-        - /usr/bin/python3
-        - -uc
-        - |
-          import socketserver
-          class Echo(socketserver.StreamRequestHandler):
-              def handle(self):
-                  for line in self.rfile:
-                      self.wfile.write(line)
-          class Server(socketserver.ThreadingTCPServer):
-              allow_reuse_address = True
-              daemon_threads = True
-          Server(("", 9000), Echo).serve_forever()
-      readinessProbe: {tcpSocket: {port: 9000}, periodSeconds: 1}
+"""
+    + ECHO
+    + """\
 ---
 apiVersion: v1
 kind: Service
 metadata: {name: server, namespace: outside}
 spec: {clusterIP: None, selector: {app: server}, ports: [{port: 9000}]}
 """
+)
 
 
 def entry(name: str, host: str, resolution: str, endpoint: str = "", addresses: str = "") -> str:

@@ -9,7 +9,7 @@ from kit.pki import Authority
 from plait.model.http_telemetry import Sink
 from plait.model.l7 import L7Settings
 from plait.model.locality import Locality
-from plait.model.proxies import Proxy
+from plait.model.proxies import Proxy, Role
 from plait.model.routes import Destination, Forward, Match, PathMatch, Route, VirtualHost
 from plait.model.views.destinations import Peer
 from plait.model.views.enforced import Enforced, Telemetry
@@ -21,9 +21,9 @@ PROMETHEUS = Telemetry(sinks=(Sink("prometheus", "prometheus"),))
 ENFORCED = Enforced(telemetry=PROMETHEUS)
 
 
-def proxy(role: str, name: str = "edge", **more: Any) -> Proxy:
+def proxy(role: Role, name: str = "edge", **more: Any) -> Proxy:
     more.setdefault("addresses", ("10.64.3.1",))
-    return Proxy(role, "shop", name, labels=(("app", name),), service_account=name, **more)  # type: ignore[arg-type]
+    return Proxy(role, "shop", name, labels=(("app", name),), service_account=name, **more)
 
 
 def host(name: str) -> str:

@@ -34,7 +34,29 @@ from plait.store.client import HttpApi
 
 PLAIT = [str(Path(sys.executable).parent / "plait")]
 
-PAIR = """
+ECHO = """\
+  containers:
+    - name: c
+      image: none
+      command:
+        - /usr/bin/python3
+        - -uc
+        - |
+          import socketserver
+          class Echo(socketserver.StreamRequestHandler):
+              def handle(self):
+                  for line in self.rfile:
+                      self.wfile.write(line)
+          class Server(socketserver.ThreadingTCPServer):
+              allow_reuse_address = True
+              daemon_threads = True
+          Server(("", 9000), Echo).serve_forever()
+      readinessProbe: {tcpSocket: {port: 9000}, periodSeconds: 1}
+"""
+"""Containers of a pod that says again what it is told, line by line, on port 9000."""
+
+PAIR = (
+    """
 apiVersion: v1
 kind: Namespace
 metadata: {name: duo}
@@ -53,29 +75,16 @@ metadata: {name: echo, namespace: duo, labels: {app: echo}}
 spec:
   nodeSelector: {kubernetes.io/hostname: node-2}
   terminationGracePeriodSeconds: 0
-  containers:
-    - name: c
-      image: none
-      command:
-        - /usr/bin/python3
-        - -uc
-        - |
-          import socketserver
-          class Echo(socketserver.StreamRequestHandler):
-              def handle(self):
-                  for line in self.rfile:
-                      self.wfile.write(line)
-          class Server(socketserver.ThreadingTCPServer):
-              allow_reuse_address = True
-              daemon_threads = True
-          Server(("", 9000), Echo).serve_forever()
-      readinessProbe: {tcpSocket: {port: 9000}, periodSeconds: 1}
+"""
+    + ECHO
+    + """\
 ---
 apiVersion: v1
 kind: Service
 metadata: {name: echo, namespace: duo}
 spec: {selector: {app: echo}, ports: [{port: 9000}]}
 """
+)
 
 ONCE = """
 import socket, sys

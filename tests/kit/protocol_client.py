@@ -111,7 +111,8 @@ def grpc_calls(host: str, port: int) -> Any:
         try:
             unary(b"fail", timeout=_PATIENCE)
         except grpc.RpcError as error:
-            found["failed"] = [error.code().name, error.details()]  # type: ignore[attr-defined]
+            assert isinstance(error, grpc.Call)
+            found["failed"] = [error.code().name, error.details()]
     return found
 
 

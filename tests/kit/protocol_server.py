@@ -10,7 +10,7 @@ import json
 import ssl
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import grpc
 from aiohttp import web
@@ -117,6 +117,9 @@ class Echo(grpc.GenericRpcHandler):
             yield b"heard " + each
 
 
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
 async def websocket(request: web.Request) -> web.WebSocketResponse:
     socket = web.WebSocketResponse()
     await socket.prepare(request)
@@ -150,11 +153,11 @@ def own_certificate() -> ssl.SSLContext:
     return context
 
 
-async def serve(ports: Iterable[tuple[object, int]]) -> None:
+async def serve(ports: Iterable[tuple[Handler, int]]) -> None:
     redis = calls.Redis()
     threading.Thread(target=calls.forever, args=(redis, "0.0.0.0", REDIS), daemon=True).start()
     for handler, port in ports:
-        await asyncio.start_server(handler, "", port)  # type: ignore[arg-type]
+        await asyncio.start_server(handler, "", port)
     await asyncio.start_server(plain, "", TLS, ssl=own_certificate())
     application = web.Application()
     application.router.add_get("/", websocket)
