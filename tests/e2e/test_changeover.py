@@ -1,4 +1,5 @@
-"""A waypoint comes before sidecars and goes again by a mere label, under load: nothing lost, nothing denied served."""
+"""A waypoint comes before sidecars, makes way for another and goes, by a mere label under load: nothing lost or served
+that is denied."""
 
 from __future__ import annotations
 
@@ -51,6 +52,11 @@ kind: Gateway
 metadata: {name: waypoint, namespace: shop, labels: {istio.io/waypoint-for: service}}
 spec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
 ---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: other, namespace: shop, labels: {istio.io/waypoint-for: service}}
+spec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
+---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: no-denied, namespace: shop}
@@ -84,7 +90,7 @@ print(json.dumps(seen))
 """
 
 
-def test_a_label_moves_policies_between_sidecars_and_waypoint_without_a_gap() -> None:
+def test_a_label_moves_policies_between_sidecars_and_waypoints_without_a_gap() -> None:
     with mesh(f"over{os.getpid()}") as mine:
         mine.up("--nodes", "2")
         mine.apply(WORLD)
@@ -92,12 +98,13 @@ def test_a_label_moves_policies_between_sidecars_and_waypoint_without_a_gap() ->
         mine.ready("shop", "cart")
         mine.captured("duo", "client")
         mine.programmed("shop", "waypoint")
+        mine.programmed("shop", "other")
         address = mine.get(kinds.SERVICE, "cart", "shop")["spec"]["clusterIP"]
         loads = [mine.start("client", LOAD, address, namespace="duo") for _ in range(3)]
         try:
             for load in loads:
                 assert load.stdout is not None and load.stdout.readline() == "up\n"
-            for name in ("waypoint", None):
+            for name in ("waypoint", "other", None):
                 label(mine, name)
                 until(
                     lambda name=name: told(mine, name),
@@ -120,5 +127,5 @@ def label(mine: Mesh, waypoint: str | None) -> None:
 def told(mine: Mesh, waypoint: str | None) -> bool:
     """The condition says it when every proxy has acknowledged who serves."""
     conditions = mine.get(kinds.SERVICE, "cart", "shop").get("status", {}).get("conditions", ())
-    found = [each["status"] for each in conditions if each["type"] == "istio.io/WaypointBound"]
-    return found == (["True"] if waypoint else [])
+    found = [(each["status"], each["message"]) for each in conditions if each["type"] == "istio.io/WaypointBound"]
+    return found == ([("True", f"bound to waypoint shop/{waypoint}")] if waypoint else [])

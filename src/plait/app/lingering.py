@@ -7,6 +7,7 @@ not find it: they start at a chain.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from plait.base.bundle import Bundle, Resource
@@ -14,17 +15,21 @@ from plait.envoy import names
 from plait.envoy.l7.bundle import ENDPOINTS
 from plait.resources.proxy_container import DRAIN_SECONDS
 
-SECONDS = 2.0 * DRAIN_SECONDS
-"""The drain begins when Envoy has applied the change, which may take a while."""
+SECONDS = DRAIN_SECONDS + 1.0
+"""From when Envoy has acknowledged the change: then its workers begin to drain."""
 _TYPES = (names.CLUSTER, ENDPOINTS, names.ROUTE)
 
 
 class Lingering:
-    """Of one proxy."""
+    """Of one proxy. `answered` says that it has acknowledged all that it was told."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
         self._until: dict[tuple[str, str], float] = {}
+        """Without end while the proxy has not acknowledged it."""
+
+    def answered(self, now: float) -> None:
+        self._until = {key: min(ends, now + self._seconds) for key, ends in self._until.items()}
 
     def added(self, told: Bundle, new: Bundle, now: float) -> Bundle:
         """`new`, and what of the bundle told before is not in it, but for what has been so for long enough."""
@@ -35,7 +40,7 @@ class Lingering:
             kept: dict[str, Resource] = {}
             for name, resource in told.of(url).items():
                 if name not in fresh:
-                    ends = self._until.get((url, name), now + self._seconds)
+                    ends = self._until.get((url, name), math.inf)
                     if ends > now:
                         kept[name] = resource
                         until[url, name] = ends
@@ -45,6 +50,11 @@ class Lingering:
         return Bundle(types)
 
     @property
+    def waits(self) -> bool:
+        """For the proxy's acknowledgement."""
+        return math.inf in self._until.values()
+
+    @property
     def ends(self) -> float | None:
         """When there will be less."""
-        return min(self._until.values(), default=None)
+        return min((ends for ends in self._until.values() if ends < math.inf), default=None)

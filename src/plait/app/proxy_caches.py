@@ -100,7 +100,8 @@ class ProxyCaches:
         if proxy is None:
             raise UnknownProxy(f"no pod {namespace}/{pod} with an address is known yet")
         if key not in self._told:
-            self._told[key] = _Told(proxy)
+            made = self._told[key] = _Told(proxy)
+            made.cache.on_answer = lambda: self._answered(made)
         self._tell(self._told[key], proxy)
         return self._told[key].cache
 
@@ -169,6 +170,17 @@ class ProxyCaches:
             bundle.of(url) is not told.cache.of(url) for url in bundle.types.keys() | told.cache.bundle.types.keys()
         ):
             told.cache.set(bundle)
+        self._answered(told)
+        self._later(told, now)
+
+    def _answered(self, told: _Told) -> None:
+        """Has the proxy acknowledged what it was told? Then what lingers does so for the drain time."""
+        if told.lingering.waits and not any(True for _ in told.cache.behind(told.cache.generation)):
+            now = self._now()
+            told.lingering.answered(now)
+            self._later(told, now)
+
+    def _later(self, told: _Told, now: float) -> None:
         if told.due is not None:
             told.due.cancel()
             told.due = None

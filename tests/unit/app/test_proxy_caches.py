@@ -30,6 +30,11 @@ from plait.model.mesh import Mesh
 class Listening:
     """Stands for a stream that is open."""
 
+    name = "proxy"
+
+    def __init__(self, answered: int = 1_000_000) -> None:
+        self.answered = answered
+
     def statistics(self) -> object:
         return None
 
@@ -205,7 +210,8 @@ async def test_what_connections_of_a_draining_chain_use_stays_for_a_while() -> N
     worlds, clock = [world(*attached)[0]], [0.0]
     caches = ProxyCaches(lambda: worlds[-1], lambda name: None, lambda: clock[0])
     told = caches.cache("waypoint", "shop", "waypoint-0")
-    told.attach(Listening(), lambda: None)
+    proxy = Listening(0)
+    told.attach(proxy, lambda: None)
     name = "inbound-vip|80|http|cart.shop.svc.cluster.local"
 
     def found() -> list[bool]:
@@ -217,9 +223,14 @@ async def test_what_connections_of_a_draining_chain_use_stays_for_a_while() -> N
     caches.changed()
     assert found() == [True, True, True], "connections that live are still served"
     assert told.of(names.LISTENER)["main_internal"] != listener, "new ones find nothing"
-    clock[0] = lingering.SECONDS - 0.1
+    clock[0] = 1000.0
+    caches.changed()
+    assert found() == [True, True, True], "the proxy has not acknowledged it: it has not begun to drain"
+    proxy.answered = told.generation
+    told.on_answer()
+    clock[0] += lingering.SECONDS - 0.1
     caches.changed()
     assert found() == [True, True, True], "what changes meanwhile does not begin it anew"
-    clock[0] = lingering.SECONDS
+    clock[0] += 0.1
     caches.changed()
     assert found() == [False, False, False]
