@@ -47,6 +47,8 @@ class Telling:
         """By service and workload: the waypoint of before ("" none), where not everybody knows the way of now."""
         self._entered: dict[str, _Entered] = {}
         self._silent: dict[str, tuple[Mark, Problem]] = {}
+        self._seen: dict[int, tuple[str, ...]] = {}
+        """Who is behind which mark, at this look: changes that were told together share one."""
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -54,6 +56,8 @@ class Telling:
         return tuple(problem for _, problem in self._silent.values())
 
     def told(self, mesh: Mesh, now: float) -> Mesh:
+        self._seen = {}
+
         def heard(key: str, change: Change) -> bool:
             return self._heard(key, change, now)
 
@@ -76,6 +80,7 @@ class Telling:
 
     def due(self, now: float) -> bool:
         """Whether there is something else to tell, or to say."""
+        self._seen = {}
         silent = {key: each for key, each in self._silent.items() if self._behind(each[0])}
         answered, self._silent = len(silent) < len(self._silent), silent
         heard = [self._heard(key, each.change, now) for key, each in self._entered.items()]
@@ -102,7 +107,10 @@ class Telling:
 
     def _behind(self, mark: Mark) -> tuple[str, ...]:
         """Of those that were not there yet, that they have heard anything at all."""
-        return tuple(name for cache in self._audience() for name in cache.behind(mark.get(cache, 1)))
+        if id(mark) not in self._seen:
+            found = (name for cache in self._audience() for name in cache.behind(mark.get(cache, 1)))
+            self._seen[id(mark)] = tuple(found)
+        return self._seen[id(mark)]
 
     def _problem(self, key: str, behind: tuple[str, ...]) -> Problem:
         known, workload = self._last.l7.services.get(key), self._last.workloads.get(key)
