@@ -97,7 +97,8 @@ class Telling:
         if entered is None or entered.change != change:
             return False
         if entered.heard is None:
-            behind = self._behind(entered.mark)
+            late = {name for mark, _ in self._silent.values() for name in self._behind(mark)}
+            behind = tuple(name for name in self._behind(entered.mark) if name not in late)  # for them one has waited
             if behind and now < entered.at + LONGEST:
                 return False
             if behind:

@@ -118,8 +118,10 @@ def test_a_proxy_that_is_silent_is_waited_for_so_long_and_named_until_it_answers
         problem
     )
     assert stage.tell(BEHIND, 20.2)[0] == "shop/waypoint"
+    stage.answer("a", "n")
+    assert not stage.telling.due(20.3) and stage.telling.due(20.3 + FLIGHT), "it is waited for once"
     stage.answer()
-    assert stage.telling.due(20.3) and stage.telling.problems == (), "said once more: it has answered"
+    assert stage.telling.due(20.4) and stage.telling.problems == (), "said once more: it has answered"
 
 
 def test_who_has_gone_is_not_waited_for_and_who_comes_is() -> None:
