@@ -1,16 +1,19 @@
 """A small fast server for measuring: HTTP with a body of SIZE bytes on PORT, and a byte sink on PORT + 1.
 
 The sink reads until the client half-closes and answers how many bytes came: one bulk stream, measured at its end.
-Told to end, it serves on until its clients have left, at most DRAIN seconds, and asks them to with each answer.
+Told to end, it serves on until its clients have left or are silent, at most DRAIN seconds, and asks them to with
+each answer.
 """
 
 import asyncio
 import contextlib
 import os
 import signal
+import time
 from typing import ClassVar
 
 PORT = int(os.environ.get("PORT", "8080"))
+QUIET = 1.0
 DRAIN = float(os.environ.get("DRAIN", "0"))
 BODY = b"x" * int(os.environ.get("SIZE", "1024"))
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
@@ -22,7 +25,7 @@ class Http(asyncio.Protocol):
     ending = asyncio.Event()
 
     def __init__(self) -> None:
-        self.buffer = b""
+        self.buffer, self.spoke = b"", time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -32,7 +35,7 @@ class Http(asyncio.Protocol):
         self.open.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        self.buffer += data
+        self.buffer, self.spoke = self.buffer + data, time.monotonic()
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
             head, self.buffer = self.buffer[:end].lower(), self.buffer[end + 4 :]
             if b"connection: close" in head or self.ending.is_set():
@@ -64,7 +67,7 @@ async def main() -> None:
         await Http.ending.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN):
-                while Http.open:
+                while any(time.monotonic() - each.spoke < QUIET for each in Http.open):
                     await asyncio.sleep(0.05)
     http.close()
 
