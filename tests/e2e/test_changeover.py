@@ -1,5 +1,5 @@
 """A waypoint comes before sidecars, makes way for another and goes, by a mere label under load: nothing lost or served
-that is denied."""
+that is denied, also when the control plane is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -106,6 +106,9 @@ def test_a_label_moves_policies_between_sidecars_and_waypoints_without_a_gap() -
                 assert load.stdout is not None and load.stdout.readline() == "up\n"
             for name in ("waypoint", "other", None):
                 label(mine, name)
+                if name == "waypoint":  # whoever comes back goes on with it
+                    until(lambda: conditions(mine) != [], "the change has begun")
+                    mine.kill(mine.pid("control"))
                 until(
                     lambda name=name: told(mine, name),
                     f"every proxy knows that cart is served by {name or 'its sidecar'}",
@@ -126,6 +129,9 @@ def label(mine: Mesh, waypoint: str | None) -> None:
 
 def told(mine: Mesh, waypoint: str | None) -> bool:
     """The condition says it when every proxy has acknowledged who serves."""
-    conditions = mine.get(kinds.SERVICE, "cart", "shop").get("status", {}).get("conditions", ())
-    found = [(each["status"], each["message"]) for each in conditions if each["type"] == "istio.io/WaypointBound"]
-    return found == ([("True", f"bound to waypoint shop/{waypoint}")] if waypoint else [])
+    return conditions(mine) == ([("True", f"bound to waypoint shop/{waypoint}")] if waypoint else [])
+
+
+def conditions(mine: Mesh) -> list[tuple[str, str]]:
+    found = mine.get(kinds.SERVICE, "cart", "shop").get("status", {}).get("conditions", ())
+    return [(each["status"], each["message"]) for each in found if each["type"] == "istio.io/WaypointBound"]

@@ -25,6 +25,7 @@ from plait.app.rotation import Rotation
 from plait.app.serving import ServingCertificate
 from plait.app.status import StatusServer
 from plait.app.status_writer import StatusWriter
+from plait.app.telling.kept import Kept
 from plait.app.waypoints import Waypoints
 from plait.app.webhooks import Webhooks
 from plait.base import aio, collecting
@@ -74,6 +75,7 @@ async def serve(layout: Layout, plan: AddressPlan, *, settings: Settings | None 
             issuer=issuer,
             proxies=str(layout.proxies),
             readable=readable,
+            kept=Kept(layout.telling),
             eager=record.eager if record is not None else EAGER,
         )
         try:
@@ -96,6 +98,7 @@ class Control:
         issuer: Issuer | None = None,
         proxies: str = "/var/lib/plait/proxies",
         readable: Readable | None = None,
+        kept: Kept | None = None,
         eager: int = EAGER,
     ) -> None:
         """`custody` is a trust that may change while we run; without it `root` stays.
@@ -105,7 +108,7 @@ class Control:
         """
         self._api = api
         self._trust: Callable[[], Trust] = (lambda: custody.trust) if custody is not None else (lambda: root)
-        self.pipeline = Pipeline(settings, readable=readable)
+        self.pipeline = Pipeline(settings, readable=readable, kept=kept)
         self.proxies = ProxyCaches(
             lambda: self.pipeline.told,
             lambda name: certificates.served(name, self.pipeline.objects),

@@ -17,6 +17,7 @@ import msgspec
 
 from plait.app.essence import essence
 from plait.app.readable import Readable
+from plait.app.telling.kept import Kept
 from plait.app.telling.telling import Telling
 from plait.base.bundle import Bundle
 from plait.base.bundle import Resource as Named
@@ -105,6 +106,7 @@ class Pipeline:
         settings: Settings,
         on_problems: Callable[[tuple[Problem, ...]], None] | None = None,
         readable: Readable | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self.cache = Cache()
         self.mesh = self.told = Mesh(settings)
@@ -132,7 +134,7 @@ class Pipeline:
         self._beside: dict[str, Mapping[str, Named]] = {}
         self._open = False
         self._compile_problems: tuple[Problem, ...] = ()
-        self._telling = Telling(lambda: (self.cache, *self.l7()))
+        self._telling = Telling(lambda: (self.cache, *self.l7()), kept)
         self._due: asyncio.TimerHandle | None = None
         self._again: asyncio.TimerHandle | None = None
         self._waiting_since = self._ran = 0.0

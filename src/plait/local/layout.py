@@ -67,6 +67,11 @@ class Layout:
         return self.root / "readable"
 
     @property
+    def telling(self) -> Path:
+        """The changes of ways that not every proxy has acknowledged."""
+        return self.root / "telling.json"
+
+    @property
     def kubeconfig(self) -> Path:
         return self.root / "kubeconfig"
 

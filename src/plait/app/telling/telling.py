@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
+from plait.app.telling.kept import Kept
 from plait.app.telling.order import Change, Order
 from plait.app.telling.told import told, ways
 from plait.base.wellknown import USE_WAYPOINT
@@ -23,6 +24,8 @@ WORKERS: Final = 0.1
 """Envoy's main thread acknowledges; its workers take it over a little later."""
 FLIGHT: Final = 1.0
 """For requests that were sent the old way before that: after it a guard may refuse them."""
+BACK: Final = 5.0
+"""For proxies to come back to a control plane that has just started: until then nobody has acknowledged anything."""
 LOOK: Final = 0.05
 Mark = Mapping[Cache, int]
 
@@ -33,16 +36,19 @@ class _Entered(NamedTuple):
     change: Change
     mark: Mark
     at: float
+    earliest: float
     heard: float | None = None
 
 
 class Telling:
     """`told(mesh, now)`, then what it returns is served, then `spoken(now)`; again when `due(now)`."""
 
-    def __init__(self, audience: Callable[[], Iterable[Cache]]) -> None:
+    def __init__(self, audience: Callable[[], Iterable[Cache]], kept: Kept | None = None) -> None:
         """`audience`: everybody who is told, one cache for each or for all of a kind."""
-        self._audience = audience
-        self._order, self._last = Order(), Mesh()
+        self._audience, self._kept = audience, kept or Kept()
+        changes, self._last = self._kept.load()
+        self._order = Order({key: change.told for key, change in changes.items()}, changes)
+        self._back = BACK if changes else 0.0
         self.leaving: Mapping[str, str] = {}
         """By service and workload: the waypoint of before ("" none), where not everybody knows the way of now."""
         self._entered: dict[str, _Entered] = {}
@@ -76,7 +82,9 @@ class Telling:
         new = {key: each for key, each in changes.items() if self._entered.get(key, (None,))[0] != each}
         mark = {cache: cache.generation for cache in self._audience()} if new else {}
         entered = {key: each for key, each in self._entered.items() if key in changes}
-        self._entered = {**entered, **{key: _Entered(change, mark, now) for key, change in new.items()}}
+        back, self._back = now + self._back, 0.0
+        self._entered = {**entered, **{key: _Entered(change, mark, now, back) for key, change in new.items()}}
+        self._kept.save(changes, self._last)
 
     def due(self, now: float) -> bool:
         """Whether there is something else to tell, or to say."""
@@ -94,7 +102,7 @@ class Telling:
 
     def _heard(self, key: str, change: Change, now: float) -> bool:
         entered = self._entered.get(key)
-        if entered is None or entered.change != change:
+        if entered is None or entered.change != change or now < entered.earliest:
             return False
         if entered.heard is None:
             late = {name for mark, _ in self._silent.values() for name in self._behind(mark)}

@@ -54,7 +54,7 @@ def told(mesh: Mesh, last: Mesh, changes: Mapping[str, Change]) -> Mesh:
                 l7[key] = _optional(l7[key], change)
         else:
             workloads[key] = structs.replace(workloads[key], waypoint=change.told.address)
-    for uid in _reached(mesh, changes):
+    for uid in reached(mesh, changes):
         names, added = _let_in(workloads[uid], mesh, last)
         workloads[uid] = structs.replace(workloads[uid], policies=names)
         policies.update(added)
@@ -69,7 +69,7 @@ def _optional(service: HttpService, change: Change) -> HttpService:
     return structs.replace(service, waypoint=change.told.waypoint, optional_waypoints=tuple(sorted(both)))
 
 
-def _reached(mesh: Mesh, changes: Iterable[str]) -> set[str]:
+def reached(mesh: Mesh, changes: Iterable[str]) -> set[str]:
     """Workloads that are reached by what changes."""
     found: set[str] = set()
     for key in changes:
