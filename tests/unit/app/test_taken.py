@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
+from plait.app.configuration import Configuration
+from plait.app.snapshot import Snapshot
 from plait.app.taken import Taken
 from plait.base.bundle import Bundle
+from plait.envoy.options import Options
+from plait.model.mesh import Settings
+from plait.wds import messages as wds
 from plait.xds.cache import Cache
 
 
@@ -58,3 +66,21 @@ async def test_what_is_not_translated_yet_is_waited_for_also_with_nobody_there()
     assert heard is not None and not heard.done()
     cache.set(Bundle())
     assert heard.done()
+
+
+async def test_a_node_answers_for_what_it_heard_when_it_was_translated_and_its_envoy_has_answered(
+    tmp_path: Path,
+) -> None:
+    config = Configuration("n", Settings(), Snapshot(tmp_path / "s"), Options(access_log="/dev/null"))
+    envoy = Envoy(config.cache)
+    envoy.answer(config.cache.generation)
+    assert config.applied() is None
+    config.on_delta(wds.ADDRESS_TYPE, (), ())
+    answered = config.applied()
+    assert answered is not None
+    async with asyncio.timeout(10):
+        while config.cache.generation == envoy.answered:
+            await asyncio.sleep(0.01)
+    assert not answered.done(), "Envoy has not answered"
+    envoy.answer(config.cache.generation)
+    assert answered.done()
