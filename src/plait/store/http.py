@@ -77,7 +77,10 @@ class Server:
             ask = self._admitted(request)
             if ask is not None:
                 request[ASK] = ask
-            return await handler(request)
+            answer = await handler(request)
+            if ask is not None and request.method not in ("GET", "HEAD"):
+                await self._verbs.storage.durable()
+            return answer
         except ApiError as error:
             return _refused(error)
         except web.HTTPRequestEntityTooLarge:

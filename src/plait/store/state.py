@@ -1,6 +1,6 @@
 """The heart of the store, without IO: the current objects, and what each write means for them.
 
-A write is planned (`put`, `remove` give a Change with the next revision), made durable by the journal, then `apply`-ed.
+A write is planned (`put`, `remove` give a Change with the next revision), written by the journal, then `apply`-ed.
 The pure document rules live here too: birth, update, generation, no-op detection, deletion with grace and finalizers.
 """
 

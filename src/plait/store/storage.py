@@ -1,4 +1,8 @@
-"""One write, in the only right order: journal (durable), then state, then watchers. Nothing here waits or awaits."""
+"""One write, in the only right order: journal, then state, then watchers; a write itself never waits.
+
+Who acknowledges it waits until it is `durable`. Watchers hear before: whoever a loss of power would leave with a write
+that the disk has lost, runs on this machine and is lost with it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from pathlib import Path
 from plait.store.api import Document
 from plait.store.journal import Journal
 from plait.store.state import Address, Change, Name, State
+from plait.store.syncing import Syncing
 from plait.store.watch import Watches
 
 KEEP = 20_000  # revisions of history kept through a compaction
@@ -25,6 +30,11 @@ class Storage:
                 self.watches.publish(change)
         self.state.revision = max(self.state.revision, self._journal.floor)
         self._compacted = self.state.revision
+        self._syncing = Syncing(self._journal.sync)
+
+    async def durable(self) -> None:
+        """Returns when all that was written before survives a loss of power."""
+        await self._syncing.done()
 
     def put(self, address: Address, document: Document) -> Change:
         return self._commit(self.state.put(address, document))
@@ -34,6 +44,7 @@ class Storage:
 
     def _commit(self, change: Change) -> Change:
         self._journal.append(change)
+        self._syncing.wrote()
         self.state.apply(change)
         self.watches.publish(change)
         if change.revision - self._compacted >= KEEP:

@@ -102,7 +102,7 @@ class Window:
 
 
 class Watches:
-    """All windows. `publish` is called once a change, in revision order, after it is durable."""
+    """All windows. `publish` is called once a change, in revision order, after it is written."""
 
     def __init__(self, floor: int = 0) -> None:
         self._floor = floor
