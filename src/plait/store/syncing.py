@@ -35,12 +35,13 @@ class Syncing:
 
     def _begin(self) -> asyncio.Task[None]:
         if self._running is None or self._running.done():
-            self._running = aio.spawn(self._run(), "sync of the journal")
+            self._running = aio.spawn(self._once(), "sync of the journal")
         return self._running
 
-    async def _run(self) -> None:
-        """Also of what is written meanwhile, so that a write is never left without one."""
-        while self._durable < self._written:
-            reached = self._written
-            await asyncio.to_thread(self._sync)
-            self._durable = reached
+    async def _once(self) -> None:
+        """Nobody waits for more than what was written before: what comes meanwhile has the next round."""
+        reached = self._written
+        await asyncio.to_thread(self._sync)
+        self._durable = reached
+        if self._written > reached:
+            asyncio.get_running_loop().call_soon(self._begin)

@@ -33,6 +33,23 @@ async def test_writes_that_come_together_wait_together_and_later_ones_for_the_ne
     assert len(syncs) == 2
 
 
+async def test_a_stream_of_later_writes_keeps_nobody_waiting() -> None:
+    syncing = Syncing(lambda: None)
+    waiting = True
+
+    async def others() -> None:
+        while waiting:
+            syncing.wrote()
+            await asyncio.sleep(0)
+
+    stream = asyncio.create_task(others())
+    syncing.wrote()
+    await asyncio.wait_for(syncing.done(), 5)
+    waiting = False
+    await stream
+    await syncing.done()
+
+
 async def test_who_waits_hears_that_the_disk_failed_and_the_next_write_tries_again() -> None:
     broken = [True]
 
