@@ -80,7 +80,7 @@ def encode(found: Documents) -> Encoded:
     refusals, wanted = list(found.refusals), set[str]()
     types: dict[str, dict[str, Resource]] = {}
     for kind, url in URLS.items():
-        said = found.parts.said(getattr(found, kind), partial(_encoded, kind, url))
+        said = found.parts.said(kind, getattr(found, kind), partial(_encoded, kind, url))
         wanted.update(*[each.secrets for each in said if each.secrets])
         refusals += [_refused(kind, each) for each in said if each.resource is None]
         if resources := {each.resource.name: each.resource for each in said if each.resource is not None}:

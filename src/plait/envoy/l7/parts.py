@@ -7,8 +7,9 @@ it was, so that what is made of it can be used again too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeVar, cast
 
 from plait.base.bundle import Resource
 from plait.envoy.pieces import Doc
@@ -67,10 +68,10 @@ class Parts:
         self._moved: frozenset[Any] = frozenset()
         self._before: dict[str, Part] = {}
         self._now: dict[str, Part] = {}
-        self._groups: dict[str, dict[int, Part]] = {}
-        self._grouping: dict[str, dict[int, Part]] = {}
-        self._said: dict[int, Said] = {}
-        self._saying: dict[int, Said] = {}
+        self._groups: dict[str, list[Part]] = {}
+        self._grouping: dict[str, list[Part]] = {}
+        self._said: dict[str, list[Said]] = {}
+        self._saying: dict[str, list[Said]] = {}
 
     def begin(self, known: tuple[Mapping[Any, Any], ...], *common: Any) -> None:
         """`common` is the input of every part; another one makes all anew. `known`: where parts look things up."""
@@ -84,16 +85,16 @@ class Parts:
         self, kind: str, sources: Sequence[S], key: Callable[[S], Hashable], make: Callable[[S], Part]
     ) -> list[Part]:
         """A part for each source: that of the very same source before, while nothing it looked up has moved."""
-        before, moved = self._groups.get(kind, {}), self._moved
-        parts = [before.get(id(source)) for source in sources]  # a source is kept with its part, so is its id
-        stale = {n for n, part in enumerate(parts) if part is None or not moved.isdisjoint(part.seen)}
-        still = set(map(id, sources)) if stale else set()
-        gone = {key(part.source): part for part in before.values() if id(part.source) not in still} if stale else {}
-        found = [
-            _sharing(part or gone.get(key(source)), make(source)) if n in stale or part is None else part
-            for n, (source, part) in enumerate(zip(sources, parts, strict=True))
-        ]
-        self._grouping[kind] = dict(zip(map(id, sources), found, strict=True))
+        before, moved = self._groups.get(kind, []), self._moved
+        parts = _aligned(before, sources, attrgetter("source"))
+        stale = [n for n, part in enumerate(parts) if part is None or (moved and not moved.isdisjoint(part.seen))]
+        if stale:
+            still = set(map(id, sources))
+            gone = {key(part.source): part for part in before if id(part.source) not in still}
+            for n in stale:
+                parts[n] = _sharing(parts[n] or gone.get(key(sources[n])), make(sources[n]))
+        found = cast("list[Part]", parts)
+        self._grouping[kind] = found
         return found
 
     def made(self, key: str, source: Any, make: Callable[[], T]) -> T:
@@ -105,12 +106,25 @@ class Parts:
         value: T = kept.value
         return value
 
-    def said(self, documents: Iterable[Doc], make: Callable[[Doc], Said]) -> list[Said]:
+    def said(self, kind: str, documents: Sequence[Doc], make: Callable[[Doc], Said]) -> list[Said]:
         """What `make` says of each, or said of the very same document last time."""
-        before = self._said  # by id, which is nobody else's while the document is kept here
-        found = [before.get(id(document)) or make(document) for document in documents]
-        self._saying.update({id(each.document): each for each in found})
+        before = _aligned(self._said.get(kind, []), documents, attrgetter("document"))
+        found = [said or make(document) for said, document in zip(before, documents, strict=True)]
+        self._saying[kind] = found
         return found
+
+
+_FEW = 16
+
+
+def _aligned(held: Sequence[T], wanted: Sequence[Any], of: Callable[[T], Any]) -> list[T | None]:
+    """For each of `wanted` what is held of that very object, None where nothing is. Mostly they stand side by side."""
+    if len(held) == len(wanted):
+        found = [each if of(each) is one else None for each, one in zip(held, wanted, strict=True)]
+        if found.count(None) <= _FEW:
+            return found
+    known = {id(of(each)): each for each in held}  # what is held keeps its object, so its id is nobody else's
+    return [known.get(id(one)) for one in wanted]
 
 
 def _same(old: Any, new: Any) -> bool:
