@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -19,8 +21,11 @@ names = st.lists(st.sampled_from(NAMES), max_size=3, unique=True)
 class Conversation(RuleBasedStateMachine):
     """One client that holds what it accepted; one type; messages wait in order, as in one gRPC stream."""
 
-    @initialize(url=st.sampled_from([ADDRESS, CLUSTER]), wildcard=st.booleans(), first=names)
-    def begin(self, url: str, wildcard: bool, first: list[str]) -> None:
+    @initialize(
+        url=st.sampled_from([ADDRESS, CLUSTER]), wildcard=st.booleans(), first=names, most=st.sampled_from([0, 2, 1000])
+    )
+    def begin(self, url: str, wildcard: bool, first: list[str], most: int = 1000) -> None:
+        self.rules = replace(DEFAULT, unanswered=most)
         self.url, self.wildcard, self.names = url, wildcard, set(first)
         self.cache = Cache()
         self.held: dict[str, str] = {}
@@ -28,7 +33,7 @@ class Conversation(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        self.session = Session(self.cache, DEFAULT)
+        self.session = Session(self.cache, self.rules)
         self.down: list[Response] = []
         # A fresh stream takes no awaited name away: the server may just have started.
         silent = self.url == CLUSTER and not self.wildcard
@@ -149,3 +154,15 @@ def test_what_was_answered_is_not_under_way_so_nothing_is_taken_back() -> None:
     session.receive(Request(CLUSTER, unsubscribe=("a",)))
     cache.set(Bundle({}))
     assert session.receive(Request(CLUSTER, subscribe=("a",))) == []
+
+
+def test_news_for_a_client_that_has_much_unanswered_are_one_change_once_it_has_answered() -> None:
+    cache = Cache(Bundle({CLUSTER: {"a": Resource("a", "1", b"xx")}}))
+    session = Session(cache, replace(DEFAULT, unanswered=1))
+    (first,) = session.receive(Request(CLUSTER))
+    for version in ("2", "3", "4"):
+        cache.set(Bundle({CLUSTER: {"a": Resource("a", version, b"xx")}}))
+        assert session.refresh() == []
+    (news,) = session.receive(Request(CLUSTER, nonce=first.nonce))
+    assert [resource.version for resource in news.resources] == ["4"]
+    assert session.refresh() == [], "nothing has changed since"

@@ -3,9 +3,9 @@
     receive(request) -> responses        a client spoke
     refresh() -> responses               the cache changed
 
-It never waits for an ACK before it sends the next change (gRPC's flow control is the brake); a refused version is not
-sent again until the resource changes. Additions go out in the order of `Rules.order`, removals afterwards in reverse,
-so that nothing is taken away while something else still points to it.
+It waits for an ACK before it sends the next change only where much is unanswered (`Rules.unanswered`). A refused
+version is not sent again until the resource changes. Additions go out in the order of `Rules.order`, removals
+afterwards in reverse, so that nothing is taken away while something else still points to it.
 """
 
 from __future__ import annotations
@@ -125,6 +125,8 @@ class Session:
         self._types: dict[str, _Subscription] = {}
         self._sent = 0
         self._seen = -1
+        self._weights: dict[int, tuple[str, int]] = {}
+        """Nonce -> type and bytes of responses that are not answered yet."""
         self.node = Node()
 
     def receive(self, request: Request) -> list[Response]:
@@ -140,19 +142,32 @@ class Session:
                 raise Refused(f"more than {_MAX_TYPES} resource types on one stream")
             subscription = self._types[url] = _Subscription()
         _answered(subscription, request)
+        self._lightened(url, request.nonce)
         if first:
             self._opened(subscription, request)
         again = set() if first else self._subscribed(subscription, request)
+        if not (first or again) and self._laden():
+            return []
         change = self._difference(url, subscription, again)
         owed = first and (subscription.wildcard or not (subscription.names or url in self._rules.by_name))
         return self._spoken({url: change}, owed=owed)
 
     def refresh(self) -> list[Response]:
         """What the client must hear after a change of the source."""
-        if self._seen == self._source.generation:
+        if self._seen == self._source.generation or self._laden():
             return []
         self._seen = self._source.generation
         return self._spoken({url: self._difference(url, s, set()) for url, s in self._types.items()})
+
+    def _laden(self) -> bool:
+        return sum(octets for _, octets in self._weights.values()) > self._rules.unanswered
+
+    def _lightened(self, type_url: str, nonce: str) -> None:
+        """Who answers a response has taken those of the same type before it too."""
+        if nonce.isdecimal():
+            answered = [n for n, (url, _) in self._weights.items() if url == type_url and n <= int(nonce)]
+            for number in answered:
+                del self._weights[number]
 
     def refused(self, type_url: str) -> Mapping[str, str]:
         """Names of this type that the client refuses, with its words."""
@@ -290,11 +305,14 @@ class Session:
 
     def _response(self, url: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> Response:
         self._sent += 1
+        self._weights[self._sent] = url, sum(len(resource.value) for resource in resources)
         pending = self._types[url].pending
         names = tuple(resource.name for resource in resources)
         pending[str(self._sent)] = _Said(names, removed, self._source.generation)
         if len(pending) > _MAX_PENDING:  # a client that never answers must not fill our memory
             del pending[next(iter(pending))]
+        if len(self._weights) > _MAX_PENDING:
+            del self._weights[next(iter(self._weights))]
         return Response(url, str(self._sent), resources, removed)
 
 

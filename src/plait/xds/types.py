@@ -26,6 +26,8 @@ class Rules:
     `declared_absent`: types for which a missing name is said to be removed; for others the answer waits until there is
     one (Envoy 1.40 never asks again for an on-demand cluster that was "removed").
     `grouped`: types where a name brings the members of that group along (a service its workloads).
+    `unanswered`: bytes after which a client hears no news until it has answered; what changes meanwhile is one change
+    then. Envoy needs a second for a listener of a thousand chains: it would be told twenty more in that time.
     `by_name`: types that have no wildcard, so an empty first request (Envoy sends them on reconnect) asks for nothing.
     """
 
@@ -43,6 +45,7 @@ class Rules:
     declared_absent: frozenset[str] = frozenset({ADDRESS, WORKLOAD, AUTHORIZATION})
     by_name: frozenset[str] = frozenset({ENDPOINTS, ROUTES, EXTENSION, SECRET})
     grouped: frozenset[str] = frozenset({ADDRESS})
+    unanswered: int = 1 << 20
 
     def rank(self, type_url: str) -> int:
         return self.order.index(type_url) if type_url in self.order else len(self.order)
