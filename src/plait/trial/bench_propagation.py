@@ -22,6 +22,7 @@ from plait.app.control import STATUS_PORT
 from plait.base.wellknown import METRICS_PORT
 from plait.envoy import names as envoy_names
 from plait.resources import kinds
+from plait.resources.proxy_container import DRAIN_SECONDS
 from plait.store.api import Document
 from plait.trial import child, load, waypoints
 from plait.trial.scene import Pod, Scene, finished, until
@@ -30,6 +31,7 @@ from plait.trial.stages import Noted, Stages
 Tell = Callable[[str], None]
 _WRITERS = 8
 _BETWEEN = 0.2  # seconds between two measured changes
+_DRAINED = 2.0 * DRAIN_SECONDS  # until Envoy has let go of the chains that it had while services came
 _AT_ONCE = 20.0  # changes a second while requests are counted
 
 
@@ -75,6 +77,7 @@ async def run(scene: Scene, samples: Path, services: int, changes: int, edits: i
     await _edit(scene, names[0], "settled.example")
     await until(lambda: _redirected(scene, client, first, "settled.example"), 300.0)
     tell(f"{services} services and routes in {time.perf_counter() - began:.1f} s")
+    await asyncio.sleep(_DRAINED)
     await _measure(scene, client, first, names[0], changes, report)
     tell(f"p50 {statistics.median(report.applied) * 1e3:.0f} ms over {changes} changes")
     await _edit_under_load(scene, client, echo, names, edits, report)

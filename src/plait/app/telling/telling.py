@@ -70,7 +70,7 @@ class Telling:
         def serves(address: GatewayAddress) -> bool:
             return not address.service or address.service in mesh.services
 
-        self._order = self._order.advanced(ways(mesh), heard, serves)
+        self._order = self._order.advanced(ways(mesh, self._last), heard, serves)
         leaving = {key: change.before.waypoint for key, change in self._order.changes.items()}
         self.leaving = self.leaving if leaving == self.leaving else leaving
         self._last = told(mesh, self._last, self._order.changes)

@@ -21,10 +21,13 @@ from plait.model.policies import Group, Match, Policy, Rule, Text
 _STRAIGHT: Final = Way()
 
 
-def ways(mesh: Mesh) -> Mapping[str, Way]:
-    """By service and by workload; those of one Mesh are made once."""
+def ways(mesh: Mesh, before: Mesh | None = None) -> Mapping[str, Way]:
+    """By service and by workload; those of one Mesh are made once, and are those of `before` if nothing moved."""
     kept: Mapping[str, Way] | None = mesh.__dict__.get("ways")
+    if kept is None and before is not None and _moved(before) == _moved(mesh):
+        kept = before.__dict__.get("ways")
     if kept is not None:
+        mesh.__dict__["ways"] = kept
         return kept
     found: dict[str, Way] = {}
     for key, service in mesh.services.items():
@@ -35,6 +38,11 @@ def ways(mesh: Mesh) -> Mapping[str, Way]:
         found[uid] = _way(instance.waypoint if instance is not None else "", workload.waypoint)
     mesh.__dict__["ways"] = found  # a cache, not part of the value
     return found
+
+
+def _moved(mesh: Mesh) -> tuple[int, ...]:
+    """Other numbers for a Mesh in which anything may be reached otherwise; both are alive when it is asked."""
+    return id(mesh.services), id(mesh.workloads), id(mesh.l7.services), id(mesh.l7.instances)
 
 
 def _way(waypoint: str, address: GatewayAddress | None) -> Way:

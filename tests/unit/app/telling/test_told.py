@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from kit import documents as d
 from kit.worlds import gateway_pod, seen_by, sidecar_pod, waypoint, world
 from plait.app.telling.order import Change
@@ -76,6 +78,10 @@ def test_nothing_is_made_anew_while_nothing_changes() -> None:
     mesh = shop("waypoint")
     assert told(mesh, shop(""), {}) is mesh
     assert ways(mesh) is ways(mesh)
+    routed = structs.replace(mesh, l7=structs.replace(mesh.l7, routings={}))
+    assert ways(routed, mesh) is ways(mesh), "a route moves nothing"
+    moved = structs.replace(mesh, services={})
+    assert ways(moved, mesh).keys() < ways(mesh).keys()
 
 
 def test_a_waypoint_that_comes_is_known_to_itself_first_then_to_all_clients_and_then_the_guard_stands() -> None:
