@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from kit import documents as d
 from kit import worlds as w
+from plait.envoy.l7.bundle import encode
+from plait.envoy.l7.parts import Parts
+from plait.envoy.roles import waypoint as waypoint_role
 from plait.model.compile import compile
 from plait.model.mesh import Mesh
 from plait.model.views import gateway_projection, sidecar_projection, waypoint_projection
@@ -122,6 +125,37 @@ def test_incremental_equals_full_at_every_step(steps: list[tuple[bool, Resource]
             assert old is None or old is routing or old != routing
     mesh, _ = compile(world, mesh)
     assert compile(world, mesh)[0].l7 is mesh.l7
+
+
+SHOP: list[Resource] = [
+    typed(w.waypoint("wp", "shop")),
+    typed(d.pod("wp-0", "10.0.0.9", "shop", captured=True, labels={"gateway.networking.k8s.io/gateway-name": "wp"})),
+    *(
+        typed(d.service(each, f"10.1.0.{n}", "shop", labels={"istio.io/use-waypoint": "wp"}))
+        for n, each in enumerate("xyz", 1)
+    ),
+]
+edits = st.one_of(route, route, route, virtual, rule, policy, service).map(typed)
+
+
+@given(st.lists(st.tuples(st.booleans(), edits), max_size=10))
+@settings(max_examples=120, deadline=None)
+def test_what_a_waypoint_is_told_step_by_step_is_what_it_is_told_at_once(steps: list[tuple[bool, Resource]]) -> None:
+    world = Objects().with_(*SHOP)
+    mesh, _ = compile(world)
+    (uid,) = (uid for uid, each in mesh.l7.instances.items() if each.gateway)
+    view, parts = None, Parts()
+    for remove, each in [(False, SHOP[0]), *steps]:
+        world = world.without(key_of(each)) if remove else world.with_(each)
+        mesh, _ = compile(world, mesh)
+        fresh, _ = compile(world)
+        now, then = proxy_of(mesh, uid), proxy_of(fresh, uid)
+        if now is None or then is None:
+            return
+        view = waypoint_projection.project(mesh, now, view)
+        whole = waypoint_projection.project(fresh, then)
+        assert view == whole
+        assert encode(waypoint_role.build(view, parts=parts)) == encode(waypoint_role.build(whole))
 
 
 regex = [{"match": [{"uri": {"regex": "("}}], **to("q", "")}]

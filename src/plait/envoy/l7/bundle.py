@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -44,7 +45,8 @@ class Documents:
         The tunnel is there before anything goes through it: endpoints that came before its listener would be out of
         reach.
         """
-        sources = [ctx.upstreams[key] for key in sorted(ctx.upstreams)]
+        known = ctx.upstreams
+        sources = ctx.parts.made("sources", known, lambda: tuple(known[key] for key in sorted(known)))
         for clusters, endpoints in ctx.each("upstream", sources, lambda each: each.key, _upstream):
             self.clusters += clusters
             self.endpoints += endpoints
@@ -78,13 +80,13 @@ class Encoded(NamedTuple):
 def encode(found: Documents) -> Encoded:
     """A document that is not Envoy's API (a patch did that) is left out and reported."""
     refusals, wanted = list(found.refusals), set[str]()
-    types: dict[str, dict[str, Resource]] = {}
+    types: dict[str, Mapping[str, Resource]] = {}
     for kind, url in URLS.items():
         said = found.parts.said(kind, getattr(found, kind), partial(_encoded, kind, url))
-        wanted.update(*[each.secrets for each in said if each.secrets])
-        refusals += [_refused(kind, each) for each in said if each.resource is None]
-        if resources := {each.resource.name: each.resource for each in said if each.resource is not None}:
-            types[url] = resources
+        wanted |= said.secrets
+        refusals += [_refused(kind, each) for each in said.refused]
+        if said.resources:
+            types[url] = said.resources
     return Encoded(Bundle(types), tuple(refusals), frozenset(wanted))
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from plait.base.bundle import Resource
 from plait.envoy.pieces import Doc
+from plait.model.views.upstreams import Upstream
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -59,19 +60,35 @@ class Said(NamedTuple):
     """What is wrong with it."""
 
 
+class Spoken(NamedTuple):
+    """All documents of a kind, encoded."""
+
+    documents: list[Doc]
+    said: list[Said]
+    resources: Mapping[str, Resource]
+    secrets: frozenset[str]
+
+    @property
+    def refused(self) -> list[Said]:
+        return [each for each in self.said if each.resource is None] if len(self.resources) < len(self.said) else []
+
+
+_SILENT = Spoken([], [], {}, frozenset())
+
+
 class Parts:
     """Of one proxy. Between `begin` and `end` lies one translation; what it did not use is forgotten."""
 
     def __init__(self) -> None:
         self._common: tuple[Any, ...] | None = None
         self._known: tuple[Mapping[Any, Any], ...] = ()
+        self._upstreams: tuple[tuple[Upstream, ...], Mapping[tuple[str, int, str], Upstream]] | None = None
         self._moved: frozenset[Any] = frozenset()
         self._before: dict[str, Part] = {}
         self._now: dict[str, Part] = {}
-        self._groups: dict[str, list[Part]] = {}
-        self._grouping: dict[str, list[Part]] = {}
-        self._said: dict[str, list[Said]] = {}
-        self._saying: dict[str, list[Said]] = {}
+        self._groups: dict[str, tuple[Sequence[Any], list[Part]]] = {}
+        self._grouping: dict[str, tuple[Sequence[Any], list[Part]]] = {}
+        self._said: dict[str, Spoken] = {}
 
     def begin(self, known: tuple[Mapping[Any, Any], ...], *common: Any) -> None:
         """`common` is the input of every part; another one makes all anew. `known`: where parts look things up."""
@@ -79,13 +96,22 @@ class Parts:
         self._before, self._groups = (self._now, self._grouping) if same else ({}, {})
         self._moved = frozenset().union(*map(_moved, self._known, known)) if same else frozenset()
         self._common, self._known, self._now, self._grouping = common, known, {}, {}
-        self._said, self._saying = self._saying, {}
+
+    def known(self, upstreams: tuple[Upstream, ...]) -> Mapping[tuple[str, int, str], Upstream]:
+        """By key; the same mapping while they are the same tuple."""
+        if self._upstreams is None or self._upstreams[0] is not upstreams:
+            self._upstreams = upstreams, {each.key: each for each in upstreams}
+        return self._upstreams[1]
 
     def each(
         self, kind: str, sources: Sequence[S], key: Callable[[S], Hashable], make: Callable[[S], Part]
     ) -> list[Part]:
         """A part for each source: that of the very same source before, while nothing it looked up has moved."""
-        before, moved = self._groups.get(kind, []), self._moved
+        last, before = self._groups.get(kind, ((), []))
+        moved = self._moved
+        if last is sources and not moved:
+            self._grouping[kind] = last, before
+            return before
         parts = _aligned(before, sources, attrgetter("source"))
         stale = [n for n, part in enumerate(parts) if part is None or (moved and not moved.isdisjoint(part.seen))]
         if stale:
@@ -94,7 +120,7 @@ class Parts:
             for n in stale:
                 parts[n] = _sharing(parts[n] or gone.get(key(sources[n])), make(sources[n]))
         found = cast("list[Part]", parts)
-        self._grouping[kind] = found
+        self._grouping[kind] = sources, found
         return found
 
     def made(self, key: str, source: Any, make: Callable[[], T]) -> T:
@@ -106,12 +132,16 @@ class Parts:
         value: T = kept.value
         return value
 
-    def said(self, kind: str, documents: Sequence[Doc], make: Callable[[Doc], Said]) -> list[Said]:
+    def said(self, kind: str, documents: list[Doc], make: Callable[[Doc], Said]) -> Spoken:
         """What `make` says of each, or said of the very same document last time."""
-        before = _aligned(self._said.get(kind, []), documents, attrgetter("document"))
-        found = [said or make(document) for said, document in zip(before, documents, strict=True)]
-        self._saying[kind] = found
-        return found
+        last = self._said.get(kind, _SILENT)
+        if last.documents != documents:  # compares objects first, and looks into none that are the same
+            before = _aligned(last.said, documents, attrgetter("document"))
+            found = [said or make(document) for said, document in zip(before, documents, strict=True)]
+            resources = {each.resource.name: each.resource for each in found if each.resource is not None}
+            wanted = frozenset[str]().union(*[each.secrets for each in found if each.secrets])
+            last = self._said[kind] = Spoken(documents, found, resources, wanted)
+        return last
 
 
 _FEW = 16
@@ -133,6 +163,8 @@ def _same(old: Any, new: Any) -> bool:
 
 def _moved(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> set[Any]:
     """Keys under which there is another object."""
+    if old is new:
+        return set()
     moved = {key for key, value in new.items() if old.get(key) is not value}
     return moved.union(old.keys() - new.keys())
 

@@ -40,7 +40,7 @@ def refusals(view: GatewayView, options: Options = DEFAULT) -> tuple[Refusal, ..
 
 def build(view: GatewayView, options: Options = DEFAULT, parts: Parts | None = None) -> Documents:
     parts = parts or Parts()
-    upstreams = {each.key: each for each in view.upstreams}
+    upstreams = parts.known(view.upstreams)
     parts.begin((upstreams,), view.proxy, view.settings, options)
     ctx = Context(view.proxy, view.settings, options, upstreams, parts=parts)
     found = Documents(parts=parts)

@@ -37,7 +37,7 @@ def refusals(view: SidecarView, options: Options = DEFAULT) -> tuple[Refusal, ..
 def build(view: SidecarView, options: Options = DEFAULT, parts: Parts | None = None) -> Documents:
     parts = parts or Parts()
     lazy = dict.fromkeys(on_demand.lazy(view, options), True)
-    upstreams = {each.key: each for each in view.upstreams}
+    upstreams = parts.known(view.upstreams)
     parts.begin((upstreams, lazy), view.proxy, view.settings, options)
     ctx = Context(view.proxy, view.settings, options, upstreams, lazy=lazy, parts=parts)
     found = Documents(parts=parts)

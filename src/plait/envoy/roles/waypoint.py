@@ -65,7 +65,7 @@ def refusals(view: WaypointView, options: Options = DEFAULT) -> tuple[Refusal, .
 def build(view: WaypointView, options: Options = DEFAULT, parts: Parts | None = None) -> Documents:
     parts = parts or Parts()
     served = {service.hostname: True for service in view.services}
-    known = {each.key: each for each in view.upstreams}
+    known = parts.known(view.upstreams)
     parts.begin((known, served), view.proxy, view.settings, options)
     ctx = Context(view.proxy, view.settings, options, known, served, parts=parts)
     found = Documents(parts=parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +17,7 @@ from plait.model.routes import Destination, VirtualHost
 from plait.model.views import bindings, changes, enforcing, hosting, once
 from plait.model.views.changes import Changes
 from plait.model.views.destinations import peer_of
+from plait.model.views.enforced import Enforced
 from plait.model.views.keeping import kept
 from plait.model.views.resolve import Resolver, UpstreamKey
 from plait.model.views.scope import Scope
@@ -30,30 +31,27 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
     resolver = Resolver(Scope(mesh, proxy), own)
     additions = enforcing.by_selector(proxy.namespace, proxy.tags, own)
     before = _Before(mesh, proxy, previous)
-    made_of: dict[str, _Made] = {}
-    for key in sorted(mesh.l7.services):
-        service = mesh.l7.services[key]
-        if not service.behind(proxy.gateway):
-            continue  # an optional one serves before the first client comes, and until the last has gone
-        made = before.service(key)
-        if made is None:
-            part = resolver.part(guard_of(mesh.l7).of_service(service))
-            served = _service(service, part, own)
-            hosts = frozenset((*part.asked, service.hostname))
-            made = _Made(served, hosts, {each: part.made(each) for each in part.named}, _places(served))
-        else:
+    bound = enforcing.enforced(mesh.l7, proxy, enforcing.by_target(own), additions)
+    made_of = before.rerouted(lambda service: _made(service, resolver, own)) if before.binds(bound) else None
+    same_ends = previous is not None and made_of is not None
+    if made_of is None:
+        made_of = {}
+        for key in sorted(mesh.l7.services):
+            service = mesh.l7.services[key]
+            if not service.behind(proxy.gateway):
+                continue  # an optional one serves before the first client comes, and until the last has gone
+            made_of[key] = made = before.service(key) or _made(service, resolver, own)
             resolver.adopt(made.upstreams)
-        made_of[key] = made
     settings, workload = mesh.settings, mesh.workloads.get(proxy.uid)
     workloads, asked = before.workloads or _Workloads.of(tuple(_workloads(mesh, proxy, resolver, own)))
-    bound = enforcing.enforced(mesh.l7, proxy, enforcing.by_target(own), additions)
-    resolver.also(enforcing.asked(enforcing.places(bound).union(asked, *(each.asks for each in made_of.values()))))
+    if not same_ends:
+        resolver.also(enforcing.asked(enforcing.places(bound).union(asked, *(each.asks for each in made_of.values()))))
     view = WaypointView(
         proxy=proxy,
         settings=mesh.l7.settings,
         services=tuple([each.served for each in made_of.values()]),
         workloads=workloads,
-        upstreams=resolver.upstreams(),
+        upstreams=previous.upstreams if previous is not None and same_ends else resolver.upstreams(),
         enforced=bound,
         trust_domains=tuple(dict.fromkeys((settings.trust_domain, *mesh.l7.settings.trust_domain_aliases))),
         activator=settings.activator,
@@ -63,6 +61,13 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
         view = _sharing(previous, view)
     before.keep(view, made_of, asked)
     return view
+
+
+def _made(service: HttpService, resolver: Resolver, own: tuple[Target, ...]) -> _Made:
+    part = resolver.part(guard_of(resolver.scope.mesh.l7).of_service(service))
+    served = _service(service, part, own)
+    hosts = frozenset((*part.asked, service.hostname))
+    return _Made(served, hosts, {each: part.made(each) for each in part.named}, _places(served))
 
 
 def _places(found: ServedService | ServedWorkload) -> frozenset[enforcing.Place]:
@@ -116,6 +121,7 @@ class _Before:
         self._mesh = mesh
         self._changes: Changes | None = None
         self._made: Mapping[str, _Made] = {}
+        self._previous = previous
         self.workloads: _Workloads | None = None
         last: _Kept | None = previous.__dict__.get("before") if previous is not None else None
         if previous is None or last is None or previous.proxy != proxy:
@@ -130,6 +136,24 @@ class _Before:
         if made is None or changed is None or key in changed.services or changed.of_hosts(made.hosts):
             return None
         return made
+
+    def binds(self, bound: Enforced) -> bool:
+        """Whether the waypoint itself enforced this before."""
+        return self._previous is not None and self._previous.enforced == bound
+
+    def rerouted(self, make: Callable[[HttpService], _Made]) -> dict[str, _Made] | None:
+        """All services, where nothing but routes has changed and leads to other places now; None where more has."""
+        changed = self._changes
+        if changed is None or changed.beyond_routes:
+            return None
+        touched = [k for k, made in self._made.items() if k in changed.services or changed.of_hosts(made.hosts)]
+        found = dict(self._made)
+        for key in touched:
+            old, new = found[key], make(self._mesh.l7.services[key])
+            if (old.upstreams, old.asks) != (new.upstreams, new.asks):
+                return None
+            found[key] = new._replace(upstreams=old.upstreams)
+        return found
 
     def keep(self, view: WaypointView, made_of: dict[str, _Made], asked: frozenset[enforcing.Place]) -> None:
         """For the next view: what is new refers to the very objects of this one."""
