@@ -131,11 +131,16 @@ SHOP: list[Resource] = [
     typed(w.waypoint("wp", "shop")),
     typed(d.pod("wp-0", "10.0.0.9", "shop", captured=True, labels={"gateway.networking.k8s.io/gateway-name": "wp"})),
     *(
-        typed(d.service(each, f"10.1.0.{n}", "shop", labels={"istio.io/use-waypoint": "wp"}))
-        for n, each in enumerate("xyz", 1)
+        typed(d.service(each, f"10.1.0.{n}", "shop", labels={"istio.io/use-waypoint": use}))
+        for n, (each, use) in enumerate({"x": "wp", "y": "wp", "z": "none"}.items(), 1)
     ),
 ]
-edits = st.one_of(route, route, route, virtual, rule, policy, service).map(typed)
+leading = st.builds(
+    lambda p, b: w.api("HTTPRoute", "r", "shop", parentRefs=[{"group": "", "kind": "Service", "name": p}],
+                       rules=[{"backendRefs": [{"name": b, "port": 80}]}]),
+    st.sampled_from(["x", "y"]), name,
+)  # fmt: skip
+edits = st.one_of(leading, leading, route, virtual, rule, policy, service).map(typed)
 
 
 @given(st.lists(st.tuples(st.booleans(), edits), max_size=10))
