@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from plait.app.activator import Activator
+from plait.app.applying import MANAGER, Applier
 from plait.app.parameters import merge
-from plait.app.pool import MANAGER, Places
+from plait.app.pool import Places
 from plait.app.scaler import Scaled
 from plait.base import aio
 from plait.base.observe import logger
 from plait.base.wellknown import MANAGED, POOL_NAMESPACE
 from plait.deploy import classes as built
-from plait.deploy import desired, drift, operation, overlays, pooled
+from plait.deploy import desired, operation, overlays, pooled
 from plait.deploy.measured import Measured, measured
 from plait.deploy.operation import Operation
 from plait.deploy.overlays import Refused
@@ -74,14 +75,6 @@ def pod_gateway(pod: Document) -> tuple[str, ...]:
     return (found,) if found else ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Applied:
-    """What we last said of an object, and what the server made of it."""
-
-    wanted: Document
-    made: Document
-
-
 class GatewayController:
     """`run` it beside the informers it was given; `folder` holds the folders of all proxies of a node."""
 
@@ -103,9 +96,8 @@ class GatewayController:
             activator.address if activator is not None else "",
             self._waiting,
         )
-        self._applied: dict[tuple[Kind, Key], _Applied] = {}
+        self._applier = Applier(api, self._made)
         self._built_in = built.built_in()
-        self.writes = 0
         for kind, concerned in self._wakes().items():
             self._informers[kind].on_change(self._waking(concerned))
         for informer in self._made.values():
@@ -151,8 +143,15 @@ class GatewayController:
     def _scaled(self, key: Key, said: Operation) -> Scaled:
         if said.placement != "managed":
             return Scaled(said, key[0], self._plans[key].names.workload)
-        least = min(said.most, self._places.most(key, said.least))
-        return Scaled(replace(said, most=least), POOL_NAMESPACE, naming.account(*key))
+        return Scaled(replace(said, most=self._most(key, said)), POOL_NAMESPACE, naming.account(*key))
+
+    def _most(self, key: Key, said: Operation) -> int:
+        return min(said.most, self._places.most(key, said.least)) if said.placement == "managed" else said.most
+
+    @property
+    def writes(self) -> int:
+        """How many it has made."""
+        return self._applier.writes
 
     @property
     def deployments(self) -> Informer:
@@ -243,7 +242,7 @@ class GatewayController:
         document = self._informers[kinds.GATEWAY].cache.get(key)
         if document is None or "deletionTimestamp" in document["metadata"]:
             self._forget(key)  # what was made goes with its owner, but in the pool
-            await self._delete(self._in_pool(key))
+            await self._applier.delete(self._in_pool(key))
             return
         gateway, _ = decode(document)
         if not isinstance(gateway, Gateway) or not self._known(gateway.spec.gateway_class_name):
@@ -293,11 +292,11 @@ class GatewayController:
         leaving = self._leaving(plan.name, document, wanted)
         if leaving is not None and pooled.gateway(leaving) is not None:
             wanted = (*wanted, desired.pool_slice(plan, pods))
-        refusals = [each for each in await asyncio.gather(*map(self._apply, wanted)) if each]
+        refusals = [each for each in await asyncio.gather(*map(self._applier.apply, wanted)) if each]
         await self._tell(plan.name, document, "; ".join(refusals))
         if leaving is None:
             await self._prune(document, wanted)
-        elif await self._relieved(leaving, wanted, said):
+        elif await self._relieved(leaving, wanted, self._most(plan.name, said)):
             await self._prune(document, wanted if managed else wanted[:-1])
         if not managed and not self._in_pool(plan.name):
             self._places.leave(plan.name)
@@ -332,49 +331,6 @@ class GatewayController:
         return Objects().with_(*(each for each in found if each is not None))
 
     # ----------------------------------------------------------------------------------------------------------- writes
-    async def _apply(self, wanted: Document) -> str:
-        """Why it could not be; "" when it stands."""
-        kind = desired.AUTOSCALER if wanted["kind"] == desired.AUTOSCALER.kind else kinds.by_document(wanted)
-        assert kind is not None, wanted
-        key = key_of(wanted)
-        live = await self._live(kind, key)
-        if live is not None and not _belongs(live, wanted):
-            if kind is kinds.SERVICE_ACCOUNT:
-                return ""  # an account that is there is used as it is
-            return f"{kind.kind} {'/'.join(key)} exists and is not this gateway's; delete it, or rename one of them"
-        before = self._applied.get((kind, key))
-        if live is not None and before is not None and before.wanted == wanted and drift.holds(live, wanted):
-            return ""
-        try:
-            made = await self._api.patch(kind, key[1], wanted, key[0], type="apply", manager=MANAGER, force=True)
-        except ApiError as error:
-            if error.code == 404 and kind is desired.AUTOSCALER:
-                return (
-                    "this API server has no HorizontalPodAutoscaler; scale with kubectl scale or plait waypoint scale"
-                )
-            raise
-        self._applied[kind, key] = _Applied(wanted, made)
-        self.writes += 1
-        return ""
-
-    async def _live(self, kind: Kind, key: Key) -> Document | None:
-        """As the informer has it, or as our own last write left it when the informer has not heard of that yet.
-
-        The server is asked about what may be somebody else's: our informers do not see those.
-        """
-        informer, applied = self._made.get(kind), self._applied.get((kind, key))
-        if applied is not None and (informer is None or not _heard(informer, applied.made)):
-            return applied.made
-        found = informer.cache.get(key) if informer is not None else None
-        if found is not None or applied is not None:
-            return found
-        try:
-            return await self._api.get(kind, key[1], key[0])
-        except ApiError as error:
-            if error.code == 404:
-                return None
-            raise
-
     def _leaving(self, key: Key, gateway: Document, wanted: Iterable[Document]) -> Document | None:
         """The Deployment that the Gateway has in its other place: in the pool, or in its own namespace."""
         own = [key_of(each) for each in wanted if each["kind"] == kinds.DEPLOYMENT.kind]
@@ -385,15 +341,15 @@ class GatewayController:
                 return each
         return None
 
-    async def _relieved(self, leaving: Document, wanted: Iterable[Document], said: Operation) -> bool:
+    async def _relieved(self, leaving: Document, wanted: Iterable[Document], most: int) -> bool:
         """Do as many proxies serve in the new place as in the old one, so that these may go? Else see to it."""
         name = next(key_of(each) for each in wanted if each["kind"] == kinds.DEPLOYMENT.kind)
         coming = self._made[kinds.DEPLOYMENT].cache.get(name)
         if coming is None:
             return False
         there, here = (int(each["spec"].get("replicas", 1)) for each in (leaving, coming))
-        if here < min(there, said.most):
-            await self._api.patch(kinds.DEPLOYMENT, name[1], {"spec": {"replicas": min(there, said.most)}}, name[0])
+        if here < min(there, most):
+            await self._api.patch(kinds.DEPLOYMENT, name[1], {"spec": {"replicas": min(there, most)}}, name[0])
             return False
         return int((coming.get("status") or {}).get("readyReplicas") or 0) >= here
 
@@ -407,20 +363,7 @@ class GatewayController:
         metadata = gateway["metadata"]
         own = [(kind, each) for kind, made in self._made.items() for each in made.indexed("owner", metadata["uid"])]
         found = (*own, *self._in_pool(key_of(gateway)))
-        await self._delete((kind, each) for kind, each in found if (kind.kind, *key_of(each)) not in kept)
-
-    async def _delete(self, found: Iterable[tuple[Kind, Document]]) -> None:
-        for kind, live in found:
-            key = key_of(live)
-            if "deletionTimestamp" in live["metadata"]:
-                continue
-            self._applied.pop((kind, key), None)
-            self.writes += 1
-            try:
-                await self._api.delete(kind, key[1], key[0], uid=live["metadata"]["uid"])
-            except ApiError as error:
-                if error.code not in (404, 409):
-                    raise
+        await self._applier.delete((kind, each) for kind, each in found if (kind.kind, *key_of(each)) not in kept)
 
     def _forget(self, key: Key) -> None:
         plan = self._plans.pop(key, None)
@@ -431,8 +374,7 @@ class GatewayController:
         self._places.leave(key)
         if plan is not None:
             names = {(key[0], name) for name in plan.names} | {(POOL_NAMESPACE, naming.account(*key))}
-            for kind, made in [each for each in self._applied if each[1] in names]:
-                del self._applied[kind, made]
+            self._applier.forget(names)
 
     async def _tell(self, key: Key, gateway: Document, failure: str, reason: str = "Invalid") -> None:
         """Remember why the proxies are not as wanted, and say it once as an event."""
@@ -447,13 +389,6 @@ class GatewayController:
             await self._api.create(kinds.EVENT, event_document(emit, aio.now()), key[0])
         except ApiError as error:  # a courtesy, and told before when it is there
             _log.debug("event not recorded", gateway="/".join(key), error=error)
-
-
-def _heard(informer: Informer, made: Document) -> bool:
-    version = str(made["metadata"].get("resourceVersion", ""))
-    if not (version.isdecimal() and informer.version.isdecimal()):
-        return True
-    return int(informer.version) >= int(version)
 
 
 def _owners(document: Document) -> list[str]:
@@ -472,14 +407,3 @@ _INDEXERS: Mapping[str, Callable[[Document], Iterable[str]]] = {
     "owner": _owners,
     "pool": lambda document: ["/".join(key) for key in _of_pool(document)],
 }
-
-
-def _belongs(live: Document, wanted: Document) -> bool:
-    """Is it this Gateway's, or that of an earlier one of its name (which the garbage collector has yet to see)?"""
-    if (owner := pooled.gateway(wanted)) is not None:
-        return pooled.gateway(live) == owner
-    (own,) = wanted["metadata"]["ownerReferences"]
-    return any(
-        reference.get("controller") and (reference.get("kind"), reference.get("name")) == (own["kind"], own["name"])
-        for reference in live["metadata"].get("ownerReferences") or ()
-    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
+from plait.app.applying import MANAGER
 from plait.base.observe import logger
 from plait.deploy import pool, pooled
 from plait.deploy.pool import Pool
@@ -17,7 +18,6 @@ from plait.store.api import Api, ApiError, Document
 from plait.store.informer import Informer, Key
 
 _log = logger("pool")
-MANAGER = "plait-gateways"
 
 
 class Places:
