@@ -58,16 +58,21 @@ async def pool(api: HttpApi, text: str) -> None:
 
 async def ready(w: World, where: tuple[str, str], proxies: int) -> None:
     """What kubelets would tell of the first pods, if there were any."""
-
-    async def all_there() -> bool:
-        return len((await w.api.list(kinds.POD, where[0]))[0]) == 2
-
-    await w.until(all_there, "the pods")
+    await w.until(lambda: number_of_pods(w, where[0], 2), "the pods")
     found, _ = await w.api.list(kinds.POD, where[0])
-    for number, pod in enumerate(sorted(found, key=lambda each: str(each["metadata"]["name"]))[:proxies]):
-        conditions = [{"type": each, "status": "True"} for each in ("Initialized", "ContainersReady", "Ready")]
-        status = {"phase": "Running", "podIP": f"10.99.3.{number + 2}", "conditions": conditions}
-        await w.api.patch(kinds.POD, pod["metadata"]["name"], {"status": status}, where[0], subresource="status")
+    for pod in sorted(found, key=lambda each: str(each["metadata"]["name"]))[:proxies]:
+        await tell(w, pod, "Initialized", "ContainersReady", "Ready")
+
+
+async def number_of_pods(w: World, namespace: str, number: int, labels: str = "") -> bool:
+    return len((await w.api.list(kinds.POD, namespace, labels=labels))[0]) == number
+
+
+async def tell(w: World, pod: Document, *conditions: str) -> None:
+    metadata = pod["metadata"]
+    told = [{"type": each, "status": "True"} for each in conditions]
+    status = {"phase": "Running", "podIP": "127.0.0.2", "conditions": told}
+    await w.api.patch(kinds.POD, metadata["name"], {"status": status}, metadata["namespace"], subresource="status")
 
 
 async def test_a_managed_waypoint_runs_in_the_pool_and_leaves_nothing_there() -> None:
@@ -190,3 +195,37 @@ async def test_it_moves_only_when_as_many_serve_in_the_new_place() -> None:
         await ready(w, HERE, 2)
         await until_gone(w, THERE, "nothing is left in the pool")
         await w.until(lambda: is_gone(w.api, kinds.ENDPOINT_SLICE, ("shop", "waypoint-pool")), "nor its slice")
+
+
+async def test_a_warm_proxy_is_claimed_by_who_comes_and_goes_when_the_waypoint_has_its_own() -> None:
+    async with world() as w:
+        await pool(w.api, "warm: 1")
+        await w.until(lambda: number_of_pods(w, POOL, 1), "one is kept warm")
+        (warm,), _ = await w.api.list(kinds.POD, POOL)
+        assert warm["spec"]["serviceAccountName"] == "warm"
+        assert warm["spec"]["readinessGates"] == [{"conditionType": "plait.dev/serving"}]
+        await tell(w, warm, "Initialized", "ContainersReady")
+        await w.until(lambda: seen(w, warm, "ContainersReady"), "it has begun")
+        await w.api.create(kinds.GATEWAY, named("waypoint"))
+        await w.until(lambda: number_of_pods(w, POOL, 1, "plait.dev/gateway-namespace=shop"), "it is claimed")
+        (claimed,), _ = await w.api.list(kinds.POD, POOL, labels="plait.dev/gateway-namespace=shop")
+        assert claimed["metadata"]["uid"] == warm["metadata"]["uid"]
+        account = await w.api.get(kinds.SERVICE_ACCOUNT, THERE[1], POOL)
+        assert account["metadata"]["annotations"] == {"plait.dev/claimed": warm["metadata"]["uid"]}
+        assert w.controller.claim(THERE[1]) == warm["metadata"]["uid"]
+        assert await is_gone(w.api, kinds.DEPLOYMENT, THERE), "it is not disturbed while it is told what to do"
+        await tell(w, claimed, "Initialized", "ContainersReady", "Ready")
+        await until_made(w, THERE, "it serves: now the waypoint's own")
+        await w.until(lambda: number_of_pods(w, POOL, 2, "plait.dev/gateway-namespace=shop"), "beside it")
+        found, _ = await w.api.list(kinds.POD, POOL, labels="plait.dev/gateway-namespace=shop,!plait.dev/claimed")
+        await tell(w, found[0], "Initialized", "ContainersReady", "Ready")
+        await w.until(lambda: number_of_pods(w, POOL, 0, "plait.dev/claimed"), "the warm one goes")
+        await w.until(lambda: not w.controller.claim(THERE[1]), "and may no longer speak for it")
+        await w.api.patch(kinds.CONFIG_MAP, "pool", quota("warm: 0"), POOL)
+        await w.until(lambda: number_of_pods(w, POOL, 0, "plait.dev/warm"), "none is kept warm")
+
+
+async def seen(w: World, pod: Document, condition: str) -> bool:
+    """Has the controller heard of it?"""
+    found = w.controller.pods.get(pod["metadata"]["name"], POOL) or {}
+    return any(each["type"] == condition for each in (found.get("status") or {}).get("conditions") or ())

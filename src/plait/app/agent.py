@@ -307,6 +307,7 @@ class Agent:
         def pod_changed(old: Document | None, new: Document | None) -> None:
             if new is not None:
                 self.driver.update([new])
+                self.companions.updated(new)
                 if new["metadata"].get("deletionTimestamp"):
                     aio.spawn(self.companions.drain(new["metadata"]["uid"]), "drain")
 

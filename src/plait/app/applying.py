@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from plait.base.wellknown import WARM
 from plait.deploy import desired, drift, pooled
 from plait.resources import kinds
 from plait.resources.kinds import Kind
@@ -59,16 +60,17 @@ class Applier:
         self.writes += 1
         return ""
 
-    async def _live(self, kind: Kind, key: Key) -> Document | None:
-        """As the informer has it, or as our own last write left it when the informer has not heard of that yet.
-
-        The server is asked about what may be somebody else's: our informers do not see those.
-        """
+    def known(self, kind: Kind, key: Key) -> Document | None:
+        """As the informer has it, or as our own last write left it when the informer has not heard of that yet."""
         informer, applied = self._made.get(kind), self._applied.get((kind, key))
         if applied is not None and (informer is None or not _heard(informer, applied.made)):
             return applied.made
-        found = informer.cache.get(key) if informer is not None else None
-        if found is not None or applied is not None:
+        return informer.cache.get(key) if informer is not None else None
+
+    async def _live(self, kind: Kind, key: Key) -> Document | None:
+        """The same; the server is asked about what may be somebody else's, which our informers do not see."""
+        found = self.known(kind, key)
+        if found is not None or (kind, key) in self._applied:
             return found
         try:
             return await self._api.get(kind, key[1], key[0])
@@ -108,6 +110,8 @@ def _belongs(live: Document, wanted: Document) -> bool:
     """Is it this Gateway's, or that of an earlier one of its name (which the garbage collector has yet to see)?"""
     if (owner := pooled.gateway(wanted)) is not None:
         return pooled.gateway(live) == owner
+    if WARM in wanted["metadata"]["labels"]:
+        return WARM in (live["metadata"].get("labels") or {})
     (own,) = wanted["metadata"]["ownerReferences"]
     return any(
         reference.get("controller") and (reference.get("kind"), reference.get("name")) == (own["kind"], own["name"])

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,22 @@ from plait.app.waiting import Waiting
 from plait.base import aio
 from plait.base.bundle import Bundle, Resource
 from plait.base.observe import logger
-from plait.base.wellknown import GATEWAY_NAME, MANAGED, PROXY_DIRECTORY, PROXY_UID, SIDECAR_STATUS, TEMPLATES
+from plait.base.wellknown import (
+    CLAIMED,
+    GATEWAY_NAME,
+    MANAGED,
+    POOL_NAMESPACE,
+    PROXY_DIRECTORY,
+    PROXY_UID,
+    SIDECAR_STATUS,
+    TEMPLATES,
+    WARM,
+)
 from plait.envoy import names
 from plait.envoy.l7 import bootstrap
 from plait.envoy.l7.bundle import URLS
 from plait.envoy.wire import resource
+from plait.model import pool
 from plait.model.proxies import Proxy, Role
 from plait.proxy.admin import Admin, AdminError
 from plait.proxy.certs import Certificates
@@ -52,11 +63,18 @@ def role_of(pod: Document) -> Role | None:
     """Which L7 proxy a pod holds, None when none."""
     meta = pod["metadata"]
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
-    if GATEWAY_NAME in labels:
+    if GATEWAY_NAME in labels or _is_warm(pod):
         return "waypoint" if labels.get(MANAGED) == _MESH_CONTROLLER else "gateway"
     if SIDECAR_STATUS not in annotations:
         return None
     return "gateway" if "gateway" in annotations.get(TEMPLATES, "") else "sidecar"
+
+
+def _is_warm(pod: Document) -> bool:
+    """Does it run for nobody yet?"""
+    metadata = pod["metadata"]
+    labels = metadata.get("labels") or {}
+    return metadata.get("namespace") == POOL_NAMESPACE and WARM in labels and CLAIMED not in labels
 
 
 @dataclass(slots=True)
@@ -64,6 +82,9 @@ class _Companion:
     proxy: Proxy
     folder: Path
     snapshot: Snapshot
+    bound: bool = True
+    """It works for somebody: a warm proxy has no certificate and hears nothing until it is claimed."""
+    follow: Callable[[], Coroutine[Any, Any, None]] | None = None
     cache: Cache = field(default_factory=Cache)
     waiting: Waiting = field(default_factory=Waiting)
     server: xds.Server | None = None
@@ -96,7 +117,7 @@ class Companions:
 
     @property
     def identities(self) -> set[str]:
-        return {each.proxy.identity for each in self._by_uid.values()}
+        return {each.proxy.identity for each in self._by_uid.values() if each.bound}
 
     @property
     def proxies(self) -> tuple[tuple[Proxy, Path, Cache], ...]:
@@ -116,7 +137,7 @@ class Companions:
             return
         proxy, folder = self._proxy(pod, addresses, role), self._folder / uid
         await asyncio.to_thread(_prepare, folder, proxy)
-        found = _Companion(proxy, folder, Snapshot(folder / "configuration"))
+        found = _Companion(proxy, folder, Snapshot(folder / "configuration"), not _is_warm(pod))
         found.snapshot.load()
         self._by_uid[uid] = found
         found.page = await _shown(folder)
@@ -133,9 +154,25 @@ class Companions:
             client.judge(url, "; ".join(dict.fromkeys(refused.values())))
 
         found.server = await _serving(found.cache, folder / "xds.sock", judged)
-        found.stream = aio.spawn(client.run(), f"configuration of {proxy.namespace}/{proxy.name}")
-        self.changed()
+        found.follow = client.run
+        if found.bound:
+            self._bind(found)
         self._tell(found)
+
+    def updated(self, pod: Document) -> None:
+        """A warm proxy that was claimed gets its waypoint's certificate and configuration."""
+        found, role = self._by_uid.get(pod["metadata"]["uid"]), role_of(pod)
+        if found is None or found.bound or role is None or _is_warm(pod):
+            return
+        found.proxy, found.bound = self._proxy(pod, found.proxy.addresses, role), True
+        self._bind(found)
+        self._tell(found)
+
+    def _bind(self, found: _Companion) -> None:
+        assert found.follow is not None
+        name = f"{found.proxy.namespace}/{found.proxy.name}"
+        found.stream = aio.spawn(found.follow(), f"configuration of {name}")
+        self.changed()
 
     async def drain(self, uid: str) -> None:
         """The pod is being deleted: no new connections, and those there are asked to end. Once is enough."""
@@ -172,7 +209,8 @@ class Companions:
 
     def _tell(self, found: _Companion) -> None:
         types = found.snapshot.types
-        secrets = {**types.get(names.SECRET, {}), **self._secrets(found.proxy.identity)}
+        own = self._secrets(found.proxy.identity) if found.bound else {}
+        secrets = {**types.get(names.SECRET, {}), **own}
         clusters = found.waiting.early(types.get(names.CLUSTER, {}))
         bundle = Bundle({**types, names.CLUSTER: clusters, names.SECRET: secrets})
         found.cache.set(bundle, lookup=found.waiting.find)
@@ -196,7 +234,9 @@ class Companions:
             namespace=meta["namespace"],
             name=meta["name"],
             labels=tuple(sorted((meta.get("labels") or {}).items())),
-            service_account=spec.get("serviceAccountName") or "default",
+            service_account=pool.identity(
+                meta["namespace"], meta.get("labels") or {}, spec.get("serviceAccountName") or "default"
+            ),
             addresses=addresses,
             node=self._node,
             trust_domain=self._domain,

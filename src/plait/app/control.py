@@ -14,11 +14,12 @@ from typing import Any
 import grpc
 from cryptography.x509 import random_serial_number
 
-from plait.app import certificates, gateway_controller, revocation, trusting
+from plait.app import certificates, gateway_controller, placed, revocation, trusting
 from plait.app.allocation_controller import AllocationController
 from plait.app.injection import configured
 from plait.app.measured import Measured, judged
 from plait.app.pipeline import READ, Pipeline
+from plait.app.placed import Placed
 from plait.app.proxy_caches import ROLES, ProxyCaches, UnknownProxy, named
 from plait.app.readable import Readable
 from plait.app.rotation import Rotation
@@ -46,7 +47,7 @@ from plait.model import autoallocation
 from plait.model.mesh import Settings
 from plait.resources import kinds
 from plait.resources.kinds import Kind
-from plait.store.api import ApiError, Document
+from plait.store.api import ApiError
 from plait.store.client import HttpApi
 from plait.store.informer import Handler, Informer
 from plait.xds.cache import Cache
@@ -112,6 +113,7 @@ class Control:
         self.proxies = ProxyCaches(
             lambda: self.pipeline.told,
             lambda name: certificates.served(name, self.pipeline.objects),
+            entitled=lambda namespace, pod: self._placed.entitled(namespace, pod),
             options=Options(eager=eager),
         )
         self.pipeline.on_mesh, self.pipeline.l7 = self.proxies.changed, self.proxies.served
@@ -131,12 +133,12 @@ class Control:
         self._lists = Informer(api, kinds.CONFIG_MAP, fields=f"metadata.name={revocation.CONFIG_MAP}")
         self._lists.on_change(lambda old, new: self._revoke(settings.root_namespace))
         tokens = Tokens(self._review, asyncio.get_running_loop().time)
-        placed = self._placed = _Placed(self._informers[kinds.POD])
+        pods = self._placed = Placed(self._informers[kinds.POD], self.gateways.claim)
         self._tokens = tokens
         self._certificates = CertificateService(
             self._trust,
             tokens,
-            placed,
+            pods,
             trust_domain=settings.trust_domain,
             signed=custody.signed if custody is not None else lambda lifetime: None,
             issuer=issuer,
@@ -256,45 +258,10 @@ class _Credentials:
         return grpc.ssl_server_certificate_configuration([self._certificate.issue()])
 
 
-class _Placed:
-    """Which pod runs where (identity.service.Placement)."""
-
-    def __init__(self, pods: Informer) -> None:
-        self._pods = pods
-
-    def node_of(self, namespace: str, pod: str, uid: str) -> str | None:
-        document = self._pods.get(pod, namespace)
-        if document is None or document["metadata"].get("uid") != uid or _ended(document):
-            return None
-        return document["spec"].get("nodeName") or None
-
-    def known(self, namespace: str, pod: str) -> bool:
-        return self._pods.get(pod, namespace) is not None
-
-    def on(self, node: str, namespace: str, pod: str) -> bool:
-        """Does this pod run there? A token that is bound to no node has no pods."""
-        document = self._pods.get(pod, namespace)
-        return bool(node) and document is not None and document["spec"].get("nodeName") == node and not _ended(document)
-
-    def runs(self, node: str, namespace: str, service_account: str) -> bool:
-        found = self._pods.indexed("account", f"{node}/{namespace}/{service_account}")
-        return any(not _ended(pod) for pod in found)
-
-
-def _ended(pod: Document) -> bool:
-    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
-
-
-def _account(pod: Document) -> tuple[str, ...]:
-    spec = pod.get("spec", {})
-    account = spec.get("serviceAccountName") or "default"
-    return (f"{spec.get('nodeName', '')}/{pod['metadata']['namespace']}/{account}",)
-
-
 def _indexers(kind: Kind) -> Mapping[str, Any]:
     if kind is kinds.ENDPOINT_SLICE:
         return {gateway_controller.SERVICE_INDEX: gateway_controller.slice_service}
-    pods = {"account": _account, gateway_controller.POD_INDEX: gateway_controller.pod_gateway}
+    pods = {"account": placed.account, gateway_controller.POD_INDEX: gateway_controller.pod_gateway}
     return pods if kind is kinds.POD else {}
 
 

@@ -10,14 +10,16 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from plait.app import warm
 from plait.app.activator import Activator
 from plait.app.applying import MANAGER, Applier
 from plait.app.parameters import merge
 from plait.app.pool import Places
 from plait.app.scaler import Scaled
+from plait.app.warm import Warm
 from plait.base import aio
 from plait.base.observe import logger
-from plait.base.wellknown import MANAGED, POOL_NAMESPACE
+from plait.base.wellknown import CLAIMED, MANAGED, POOL_NAMESPACE
 from plait.deploy import classes as built
 from plait.deploy import desired, operation, overlays, pooled
 from plait.deploy.measured import Measured, measured
@@ -55,6 +57,8 @@ SERVICE_INDEX, POD_INDEX = "service", "gateway"
 _WRITTEN = (kinds.SERVICE_ACCOUNT, kinds.SERVICE, kinds.DEPLOYMENT, kinds.ENDPOINT_SLICE)
 _WORKERS = 4
 _AGAIN = 5.0  # seconds
+_WARM: Key = ("", "")
+"""Stands for the warm proxies in the queue."""
 _NO_ROOM = "NoResources"
 """The reason, in the Gateway API's words, when a quota is used up."""
 _log = logger("gateways")
@@ -97,6 +101,7 @@ class GatewayController:
             self._waiting,
         )
         self._applier = Applier(api, self._made)
+        self._warm = Warm(api, informers[kinds.POD], self._deployment, self._queue.add_after)
         self._built_in = built.built_in()
         for kind, concerned in self._wakes().items():
             self._informers[kind].on_change(self._waking(concerned))
@@ -113,10 +118,12 @@ class GatewayController:
                 await informer.synced.wait()
             for name in self._built_in:
                 self._queue.add(("", name))
+            self._queue.add(_WARM)
             workers += [aio.spawn(self._work(), f"gateways {number}") for number in range(_WORKERS)]
             await asyncio.gather(*workers)
         finally:
             await aio.cancel(*workers, *following)
+            await self._warm.close()
             self._queue.close()
 
     def measured(self) -> Mapping[Key, Measured]:
@@ -140,6 +147,19 @@ class GatewayController:
             if operation.scaled and key in self._plans and self._plans[key].managed
         }
 
+    def called(self, key: Key) -> None:
+        """Somebody calls a waypoint that sleeps: a warm proxy would be there sooner than its own. Cheap."""
+        said = self._operations.get(key)
+        managed = said is not None and said.placement == "managed"
+        if managed and self._places.settled.warm and key not in self._warm.called:
+            self._warm.called.add(key)
+            self._queue.add(key)
+
+    def claim(self, account: str) -> str:
+        """The UID of the warm proxy that may use this account of the pool, "" none."""
+        found = self._applier.known(kinds.SERVICE_ACCOUNT, (POOL_NAMESPACE, account)) or {"metadata": {}}
+        return str((found["metadata"].get("annotations") or {}).get(CLAIMED, ""))
+
     def _scaled(self, key: Key, said: Operation) -> Scaled:
         if said.placement != "managed":
             return Scaled(said, key[0], self._plans[key].names.workload)
@@ -152,6 +172,10 @@ class GatewayController:
     def writes(self) -> int:
         """How many it has made."""
         return self._applier.writes
+
+    @property
+    def pods(self) -> Informer:
+        return self._informers[kinds.POD]
 
     @property
     def deployments(self) -> Informer:
@@ -178,6 +202,7 @@ class GatewayController:
 
     def _waiting(self) -> None:
         """There may be room in the pool for who found none, and other nodes for who is there."""
+        self._queue.add(_WARM)
         for key, each in self._operations.items():
             if each.placement == "managed":
                 self._queue.add(key)
@@ -216,7 +241,10 @@ class GatewayController:
         while True:
             key = await self._queue.get()
             try:
-                await (self._turn(key) if key[0] else self._class(key[1]))
+                if key == _WARM:
+                    await self._places.keep_warm(self._folder, self._applier)
+                else:
+                    await (self._turn(key) if key[0] else self._class(key[1]))
             except (ApiError, OSError, TimeoutError) as error:
                 say = _log.debug if not isinstance(error, ApiError) or error.code == 409 else _log.warning
                 say("will retry", gateway="/".join(key), error=repr(error))
@@ -243,6 +271,7 @@ class GatewayController:
         if document is None or "deletionTimestamp" in document["metadata"]:
             self._forget(key)  # what was made goes with its owner, but in the pool
             await self._applier.delete(self._in_pool(key))
+            await self._warm.drop(warm.claimed(self._pooled_pods(key)))
             return
         gateway, _ = decode(document)
         if not isinstance(gateway, Gateway) or not self._known(gateway.spec.gateway_class_name):
@@ -278,17 +307,23 @@ class GatewayController:
             await self._tell(plan.name, document, why, _NO_ROOM)
             return
         self._operations[plan.name] = said
-        pods = self._informers[kinds.POD].indexed(POD_INDEX, "/".join(plan.name))
-        pods = [each for each in pods if pooled.gateway(each) == plan.name]
-        try:
-            door = await self._door(plan, said)
+        door, pods = await self._door(plan, said), self._pooled_pods(plan.name)
+
+        def made(claim: str) -> tuple[Document, ...]:
             settled = self._places.settled
-            wanted = desired.desired(plan, self._folder, found, merge, said, door, settled, pods)
+            return desired.desired(plan, self._folder, found, merge, said, door, settled, pods, claim)
+
+        try:
+            if managed:
+                await self._places.make()
+                pods += await self._claimed(plan, document, pods, made)
+            claimed = warm.claimed(pods)
+            wanted = made(claimed[0]["metadata"]["uid"] if claimed else "")
         except PatchError as error:
             await self._tell(plan.name, document, f"the parameters cannot be merged: {error}; mend the ConfigMap")
             return
-        if managed:
-            await self._places.make()
+        if managed and self._warm.first(plan.name, claimed):
+            wanted = tuple(each for each in wanted if each["kind"] != kinds.DEPLOYMENT.kind)
         leaving = self._leaving(plan.name, document, wanted)
         if leaving is not None and pooled.gateway(leaving) is not None:
             wanted = (*wanted, desired.pool_slice(plan, pods))
@@ -298,6 +333,8 @@ class GatewayController:
             await self._prune(document, wanted)
         elif await self._relieved(leaving, wanted, self._most(plan.name, said)):
             await self._prune(document, wanted if managed else wanted[:-1])
+        if managed:
+            await self._warm.relieve(plan.name, claimed)
         if not managed and not self._in_pool(plan.name):
             self._places.leave(plan.name)
         if refusals:
@@ -353,6 +390,28 @@ class GatewayController:
             return False
         return int((coming.get("status") or {}).get("readyReplicas") or 0) >= here
 
+    def _pooled_pods(self, key: Key) -> list[Document]:
+        pods = self._informers[kinds.POD].indexed(POD_INDEX, "/".join(key))
+        return [each for each in pods if pooled.gateway(each) == key]
+
+    async def _claimed(
+        self, plan: Plan, document: Document, pods: list[Document], made: Callable[[str], tuple[Document, ...]]
+    ) -> list[Document]:
+        """A warm proxy for a waypoint that has none at all, and is new or is being called."""
+        own = self._deployment(plan.name)
+        moves = self._made[kinds.DEPLOYMENT].indexed("owner", document["metadata"]["uid"])
+        if pods or moves or (own is not None and plan.name not in self._warm.called):
+            return []
+        while (pod := self._warm.next()) is not None:
+            account = next(each for each in made(pod["metadata"]["uid"]) if each["kind"] == kinds.SERVICE_ACCOUNT.kind)
+            await self._applier.apply(account)  # before anything could be asked in its name
+            if (taken := await self._warm.take(pod, pooled.claimed(plan, desired.made_by(plan)))) is not None:
+                return [taken]
+        return []
+
+    def _deployment(self, key: Key) -> Document | None:
+        return self._made[kinds.DEPLOYMENT].get(naming.account(*key), POOL_NAMESPACE)
+
     def _in_pool(self, key: Key) -> list[tuple[Kind, Document]]:
         name = "/".join(key)
         return [(kind, each) for kind, made in self._made.items() for each in made.indexed("pool", name)]
@@ -369,6 +428,7 @@ class GatewayController:
         plan = self._plans.pop(key, None)
         self._failed.pop(key, None)
         self._operations.pop(key, None)
+        self._warm.called.discard(key)
         if self._activator is not None:
             self._activator.forget(key)
         self._places.leave(key)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from plait.app.applying import MANAGER
+from plait.app.applying import MANAGER, Applier
 from plait.base.observe import logger
+from plait.base.wellknown import POOL_NAMESPACE, WARM, WARM_ACCOUNT
 from plait.deploy import pool, pooled
 from plait.deploy.pool import Pool
 from plait.resources import kinds
@@ -62,6 +63,18 @@ class Places:
             _log.info("this API server has no NetworkPolicies; the pool is kept apart by mutual TLS only")
         self._ready = True
 
+    async def keep_warm(self, folder: str, applier: Applier) -> None:
+        """As many proxies as are settled run for nobody; none is nothing at all."""
+        there = self._deployments.cache.get((POOL_NAMESPACE, WARM_ACCOUNT))
+        if self.settled.warm:
+            await self.make()
+            for each in pooled.warm(folder, self.settled):
+                if why := await applier.apply(each):
+                    _log.warning("no warm proxies", reason=why)
+                    return
+        elif there is not None and WARM in (there["metadata"].get("labels") or {}):
+            await applier.delete([(kinds.DEPLOYMENT, there)])
+
     def take(self, key: Key, least: int) -> str:
         """Why there is no place for it, with the way out; "" when it has one."""
         known = self._running(key) or key in self._taken
@@ -98,7 +111,7 @@ class Places:
         return (each for (namespace, _), each in self._deployments.cache.items() if namespace == pool.CONFIG_MAP[0])
 
     def _deployment(self, old: Document | None, new: Document | None) -> None:
-        if new is None and old is not None and pooled.gateway(old) is not None:
+        if new is None and old is not None and old["metadata"]["namespace"] == POOL_NAMESPACE:
             self._changed()
 
     def _config_map(self, old: Document | None, new: Document | None) -> None:

@@ -75,8 +75,10 @@ class ProxyCaches:
         secret: Callable[[str], Document | None],
         now: Callable[[], float] = time.monotonic,
         options: Options = DEFAULT,
+        entitled: Callable[[str, str], bool] = lambda namespace, pod: True,
     ) -> None:
-        """`secret(name)` is Envoy's Secret document with its key."""
+        """`secret(name)` is Envoy's Secret document with its key. `entitled(namespace, pod)`: is it what it says?"""
+        self._entitled = entitled
         self._mesh, self._secret, self._now, self._options = mesh, secret, now, options
         self._told: dict[tuple[Role, str, str], _Told] = {}
         self._again: asyncio.Future[None] | None = None
@@ -145,6 +147,8 @@ class ProxyCaches:
         return found
 
     def _proxy(self, role: Role, namespace: str, pod: str) -> Proxy | None:
+        if not self._entitled(namespace, pod):
+            return None
         mesh = self._mesh()
         return proxy_of(mesh, f"{mesh.settings.cluster_id}//Pod/{namespace}/{pod}", role)
 

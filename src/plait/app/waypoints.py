@@ -23,7 +23,7 @@ class Waypoints:
 
     def __init__(self, api: Api, informers: Mapping[Kind, Informer], folder: str, address: str) -> None:
         self._pods, self._nodes = informers[kinds.POD], informers[kinds.NODE]
-        self.activator = Activator(address, lambda key: self.scaler.wake(key), self._addresses)
+        self.activator = Activator(address, self._wake, self._addresses)
         self.gateways = GatewayController(api, informers, folder, self.activator if address else None)
         deployments = self.gateways.deployments
         loads = Loads(self._node_address)
@@ -35,6 +35,10 @@ class Waypoints:
             await asyncio.gather(self.gateways.run(), self.scaler.run())
         finally:
             await self.activator.close()
+
+    def _wake(self, key: Key) -> None:
+        self.gateways.called(key)
+        self.scaler.wake(key)
 
     def _own(self, key: Key) -> list[Document]:
         """Pods of a Gateway that neither ended nor are going."""

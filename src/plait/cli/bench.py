@@ -176,7 +176,7 @@ def waypoint(
                 tell=_progress,
             ),
         )
-    for rows in (report.rows, report.stretches, report.costs):
+    for rows in (report.starts, report.stretches, report.rows, report.costs):
         print(output.render(rows, form))
     return 0
 

@@ -38,7 +38,7 @@ Document = dict[str, Any]
 Merge = Callable[[Kind, Document, Document], Document]
 """(kind, document, strategic merge patch) -> document."""
 GATEWAY_CLASS_NAME: Final = "gateway.networking.k8s.io/gateway-class-name"
-CONTROLLERS: Final = {"waypoint": "istio.io-mesh-controller", "gateway": "istio.io-gateway-controller"}
+CONTROLLERS: Final = {"waypoint": pooled.CONTROLLER, "gateway": "istio.io-gateway-controller"}
 """Values of the label `gateway.istio.io/managed`; tools look for Istio's, so every class has these."""
 AUTOSCALER = Kind("autoscaling", ("v2",), "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 KEYS: Final[Mapping[str, Kind]] = {
@@ -77,11 +77,13 @@ def desired(
     activator: tuple[str, int] | None = None,
     pool: Pool = _ANYWHERE,
     pods: Iterable[Document] = (),
+    claim: str = "",
 ) -> tuple[Document, ...]:
     """In the order in which they are to be made; none for a Gateway that somebody else deploys.
 
     `folder` holds the folders of the proxies of a node. `overlays` are strategic merge patches by the keys of `KEYS`.
-    `activator`: where connections are held while no proxy runs. `pods`: those that a managed one has in the `pool`.
+    `activator`: where connections are held while no proxy runs. `pods`: those that a managed one has in the `pool`;
+    `claim`: the UID of a warm one among them.
     """
     if not plan.managed:
         return ()
@@ -89,7 +91,7 @@ def desired(
     held = (_held(plan, activator, operation),) if activator is not None else ()
     if operation.placement == "managed":
         service = _overlaid(kinds.SERVICE, service, overlays.get("service"), merge)
-        return *pooled.documents(plan, _made(plan), folder, pool), service, pool_slice(plan, pods), *held
+        return *pooled.documents(plan, made_by(plan), folder, pool, claim), service, pool_slice(plan, pods), *held
     made = {
         "serviceAccount": _document(kinds.SERVICE_ACCOUNT, plan, plan.names.account),
         "service": service,
@@ -154,10 +156,10 @@ def _document(kind: Kind, plan: Plan, name: str) -> Document:
 
 
 def _labels(plan: Plan) -> dict[str, str]:
-    return {**plan.labels, GATEWAY_NAME: plan.gateway.name, **_made(plan)}
+    return {**plan.labels, GATEWAY_NAME: plan.gateway.name, **made_by(plan)}
 
 
-def _made(plan: Plan) -> dict[str, str]:
+def made_by(plan: Plan) -> dict[str, str]:
     """For which class, and by whom."""
     return {GATEWAY_CLASS_NAME: plan.gateway.spec.gateway_class_name, MANAGED: CONTROLLERS[plan.runs]}
 

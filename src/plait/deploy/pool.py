@@ -18,7 +18,8 @@ Document = dict[str, Any]
 CONFIG_MAP: Final = (POOL_NAMESPACE, "pool")
 KEY: Final = "pool"
 NETWORK_POLICY: Final = Kind("networking.k8s.io", ("v1",), "NetworkPolicy", "networkpolicies")
-_FIELDS: Final = ("waypoints", "replicas", "nodes", "namespaces")
+_FIELDS: Final = ("waypoints", "replicas", "warm", "nodes", "namespaces")
+_MOST_WARM: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,11 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """What the operator settled. `nodes` are labels of the nodes that take its pods."""
+    """What the operator settled. `nodes` are labels of the nodes that take its pods; `warm`: proxies kept running for
+    who comes next."""
 
     quota: Quota = Quota()
+    warm: int = 0
     nodes: Mapping[str, str] = field(default_factory=dict)
     namespaces: Mapping[str, Quota] = field(default_factory=dict)
 
@@ -54,6 +57,9 @@ def read(text: str) -> Pool | str:
         return "nodes: write labels, for example {plait.dev/node-class: edge}"
     if not isinstance(namespaces, dict):
         return "namespaces: write a mapping, for example {shop: {waypoints: 1}}"
+    warm = said.get("warm", 0)
+    if not isinstance(warm, int) or isinstance(warm, bool) or not 0 <= warm <= _MOST_WARM:
+        return f'warm: "{warm}" is not a number of proxies; write 0 to {_MOST_WARM}'
     quota = _quota(said, Quota())
     if isinstance(quota, str):
         return quota
@@ -63,7 +69,7 @@ def read(text: str) -> Pool | str:
         if isinstance(made, str):
             return f"namespaces.{name}: {made}"
         own[name] = made
-    return Pool(quota, nodes, own)
+    return Pool(quota, warm, nodes, own)
 
 
 def _quota(said: Mapping[str, Any], usual: Quota) -> Quota | str:

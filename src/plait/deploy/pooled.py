@@ -13,12 +13,16 @@ from typing import Any
 from plait.base.wellknown import (
     CANONICAL_NAME,
     CANONICAL_REVISION,
+    CLAIMED,
     DATAPLANE_MODE,
     GATEWAY_NAME,
     GATEWAY_NAMESPACE,
     INJECT,
     MANAGED,
     POOL_NAMESPACE,
+    SERVING,
+    WARM,
+    WARM_ACCOUNT,
 )
 from plait.deploy.operation import NODE_CLASS
 from plait.deploy.plans import Plan
@@ -29,6 +33,8 @@ from plait.resources.kinds import Kind
 from plait.resources.proxy_container import SCRAPED, pod
 
 Document = dict[str, Any]
+CONTROLLER = "istio.io-mesh-controller"
+"""Value of the label `gateway.istio.io/managed` of what runs as a waypoint."""
 ALLOWED = ("service", "operation")
 """Keys of a ConfigMap of parameters that a managed waypoint may have: what is made in its own namespace."""
 
@@ -44,26 +50,57 @@ def refused(overlays: Mapping[str, object]) -> str:
     )
 
 
-def documents(plan: Plan, labels: Mapping[str, str], folder: str, pool: Pool) -> tuple[Document, Document]:
-    """Account and Deployment. `labels` say what made them, and for which class."""
+def documents(
+    plan: Plan, labels: Mapping[str, str], folder: str, pool: Pool, claim: str = ""
+) -> tuple[Document, Document]:
+    """Account and Deployment. `labels` say what made them, and for which class. `claim` is the UID of a warm proxy that
+    may use the account too: where it says so, no node can write."""
     name = naming.account(*plan.name)
     own = {GATEWAY_NAME: plan.gateway.name, GATEWAY_NAMESPACE: plan.gateway.namespace}
     known = {**labels, **own}
-    running = {
+    template = {
+        "metadata": {"labels": running(plan, labels), "annotations": dict(SCRAPED)},
+        "spec": pod(name, folder, **_place(pool)),
+    }
+    deployment = _document(kinds.DEPLOYMENT, name, known)
+    deployment["spec"] = {"selector": {"matchLabels": own}, "template": template}
+    account = _document(kinds.SERVICE_ACCOUNT, name, known)
+    if claim:
+        account["metadata"]["annotations"] = {CLAIMED: claim}
+    return account, deployment
+
+
+def running(plan: Plan, labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels of its pods."""
+    return {
         **{name: value for name, value in plan.labels.items() if not _means_something(name)},
         INJECT: "false",
         DATAPLANE_MODE: "none",
         CANONICAL_NAME: plan.names.workload,
         CANONICAL_REVISION: "latest",
-        **known,
+        **labels,
+        GATEWAY_NAME: plan.gateway.name,
+        GATEWAY_NAMESPACE: plan.gateway.namespace,
     }
+
+
+def warm(folder: str, pool: Pool) -> tuple[Document, Document]:
+    """Account and Deployment of proxies that run for nobody yet. A claimed one is ready when it was seen to serve; then
+    it loses the label by which the Deployment knows it, so that another is made."""
+    labels = {MANAGED: CONTROLLER, WARM: "true"}
     template = {
-        "metadata": {"labels": running, "annotations": dict(SCRAPED)},
-        "spec": pod(name, folder, **_place(pool)),
+        "metadata": {"labels": {INJECT: "false", DATAPLANE_MODE: "none", **labels}, "annotations": dict(SCRAPED)},
+        "spec": pod(WARM_ACCOUNT, folder, readinessGates=[{"conditionType": SERVING}], **_place(pool)),
     }
-    deployment = _document(kinds.DEPLOYMENT, name, known)
-    deployment["spec"] = {"selector": {"matchLabels": own}, "template": template}
-    return _document(kinds.SERVICE_ACCOUNT, name, known), deployment
+    deployment = _document(kinds.DEPLOYMENT, WARM_ACCOUNT, labels)
+    deployment["spec"] = {"replicas": pool.warm, "selector": {"matchLabels": {WARM: "true"}}, "template": template}
+    return _document(kinds.SERVICE_ACCOUNT, WARM_ACCOUNT, labels), deployment
+
+
+def claimed(plan: Plan, labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels that make a warm proxy this waypoint's. It stays the Deployment's until it serves: another one would take
+    its start time from it."""
+    return {**running(plan, labels), CLAIMED: "true"}
 
 
 def _means_something(label: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final
 
-from plait.base.wellknown import GATEWAY_NAME, GATEWAY_NAMESPACE, POOL_NAMESPACE
+from plait.base.wellknown import GATEWAY_NAME, GATEWAY_NAMESPACE, POOL_NAMESPACE, WARM_ACCOUNT
 
 _LONGEST: Final = 52
 """Characters, so that a ReplicaSet's and a pod's name made of it fit where names of hosts do."""
@@ -28,6 +28,14 @@ def account(namespace: str, gateway: str) -> str:
     return f"{name[: _LONGEST - len(digest) - 1].rstrip('.-')}-{digest}"
 
 
+def identity(namespace: str, labels: Mapping[str, str], service_account: str) -> str:
+    """The account as which a pod speaks: its own, but of a warm proxy that a waypoint has claimed, that waypoint's."""
+    name, owner = labels.get(GATEWAY_NAME, ""), labels.get(GATEWAY_NAMESPACE, "")
+    if namespace == POOL_NAMESPACE and service_account == WARM_ACCOUNT and name and owner:
+        return account(owner, name)
+    return service_account
+
+
 def gateway_of(namespace: str, labels: Mapping[str, str], service_account: str) -> str:
     """The Gateway ("ns/name") that a pod was made for, "" none.
 
@@ -37,7 +45,8 @@ def gateway_of(namespace: str, labels: Mapping[str, str], service_account: str) 
     owner = labels.get(GATEWAY_NAMESPACE, "") if namespace == POOL_NAMESPACE else ""
     if not name or not owner:
         return f"{namespace}/{name}" if name else ""
-    return f"{owner}/{name}" if service_account == account(owner, name) else ""
+    own = account(owner, name)
+    return f"{owner}/{name}" if identity(namespace, labels, service_account) == own else ""
 
 
 def serves(namespace: str, labels: Mapping[str, str], service_account: str) -> str:

@@ -1,9 +1,9 @@
 """`plait bench waypoint`: how fast a waypoint comes, what is lost while it comes and goes, and what it costs.
 
-Cold: from the write of the Gateway to the first request answered through it. From zero: the longest that requests wait
-for one that sleeps. Attached: from the label that asks for a running one, so what a warm one costs. Latency and CPU
-are measured side by side on one pair of pods, interleaved: `none` outside the mesh, `l4` without and `waypoint` with a
-waypoint on the way.
+A start: from the write of the Gateway to the first request answered through it, or the longest that requests wait for
+one that sleeps; cold with an Envoy that has to be started, warm with one that runs in the pool already. Attached: from
+the label that asks for a running waypoint. Latency and CPU are measured side by side on one pair of pods, interleaved:
+`none` outside the mesh, `l4` without and `waypoint` with a waypoint on the way.
 """
 
 from __future__ import annotations
@@ -40,13 +40,22 @@ class Report:
     costs: list[Document] = field(default_factory=list)
     stretches: list[Document] = field(default_factory=list)
     """Of a cold start."""
+    starts: list[Document] = field(default_factory=list)
+    """Cold ones in the namespace, and warm ones: managed, by a proxy that runs already."""
+
+    def start(self, what: str, cold: list[float], warm: list[float]) -> None:
+        self.starts.append({"what": what, "cold": _spread(cold), "warm": _spread(warm), "of": len(cold)})
 
     def times(self, what: str, values: list[float]) -> None:
-        low, middle, high = (round(f(values) * 1e3) for f in (min, statistics.median, max))
-        self.rows.append({"what": what, "result": f"{middle} ms ({low}–{high})", "of": len(values)})
+        self.rows.append({"what": what, "result": _spread(values), "of": len(values)})
 
     def count(self, what: str, result: str, of: int) -> None:
         self.rows.append({"what": what, "result": result, "of": of})
+
+
+def _spread(values: list[float]) -> str:
+    low, middle, high = (round(f(values) * 1e3) for f in (min, statistics.median, max))
+    return f"{middle} ms ({low}–{high})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,7 @@ async def run(
     await scene.api.create(kinds.SERVICE, _behind())
     host = await waypoints.address(scene, _BEHIND)
 
-    await _cold(scene, client, host, rounds, report, tell)
+    cold = await _cold(scene, client, host, rounds, report, tell)
     attached = []
     for _ in range(rounds):
         await _label(scene, None)
@@ -76,14 +85,17 @@ async def run(
         began, answered = await _until_through(scene, client, host, lambda: _label(scene, waypoints.NAME))
         attached.append(answered - began)
     report.times("attached: label to first answer through it", attached)
-    await _from_zero(scene, client, host, rounds, report, tell)
+    zero = await _from_zero(scene, client, host, rounds, report, tell)
+    warm, warm_zero = await _warm(scene, client, host, rounds, report, tell)
+    report.start("Gateway written to first answer", cold, warm)
+    report.start("asleep: the longest wait of a request at 100 rps", zero, warm_zero)
     await _flips(scene, client, host, flips, report)
     await _split(scene, client, host, report)
     await _costs(scene, client, server, host, blocks, seconds, report, tell)
     return report
 
 
-async def _cold(scene: Scene, client: Pod, host: str, rounds: int, report: Report, tell: Tell) -> None:
+async def _cold(scene: Scene, client: Pod, host: str, rounds: int, report: Report, tell: Tell) -> list[float]:
     cold = []
     for number in range(rounds):
         if number:
@@ -93,31 +105,67 @@ async def _cold(scene: Scene, client: Pod, host: str, rounds: int, report: Repor
         moments = following.moments | cold_start.of_files(scene.layout.proxies / following.uid)
         cold.append(moments | {"written": began, "answered": answered})
         tell(f"cold start {number + 1}: {(answered - began) * 1e3:.0f} ms")
-    report.times(
-        "cold: Gateway written to first answer through it", [each["answered"] - each["written"] for each in cold]
-    )
     report.stretches = cold_start.summary(cold)
+    return [each["answered"] - each["written"] for each in cold]
 
 
-async def _from_zero(scene: Scene, client: Pod, host: str, rounds: int, report: Report, tell: Tell) -> None:
+async def _warm(
+    scene: Scene, client: Pod, host: str, rounds: int, report: Report, tell: Tell
+) -> tuple[list[float], list[float]]:
+    """A managed waypoint that finds a warm proxy: new, and when it is called in its sleep."""
+
+    async def warmed() -> None:
+        await waypoints.keep_warm(scene, 1)
+
+    new = []
+    for number in range(rounds):
+        await waypoints.remove(scene)
+        await warmed()
+        began, answered = await _until_through(scene, client, host, lambda: _create(scene, placement="managed"))
+        new.append(answered - began)
+        tell(f"warm start {number + 1}: {new[-1] * 1e3:.0f} ms")
+    woken = await _from_zero(scene, client, host, rounds, report, tell, "warm, ", warmed)
+    await waypoints.remove(scene)
+    await waypoints.keep_warm(scene, 0)
+    await _create(scene)
+    await until(lambda: waypoints.through(scene, client, host), 60.0)
+    return new, woken
+
+
+async def _nothing() -> None:
+    """To prepare."""
+
+
+async def _from_zero(
+    scene: Scene,
+    client: Pod,
+    host: str,
+    rounds: int,
+    report: Report,
+    tell: Tell,
+    how: str = "",
+    prepare: Callable[[], Coroutine[object, object, None]] = _nothing,
+) -> list[float]:
     """100 requests a second at once to a waypoint that sleeps, a connection each: the longest wait is its start."""
     waited, lost, sent = [], Counter[str](), 0
     plan = load.Plan(host, waypoints.HTTP, rate=100.0, seconds=2.0, connections=100, keep_alive=False)
     await _may_sleep(scene, "1s")
     for number in range(rounds):
         await until(lambda: waypoints.absent(scene), 60.0)
+        await prepare()
         result = await scene.inside(client, lambda stop: load.run(plan, stop))
         waited.append(result.percentile(1.0))
         lost += result.lost
         sent += result.sent
-        tell(f"from zero {number + 1}: {waited[-1] * 1e3:.0f} ms")
+        tell(f"{how}from zero {number + 1}: {waited[-1] * 1e3:.0f} ms")
     await _may_sleep(scene, "never")
     await until(lambda: waypoints.through(scene, client, host), 60.0)
-    report.times("from zero: the longest wait of a request at 100 rps", waited)
-    report.count("lost from zero at 100 rps", f"{lost.total()} lost {dict(lost)}", sent)
+    report.count(f"lost {how}from zero at 100 rps", f"{lost.total()} lost {dict(lost)}", sent)
+    return waited
 
 
 async def _may_sleep(scene: Scene, after: str) -> None:
+    """Where it is placed stays as it is."""
     body = {"spec": {"infrastructure": {"annotations": {"plait.dev/scale-to-zero": after}}}}
     await scene.api.patch(kinds.GATEWAY, waypoints.NAME, body, waypoints.NAMESPACE)
 
@@ -132,8 +180,8 @@ def _behind() -> Document:
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
-async def _create(scene: Scene) -> None:
-    await scene.api.create(kinds.GATEWAY, waypoints.waypoint())
+async def _create(scene: Scene, **operation: str) -> None:
+    await scene.api.create(kinds.GATEWAY, waypoints.waypoint(**operation))
 
 
 async def _label(scene: Scene, value: str | None) -> None:

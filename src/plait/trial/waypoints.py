@@ -15,9 +15,13 @@ HTTP = 8080
 _API = "gateway.networking.k8s.io/v1"
 
 
-def waypoint() -> Document:
+def waypoint(**operation: str) -> Document:
+    """`operation`: how it is operated, as `placement="managed"`."""
     listener = {"name": "mesh", "port": wellknown.HBONE_PORT, "protocol": "HBONE"}
-    spec = {"gatewayClassName": "istio-waypoint", "listeners": [listener]}
+    spec: Document = {"gatewayClassName": "istio-waypoint", "listeners": [listener]}
+    if operation:
+        said = {f"plait.dev/{name.replace('_', '-')}": value for name, value in operation.items()}
+        spec["infrastructure"] = {"annotations": said}
     return {"apiVersion": _API, "kind": "Gateway", "metadata": {"name": NAME, "namespace": NAMESPACE}, "spec": spec}
 
 
@@ -61,9 +65,32 @@ async def remove(scene: Scene) -> None:
 
 
 async def absent(scene: Scene) -> str:
-    """ "" when no pod of it is left."""
-    pods, _ = await scene.api.list(kinds.POD, NAMESPACE, labels=f"{wellknown.GATEWAY_NAME}={NAME}")
+    """ "" when no pod of it is left, wherever it ran."""
+    pods, _ = await scene.api.list(kinds.POD, labels=f"{wellknown.GATEWAY_NAME}={NAME}")
     return f"{len(pods)} pods of the waypoint are still there" if pods else ""
+
+
+async def keep_warm(scene: Scene, proxies: int) -> None:
+    """Settle how many proxies of the pool run for nobody, and wait until they do."""
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": wellknown.POOL_NAMESPACE}}
+    settled = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "pool", "namespace": wellknown.POOL_NAMESPACE},
+        "data": {"pool": f"warm: {proxies}"},
+    }
+    await scene.put([space, settled])
+    await until(lambda: _warm(scene, proxies), 60.0)
+
+
+async def _warm(scene: Scene, proxies: int) -> str:
+    pods, _ = await scene.api.list(kinds.POD, wellknown.POOL_NAMESPACE, labels=wellknown.WARM)
+    begun = sum(
+        (each["type"], each["status"]) == ("ContainersReady", "True")
+        for pod in pods
+        for each in (pod.get("status") or {}).get("conditions") or ()
+    )
+    return "" if begun == len(pods) == proxies else f"{begun} of {proxies} proxies are warm"
 
 
 async def ask(scene: Scene, client: Pod, host: str) -> talk.Reply:

@@ -27,6 +27,7 @@ class Silent:
 
     def __init__(self) -> None:
         self.opened: list[str] = []
+        self.followed = 0
         self.say: Any = None
 
     def __call__(self, node_id: str, types: tuple[str, ...], on_delta: Any, applied: Any) -> Any:
@@ -36,6 +37,7 @@ class Silent:
         return self
 
     async def run(self) -> None:
+        self.followed += 1
         await asyncio.Event().wait()
 
 
@@ -106,3 +108,29 @@ async def test_pods_without_a_proxy_get_nothing(tmp_path: Path) -> None:
     await companions.detaching("u2")
     await companions.drain("u2")
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_warm_proxy_is_nobody_until_it_is_claimed(tmp_path: Path) -> None:
+    upstream, wanted = Silent(), []
+    companions = Companions(tmp_path, "node-1", "cluster.local", upstream)
+    companions.changed = lambda: wanted.append(companions.identities)
+    made = {"gateway.istio.io/managed": "istio.io-mesh-controller", "plait.dev/warm": "true"}
+    warm = d.pod("warm-1", "10.0.0.1", "plait-managed", labels=made, account="warm")
+    warm["metadata"]["uid"] = "u3"
+    await companions.attached(warm, ("10.0.0.1",))
+    await asyncio.sleep(0)
+    assert (upstream.followed, companions.identities, wanted) == (0, set(), [])
+    assert await heard(tmp_path / "u3" / "xds.sock") == {}, "it is answered, so that it is ready to be somebody"
+    companions.updated(warm)
+    assert companions.identities == set()
+
+    own = {GATEWAY: "waypoint", "plait.dev/gateway-namespace": "shop", "plait.dev/claimed": "true"}
+    claimed = {**warm, "metadata": {**warm["metadata"], "labels": {**made, **own}}}
+    companions.updated(claimed)
+    await asyncio.sleep(0)
+    assert wanted == [{"spiffe://cluster.local/ns/plait-managed/sa/shop.waypoint"}]
+    assert upstream.followed == 1
+    companions.updated(claimed)
+    await asyncio.sleep(0)
+    assert upstream.followed == 1
+    await companions.detaching("u3")

@@ -12,18 +12,20 @@ def test_nothing_settled_is_the_usual() -> None:
 
 
 def test_a_namespace_has_its_own_quota_and_what_it_does_not_say_is_everybodys() -> None:
-    text = "waypoints: 2\nnodes: {plait.dev/node-class: edge}\nnamespaces: {shop: {replicas: 3}}"
+    text = "waypoints: 2\nwarm: 3\nnodes: {plait.dev/node-class: edge}\nnamespaces: {shop: {replicas: 3}}"
     found = read(text)
     assert isinstance(found, Pool)
     assert (found.of("shop"), found.of("bank")) == (Quota(2, 3), Quota(2, 20))
     assert found.nodes == {"plait.dev/node-class": "edge"}
+    assert found.warm == 3
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("waypoints: many", 'waypoints: "many" is not a number; write 0 or more'),
-        ("waypoint: 1", "waypoint: there is no such field; known are waypoints, replicas, nodes, namespaces"),
+        ("waypoint: 1", "waypoint: there is no such field; known are waypoints, replicas, warm, nodes, namespaces"),
+        ("warm: -1", 'warm: "-1" is not a number of proxies; write 0 to 100'),
         ("nodes: [edge]", "nodes: write labels, for example {plait.dev/node-class: edge}"),
         ("namespaces: {shop: 1}", "namespaces.shop: write a mapping, for example {waypoints: 1}"),
         ("namespaces: {shop: {replicas: -1}}", 'namespaces.shop: replicas: "-1" is not a number; write 0 or more'),

@@ -79,7 +79,7 @@ def _workload(
         network=settings.network,
         tunnel="hbone" if (captured or native) and not pod.spec.host_network else "none",
         trust_domain=settings.trust_domain,
-        service_account=pod.spec.service_account_name or "default",
+        service_account=pool.identity(pod.namespace, labels, pod.spec.service_account_name or "default"),
         node=pod.spec.node_name,
         workload_name=name,
         workload_type=kind,
