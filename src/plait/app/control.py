@@ -22,6 +22,7 @@ from plait.app.pipeline import READ, Pipeline
 from plait.app.placed import Placed
 from plait.app.proxy_caches import ROLES, ProxyCaches, UnknownProxy, named
 from plait.app.readable import Readable
+from plait.app.rehearsals import Rehearsals
 from plait.app.rotation import Rotation
 from plait.app.serving import ServingCertificate
 from plait.app.status import StatusServer
@@ -119,7 +120,10 @@ class Control:
         self.pipeline.on_mesh, self.pipeline.l7 = self.proxies.changed, self.proxies.served
         self._informers = {kind: Informer(api, kind, indexers=_indexers(kind)) for kind in READ}
         for kind, informer in self._informers.items():
-            informer.on_change(_feeding(self.pipeline, kind))
+            if kind is not kinds.ENVOY_FILTER:
+                informer.on_change(_feeding(self.pipeline, kind))
+        self._rehearsals = Rehearsals(self.pipeline, settings)
+        self._informers[kinds.ENVOY_FILTER].on_change(self._rehearsals.changed)
         self.waypoints = Waypoints(api, self._informers, proxies, settings.activator)
         self.gateways = self.waypoints.gateways
         self.statuses = StatusWriter(api, self.pipeline, self._informers, measured=self._measured)
@@ -163,6 +167,7 @@ class Control:
         bound_status = await self._status.start(host, status_port)
         self._tasks.append(aio.spawn(self._lists.run(), "informer of revoked identities"))
         await asyncio.gather(*(i.synced.wait() for i in (*self._informers.values(), self._lists)))
+        await self._rehearsals.settled()
         self.pipeline.open()
         self._tasks.append(aio.spawn(collecting.run(lambda: self.pipeline.idle), "garbage collection"))
         self._tasks.append(aio.spawn(self.statuses.run(), "status writer"))
@@ -202,6 +207,7 @@ class Control:
         await self._server.stop(0)
         await self.webhooks.close()
         await self._status.close()
+        await self._rehearsals.close()
         await aio.cancel(*self._tasks)
 
     async def _review(self, token: str, audiences: tuple[str, ...]) -> Mapping[str, Any]:

@@ -160,6 +160,12 @@ class Pipeline:
         if self._objects is not before or unread != self._unread.get(key, ()):
             self._wake()
 
+    def refused(self, kind: Kind, document: Document, problem: Problem) -> None:
+        """This state of the object does not hold: the one before does, and the problem is said."""
+        key = Key(str(kind), document["metadata"].get("namespace", ""), document["metadata"]["name"])
+        self._unread[key] = (problem,)
+        self._wake()
+
     def _in_effect(self, kind: Kind, key: Key, document: Document) -> tuple[Resource | None, tuple[Problem, ...]]:
         """What the document says, or what holds instead of it, and what is wrong."""
         typed, problems = decode(document)

@@ -23,6 +23,9 @@ _RUNTIME: Doc = {
 }
 
 
+RUNTIME: Doc = {"layers": [{"name": "static", "static_layer": _RUNTIME}]}
+
+
 @dataclass(frozen=True, slots=True)
 class NodeBootstrap:
     """`admin` is a socket path, or `ip:port` in Envoy's own namespace. `heap_limit` guards memory."""
@@ -69,7 +72,7 @@ def bootstrap(wanted: NodeBootstrap) -> Doc:
         "stats_flush_interval": "5s",
         "stats_eviction_interval": "3600s",
         "overload_manager": _overload(wanted),
-        "layered_runtime": {"layers": [{"name": "static", "static_layer": _RUNTIME}]},
+        "layered_runtime": RUNTIME,
     }
 
 

@@ -15,6 +15,7 @@ DUPLICATE_OBJECT = "PLT0010"
 NOT_TRANSLATED = "PLT0011"
 ASSUMED = "PLT0012"
 UNREADABLE = "PLT0013"
+REFUSED = "PLT0014"
 BOTH_MODES = "PLT0020"
 RESERVED_PORT = "PLT0021"
 SCHEMA = "IST0106"
@@ -37,6 +38,7 @@ MEANINGS = {
     NOT_TRANSLATED: "the proxy is not told this: Envoy, or we, cannot say it",
     ASSUMED: "something that only a running mesh has was made up, so that there is an answer offline",
     UNREADABLE: "security or mesh configuration that cannot be read; its last readable state, or a refusal, holds",
+    REFUSED: "Refused: Envoy itself does not take this, so no proxy is told; the last good state stays",
     BOTH_MODES: "BothModes: labels ask for a sidecar and for ambient mode; the sidecar wins",
     RESERVED_PORT: "ReservedPort: a port that the proxy in the pod listens on itself",
     SCHEMA: "SchemaValidationError: the object breaks a rule of its kind",

@@ -20,7 +20,7 @@ from plait.envoy.pieces import Doc
 from plait.envoy.wire import WireError, encode
 from plait.model.patches import Patch, PatchSet
 
-_TYPES = {
+TYPES = {
     "LISTENER": names.LISTENER,
     "FILTER_CHAIN": TYPE_PREFIX + "envoy.config.listener.v3.FilterChain",
     "NETWORK_FILTER": TYPE_PREFIX + "envoy.config.listener.v3.Filter",
@@ -72,9 +72,9 @@ def _check(found: Documents, before: dict[str, list[Doc]]) -> None:
 
 def usable(ctx: Context, patch: Patch, source: str) -> Doc | None:
     """The value with proper field names, if Envoy's API has them."""
-    kind = _TYPES.get(patch.apply_to)
+    kind = TYPES.get(patch.apply_to)
     if kind is None:
-        ctx.refuse(source, f"{patch.path}.applyTo", f"{patch.apply_to} is none of {', '.join(_TYPES)}")
+        ctx.refuse(source, f"{patch.path}.applyTo", f"{patch.apply_to} is none of {', '.join(TYPES)}")
         return None
     try:
         if patch.proxy_version and not re.search(patch.proxy_version, ctx.options.version):

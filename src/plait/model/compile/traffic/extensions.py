@@ -34,7 +34,7 @@ def patches(
     found: Iterable[EnvoyFilter], settings: Settings, memory: Memory, problems: list[Problem]
 ) -> Iterator[PatchSet]:
     for each in found:
-        made, said = memory.made(("envoyfilter", each.ident), each, partial(_patches, each, settings))
+        made, said = memory.made(("envoyfilter", each.ident), each, partial(patch_set, each, settings))
         problems.extend(said)
         if made is not None:
             yield made
@@ -59,7 +59,8 @@ def plugins(
             yield made
 
 
-def _patches(each: EnvoyFilter, settings: Settings) -> tuple[PatchSet | None, tuple[Problem, ...]]:
+def patch_set(each: EnvoyFilter, settings: Settings) -> tuple[PatchSet | None, tuple[Problem, ...]]:
+    """One filter as the model has it, and what is wrong with it."""
     report = Report("EnvoyFilter", each.namespace, each.name)
     spec = each.spec
     selector = LabelMatch(match_labels=spec.workload_selector.labels) if spec.workload_selector is not None else None
