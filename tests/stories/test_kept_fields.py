@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from kit import documents as d
 from kit import worlds
-from plait.envoy.roles import sidecar
+from kit.pki import Authority
+from plait.envoy.roles import gateway, sidecar
 from plait.model.mesh import Mesh
 
 WEB = worlds.sidecar_pod("web-1", "10.0.0.1", labels={"app": "web"})
@@ -56,3 +58,84 @@ def test_parameters_of_a_whole_class_are_said_to_have_no_effect() -> None:
     }
     _, problems = worlds.world(d.document("gateway.networking.k8s.io/v1", "GatewayClass", "istio", "", spec=spec))
     assert [(each.kind, each.path) for each in problems] == [("GatewayClass", "spec.parametersRef")]
+
+
+def test_a_connection_is_matched_by_the_address_it_comes_from() -> None:
+    """A sidecar knows its own; a waypoint does not know its clients', and then the match does not hold."""
+
+    def ways(subnet: str) -> list[str]:
+        here = {"destination": {"host": "db"}}
+        route = {"match": [{"sourceSubnet": subnet}], "route": [here]}
+        elsewhere = {"route": [{"destination": {"host": "web"}}]}
+        mesh, _ = worlds.world(
+            WEB,
+            d.service("web", "10.9.0.1", port=90, spec={"ports": [{"name": "tcp", "port": 90}]}),
+            d.service("db", "10.9.0.3", port=90, spec={"ports": [{"name": "tcp", "port": 90}]}),
+            worlds.istio("VirtualService", "web", hosts=["web"], tcp=[route, elsewhere]),
+        )
+        (own,) = (each for each in worlds.seen_by(mesh, "web-1").tcp if each.addresses == ("10.9.0.1",))
+        return [each.hostname.split(".")[0] for each in own.destinations]
+
+    assert ways("10.0.0.0/24") == ["db"]
+    assert ways("10.7.0.0/16") == ["web"]
+
+
+def backend(*more: d.Document, namespace: str = "shop") -> tuple[Any, Any]:
+    """What a gateway shows to a backend, and what is said of it."""
+    ref = {"name": "own", "namespace": namespace}
+    listener = {"name": "http", "port": 80, "protocol": "HTTP"}
+    parent, target = {"name": "edge"}, {"group": "", "kind": "Service", "name": "web"}
+    mesh, problems = worlds.world(
+        *more,
+        worlds.gateway("edge", "shop", listener, tls={"backend": {"clientCertificateRef": ref}}),
+        worlds.gateway_pod("edge-1", "10.4.0.2", "edge"),
+        d.pod("web-1", "10.0.0.1", labels={"app": "web"}, captured=False),
+        SERVICE,
+        worlds.api("HTTPRoute", "web", parentRefs=[parent], rules=[{"backendRefs": [{"name": "web", "port": 80}]}]),
+        worlds.api(
+            "BackendTLSPolicy",
+            "web",
+            targetRefs=[target],
+            validation={"hostname": "web.example", "wellKnownCACertificates": "System"},
+        ),
+    )
+    found = gateway.documents(worlds.served_by(mesh, "edge-1"))
+    (cluster,) = (each for each in found["clusters"] if each["name"] == "outbound|80||web.shop.svc.cluster.local")
+    (socket,) = (each["transport_socket"] for each in cluster["transport_socket_matches"] if each["name"] == "default")
+    shown = socket["typed_config"]["common_tls_context"].get("tls_certificate_sds_secret_configs", [])
+    said = {each.path: each.message for each in problems if each.kind == "Gateway"}
+    return [each["name"] for each in shown], said
+
+
+def test_a_gateway_shows_its_certificate_to_backends_that_a_policy_is_about() -> None:
+    assert backend(secret("own")) == (["kubernetes://shop/own"], {})
+
+
+def test_a_certificate_of_another_namespace_is_shown_to_backends_only_with_a_grant() -> None:
+    shown, said = backend(secret("own", "vault"), namespace="vault")
+    assert not shown and "ReferenceGrant" in said["spec.tls.backend.clientCertificateRef"]
+    grant = {
+        "from": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "namespace": "shop"}],
+        "to": [{"group": "", "kind": "Secret"}],
+    }
+    allowed = worlds.api("ReferenceGrant", "own", "vault", **grant)
+    assert backend(secret("own", "vault"), allowed, namespace="vault") == (["kubernetes://vault/own"], {})
+
+
+def secret(name: str, namespace: str = "shop") -> d.Document:
+    leaf = Authority().issue("spiffe://cluster.local/ns/shop/sa/edge")
+    held = {"tls.crt": leaf.certificate, "tls.key": leaf.key}
+    data = {key: base64.b64encode(value).decode() for key, value in held.items()}
+    return d.document("v1", "Secret", name, namespace, type="kubernetes.io/tls", data=data)
+
+
+def test_what_no_machine_and_no_image_hears_is_said() -> None:
+    _, problems = worlds.world(
+        worlds.istio("WorkloadGroup", "group", template={"serviceAccount": "a"}),
+        d.document("networking.istio.io/v1beta1", "ProxyConfig", "p", spec={"image": {"imageType": "debug"}}),
+        d.document("networking.istio.io/v1beta1", "ProxyConfig", "q", spec={"concurrency": 2}),
+    )
+    assert {(each.kind, each.name, each.path) for each in problems} == {
+        ("WorkloadGroup", "group", "spec"),
+        ("ProxyConfig", "p", "spec.image.imageType"),
+    }

@@ -114,7 +114,8 @@ def test_telemetry_of_the_namespace_replaces_the_meshs() -> None:
     mesh, problems = w.world(
         telemetry("all", "istio-system", 1), telemetry("own", "shop", 50), w.sidecar_pod("web", "10.0.0.1")
     )
-    assert [t.sampling for t in w.seen_by(mesh, "web").enforced.telemetry.tracing] == [50]
+    found = w.seen_by(mesh, "web").enforced.telemetry.tracing
+    assert [(each.side, each.sampling) for each in found] == [("client", 50), ("server", 50)]
     assert [(p.code, p.name) for p in problems] == [("PLT0407", "all"), ("PLT0407", "own")]
 
 

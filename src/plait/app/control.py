@@ -186,7 +186,7 @@ class Control:
         return judged(self.gateways.measured(), self.proxies.refused())
 
     def _injection(self, config: Config) -> Config:
-        """With what the mesh's ConfigMaps say now."""
+        """With what the mesh's ConfigMaps and ProxyConfigs say now."""
         return configured(self.pipeline.objects, self.pipeline.mesh.settings.root_namespace, config)
 
     def _revoke(self, root_namespace: str) -> None:

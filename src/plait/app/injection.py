@@ -1,4 +1,4 @@
-"""What the mesh's ConfigMaps say of injection, as objects: defaults of its proxies, and templates of its own."""
+"""What the mesh's objects say of injection: defaults of its proxies, templates of its own, ProxyConfigs."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def configured(objects: Objects, namespace: str, config: Config) -> Config:
     return structs.replace(
         config,
         defaults=_defaults(_text(objects, CONFIG_MAP, namespace, "mesh")),
+        proxy_configs=tuple(objects.of(kinds.PROXY_CONFIG).values()),
         templates=_templates(_text(objects, templates.CONFIG_MAP, namespace, templates.KEY)),
     )
 

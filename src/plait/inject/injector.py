@@ -15,6 +15,7 @@ from plait.resources import codes
 from plait.resources.decode import decode, problem
 from plait.resources.kubernetes import Pod
 from plait.resources.mesh_config.proxy import ProxyConfig
+from plait.resources.networking import proxy_config
 from plait.resources.problems import Problem
 
 Document = dict[str, Any]
@@ -23,7 +24,8 @@ Document = dict[str, Any]
 class Config(Struct, frozen=True):
     """`folder`: where each node keeps the folders of its proxies. `revision`: ours, as `istio.io/rev` names it.
 
-    `defaults` are the mesh's for its proxies (`defaultConfig` of the mesh configuration), `templates` its own.
+    `defaults` are the mesh's for its proxies (`defaultConfig` of the mesh configuration), `templates` its own;
+    `proxy_configs` are all ProxyConfig objects.
     """
 
     folder: str
@@ -31,6 +33,7 @@ class Config(Struct, frozen=True):
     root_namespace: str = DEFAULT_ROOT_NAMESPACE
     defaults: ProxyConfig = ProxyConfig()
     templates: Mapping[str, Document] = {}
+    proxy_configs: tuple[proxy_config.ProxyConfig, ...] = ()
 
 
 class Outcome(Struct, frozen=True):
@@ -61,7 +64,8 @@ def inject(document: Document, namespace: str, labels: Mapping[str, str], config
         )
     if not verdict.inject:
         return Outcome(document, False, verdict.reason)
-    wanted = proxying(read.meta.annotations, config.defaults)
+    meta, root = read.meta, config.root_namespace
+    wanted = proxying(meta.annotations, config.defaults, config.proxy_configs, namespace, meta.labels, root)
     found = tuple(
         problem(typed, codes.BAD_VALUE, path, text) for path, text in checks.wrong(document, wanted, config.templates)
     )

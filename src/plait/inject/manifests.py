@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from plait.base.wellknown import INJECTION
 from plait.inject.injector import Config, inject
+from plait.resources import kinds
+from plait.resources.decode import decode
+from plait.resources.networking.proxy_config import ProxyConfig
 from plait.resources.problems import Problem
 
 Document = dict[str, Any]
@@ -44,6 +47,7 @@ def injected(documents: Iterable[Document], config: Config) -> Injected:
     """All documents in their order; those that are no pods and make none come back as they were."""
     found = tuple(documents)
     namespaces = dict(_namespaces(found))
+    config = structs.replace(config, proxy_configs=(*config.proxy_configs, *_proxy_configs(found)))
     made: list[Document] = []
     problems: list[Problem] = []
     left: list[str] = []
@@ -76,6 +80,12 @@ def _namespaces(documents: Iterable[Document]) -> Iterator[tuple[str, Mapping[st
         if each.get("kind") == "Namespace":
             meta = _mapping(each.get("metadata"))
             yield str(meta.get("name")), {**_ASKING, **_mapping(meta.get("labels"))}
+
+
+def _proxy_configs(documents: Iterable[Document]) -> Iterator[ProxyConfig]:
+    for each in documents:
+        if each.get("kind") == kinds.PROXY_CONFIG.kind and isinstance(read := decode(each)[0], ProxyConfig):
+            yield read
 
 
 def _named(pod: Document, owner: str, path: tuple[str, ...]) -> Document:

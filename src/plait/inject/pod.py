@@ -94,6 +94,7 @@ def _sidecar(spec: Document, notes: Mapping[str, str], wanted: Proxying) -> tupl
         resources=_resources(notes),
         transparent=wanted.interception == "TPROXY",
         threads=wanted.threads,
+        environment=wanted.environment,
         drain_seconds=wanted.drain_seconds,
     )
     proxy = _merged(made, brought)
@@ -117,9 +118,13 @@ def _held(proxy: Document) -> Document:
 
 def _gateway(spec: Document, wanted: Proxying) -> tuple[list[str], list[str]]:
     """The container becomes the proxy where it stands."""
-    proxy = _merged(
-        container(low_ports=True, threads=wanted.threads, drain_seconds=wanted.drain_seconds), _brought(spec)
+    made = container(
+        low_ports=True,
+        threads=wanted.threads,
+        environment=wanted.environment,
+        drain_seconds=wanted.drain_seconds,
     )
+    proxy = _merged(made, _brought(spec))
     spec["containers"] = [proxy if each.get("name") == PROXY_CONTAINER else each for each in spec["containers"]]
     return [], [PROXY_CONTAINER]
 

@@ -1,20 +1,24 @@
-"""How a pod's proxy is to run: the mesh's defaults, over them what the pod's annotations say. Read once."""
+"""How a pod's proxy is to run: the mesh's defaults, over them ProxyConfigs and the pod's annotations. Read once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE
+from plait.inject import proxy_configs
 from plait.resources.durations import seconds
 from plait.resources.mesh_config.mesh import overlaid
 from plait.resources.mesh_config.proxy import ProxyConfig
+from plait.resources.networking import proxy_config
 from plait.resources.proxy_container import DRAIN_SECONDS
 from plait.resources.redirection import MODE
 
 ANNOTATION: Final = "proxy.istio.io/config"
 NATIVE: Final = "sidecar.istio.io/nativeSidecar"
+_NONE: Final[Mapping[str, str]] = {}
 Finding = tuple[str, str]
 """Path and message."""
 
@@ -28,16 +32,31 @@ class Proxying(Struct, frozen=True):
     threads: int = 0
     drain_seconds: float = DRAIN_SECONDS
     """Of a proxy that is no native sidecar: those end after the application anyway."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Variables of the proxy: what tags and modules may read."""
     wrong: tuple[Finding, ...] = ()
 
 
-def proxying(notes: Mapping[str, str], defaults: ProxyConfig) -> Proxying:
-    """`defaults` are those of the mesh (`defaultConfig`); the narrower word wins."""
+def proxying(
+    notes: Mapping[str, str],
+    defaults: ProxyConfig,
+    objects: Iterable[proxy_config.ProxyConfig] = (),
+    namespace: str = "",
+    labels: Mapping[str, str] = _NONE,
+    root_namespace: str = DEFAULT_ROOT_NAMESPACE,
+) -> Proxying:
+    """`defaults` are those of the mesh (`defaultConfig`), `objects` all that there are; the narrower word wins."""
+    listed = tuple(objects)
     config, problems = defaults, tuple[Finding, ...]()
+    for place in ("root", "namespace"):
+        config = proxy_configs.overlaid(config, listed, place, namespace, labels, root_namespace)
     if text := notes.get(ANNOTATION, "").strip():
-        config, found = overlaid(defaults, text, ANNOTATION)
+        wider = config.proxy_metadata
+        config, found = overlaid(config, text, ANNOTATION)
+        config = structs.replace(config, proxy_metadata={**wider, **config.proxy_metadata})
         path = f"metadata.annotations[{ANNOTATION}]"
         problems = tuple((f"{path}.{each.path}".rstrip("."), each.message) for each in found)
+    config = proxy_configs.overlaid(config, listed, "workload", namespace, labels, root_namespace)
     drain = config.termination_drain_duration
     return Proxying(
         native=notes.get(NATIVE, "true").lower() != "false",
@@ -45,5 +64,6 @@ def proxying(notes: Mapping[str, str], defaults: ProxyConfig) -> Proxying:
         interception=notes.get(MODE) or config.interception_mode,
         threads=config.concurrency or 0,
         drain_seconds=(seconds(drain) if drain else None) or DRAIN_SECONDS,
+        environment=tuple(sorted(config.proxy_metadata.items())),
         wrong=problems,
     )

@@ -61,7 +61,7 @@ class Tracing(Struct, frozen=True, gc=False):
     tags: tuple[SpanTag, ...] = ()
     by_request_id: bool | None = None
     istio_tags: bool | None = None
-    propagate: bool = True
+    propagate: bool | None = None
 
 
 class Logging(Struct, frozen=True, gc=False):
@@ -75,7 +75,6 @@ class Logging(Struct, frozen=True, gc=False):
 class Metrics(Struct, frozen=True, gc=False):
     sinks: tuple[str, ...] = ()
     changes: tuple[MetricChange, ...] = ()
-    interval: float | None = None
 
 
 class TelemetryPolicy(Struct, frozen=True):

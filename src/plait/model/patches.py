@@ -23,7 +23,6 @@ class Patch(Struct, frozen=True):
     operation: str
     value: Mapping[str, Any]
     match: Mapping[str, Any]
-    filter_class: Phase = ""
     proxy_version: str = ""
     proxy_metadata: Labels = ()
     path: str = ""
@@ -54,7 +53,6 @@ class Script(Struct, frozen=True):
 
     language: Literal["wasm", "lua"]
     url: str = ""
-    sha256: str = ""
     code: str = ""
     config: Mapping[str, Any] | None = None
     root_id: str = ""
@@ -63,8 +61,6 @@ class Script(Struct, frozen=True):
     failure: Literal["close", "open", "reload"] = "close"
     network: bool = False
     """A filter for connections, not for requests."""
-    pull_always: bool = False
-    pull_secret: str = ""
 
 
 class Plugin(Struct, frozen=True):

@@ -8,7 +8,7 @@ credential, so a proxy needs no token of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from plait.base.wellknown import (
@@ -37,6 +37,7 @@ def container(
     low_ports: bool = False,
     transparent: bool = False,
     threads: int = 0,
+    environment: Iterable[tuple[str, str]] = (),
     drain_seconds: float = DRAIN_SECONDS,
 ) -> Document:
     """The container; `low_ports` lets it listen below 1024 (gateways).
@@ -53,7 +54,10 @@ def container(
         "name": PROXY_CONTAINER,
         "image": PROXY_IMAGE,
         **({"args": ["--concurrency", str(threads)]} if threads else {}),
-        "env": [{"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}],
+        "env": [
+            {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+            *({"name": name, "value": value} for name, value in environment if name != "POD_UID"),
+        ],
         "ports": [{"name": "status-port", "containerPort": READY_PORT, "protocol": "TCP"}],
         "readinessProbe": {
             "httpGet": {"path": "/healthz/ready", "port": READY_PORT},

@@ -86,6 +86,8 @@ def http(
     }
     if (traced := spans.tracing(ctx, enforced.telemetry, point)) is not None:
         document["tracing"] = traced
+        if (extension_ := spans.request_ids(enforced.telemetry, point)) is not None:
+            document["request_id_extension"] = extension_
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": any_of(_HCM, **document)}
 
 

@@ -62,4 +62,8 @@ def edited(items: list[Doc], operation: str, value: Doc, chosen: Any) -> tuple[l
             return [value if index in hits else item for index, item in enumerate(items)], bool(hits)
         case "MERGE":
             return [merged(item, value) if index in hits else item for index, item in enumerate(items)], bool(hits)
+        case "MERGE_AND_REPLACE_LIST":
+            return [replaced_lists(item, value) if index in hits else item for index, item in enumerate(items)], bool(
+                hits
+            )
     return items, False

@@ -53,8 +53,6 @@ def metrics(ctx: Context, wanted: Telemetry, point: Point, *, http: bool = True)
     for change in changes:
         if change.metric in _MESSAGES:
             ctx.refuse("", f"telemetry.metrics.{change.metric}", "gRPC messages are not counted, so nothing is changed")
-    if any(each.interval is not None for each in wanted.metrics):
-        ctx.refuse("", "telemetry.metrics.reportingInterval", "TCP metrics are reported when connections end")
     if not http:
         return _tcp(changes, point)
     requests: dict[str, Any] = {"istio_requests_total": 1}

@@ -1,7 +1,8 @@
 """EnvoyFilter: changes laid over finished documents, in order. One that does not fit is a refusal, never a crash.
 
 Matching is Istio's: by context, listener (name, port), chain (name, SNI, protocols), filter and sub-filter, route
-configuration (name, port, gateway, virtual host, route), cluster (name, service, port, subset).
+configuration (name, port, gateway, virtual host, route), cluster (name, service, port, subset); in a waypoint also by
+the served port, filter and route (`waypoint`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from plait.envoy.l7.bundle import URLS, Documents
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.merging import edited
 from plait.envoy.l7.spelling import proper
+from plait.envoy.l7.terminate import INTERNAL
 from plait.envoy.pieces import Doc
 from plait.envoy.wire import WireError, encode
 from plait.model.patches import Patch, PatchSet
@@ -98,6 +100,8 @@ def usable(ctx: Context, patch: Patch, source: str) -> Doc | None:
 
 def _ours(patch: Patch, role: str, direction: str) -> bool:
     """`direction` of a listener or cluster narrows a sidecar's contexts; "" does not."""
+    if "waypoint" in patch.match and role != "waypoint":
+        return False
     match patch.context:
         case "any":
             return True
@@ -150,7 +154,7 @@ def _cluster(patch: Patch, role: str) -> Test:
 
 
 def _routes(found: Documents, patch: Patch, value: Doc, role: str) -> bool:
-    wanted = patch.match.get("routeConfiguration") or {}
+    wanted = patch.match.get("routeConfiguration") or _served_routes(patch.match.get("waypoint"))
     if patch.apply_to == "ROUTE_CONFIGURATION" and patch.operation in _ADDED:
         found.routes.append(value)
         return True
@@ -186,6 +190,13 @@ def _routes(found: Documents, patch: Patch, value: Doc, role: str) -> bool:
     return done
 
 
+def _served_routes(wanted: Mapping[str, Any] | None) -> Doc:
+    """A match of a waypoint as one of route configurations."""
+    said = wanted or {}
+    route = {"vhost": {"route": said["route"]}} if said.get("route") else {}
+    return {**({"portNumber": said["portNumber"]} if said.get("portNumber") else {}), **route}
+
+
 def _configuration(wanted: Mapping[str, Any], document: Doc) -> bool:
     name = str(document["name"])
     if wanted.get("name", name) != name:
@@ -193,11 +204,19 @@ def _configuration(wanted: Mapping[str, Any], document: Doc) -> bool:
     port = wanted.get("portNumber")
     if port and str(port) not in re.split(r"[|._]", name):
         return False
+    if wanted.get("portName", _port_name(name)) != _port_name(name):
+        return False
     gateway = str(wanted.get("gateway", ""))
     if gateway:
         namespace, _, own = gateway.rpartition("/")
         return name.endswith(f".{own}.{namespace}" if namespace else f".{own}")
     return True
+
+
+def _port_name(configuration: str) -> str:
+    """Only those of HTTPS servers of gateways say it: https.443.NAME.gateway.namespace."""
+    parts = configuration.split(".")
+    return parts[2] if parts[0] == "https" and len(parts) == 5 else ""
 
 
 def _virtual_host(wanted: Mapping[str, Any]) -> Test:
@@ -228,7 +247,7 @@ def _listeners(found: Documents, patch: Patch, value: Doc, role: str) -> bool:
     if patch.apply_to == "LISTENER" and patch.operation in _ADDED:
         found.listeners.append(value)
         return True
-    wanted = patch.match.get("listener") or {}
+    wanted = patch.match.get("listener") or _served_chains(patch.match.get("waypoint"))
     done = False
     kept: list[Doc] = []
     for document in found.listeners:
@@ -241,6 +260,14 @@ def _listeners(found: Documents, patch: Patch, value: Doc, role: str) -> bool:
         done = done or hit
     found.listeners = kept
     return done
+
+
+def _served_chains(wanted: Mapping[str, Any] | None) -> Doc:
+    """A match of a waypoint as one of its inner listener's chains, which are one for each served port."""
+    if not wanted:
+        return {}
+    chain = {key: wanted[key] for key in ("filter", "portNumber") if wanted.get(key)}
+    return {"name": INTERNAL, "filterChain": chain}
 
 
 def _listener(wanted: Mapping[str, Any], document: Doc) -> bool:
@@ -291,6 +318,7 @@ def _inside(patch: Patch, value: Doc, wanted: Mapping[str, Any], document: Doc) 
 
 def _chain(wanted: Mapping[str, Any]) -> Test:
     said = wanted.get("filterChain") or {}
+    served = said.get("portNumber")
 
     def chosen(chain: Doc) -> bool:
         match = chain.get("filter_chain_match", {})
@@ -300,6 +328,7 @@ def _chain(wanted: Mapping[str, Any]) -> Test:
             and (not said.get("sni") or said["sni"] in match.get("server_names", []))
             and said.get("transportProtocol", match.get("transport_protocol")) == match.get("transport_protocol")
             and (not protocols or set(protocols) <= set(match.get("application_protocols", [])))
+            and (not served or str(chain.get("name", "")).startswith(f"inbound-vip|{served}|"))
             and (not said.get("destinationPort") or said["destinationPort"] == match.get("destination_port"))
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from plait.envoy.l7.collectors import collector
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.points import Point
-from plait.envoy.pieces import Doc, extension
+from plait.envoy.pieces import Doc, any_of, extension
 from plait.model.http_telemetry import Sink, SpanTag, Tracing
 from plait.model.views.enforced import Telemetry
 
@@ -14,8 +14,7 @@ def tracing(ctx: Context, wanted: Telemetry, point: Point) -> Doc | None:
     """The tracing of a connection manager; None where nobody asks for spans."""
     if not ctx.settings.tracing:
         return None
-    ours = [each for each in wanted.tracing if each.side in (point.side, "both")]
-    chosen = ours[-1] if ours else Tracing()
+    chosen = _chosen(wanted, point)
     if chosen.disabled:
         return None
     named = {sink.name: sink for sink in wanted.sinks}
@@ -25,8 +24,6 @@ def tracing(ctx: Context, wanted: Telemetry, point: Point) -> Doc | None:
     provider = _provider(ctx, sinks[0])
     if provider is None:
         return None
-    if chosen.by_request_id is not None:
-        ctx.refuse("", "telemetry.tracing.useRequestIdForTraceSampling", "Envoy's default (true) is kept")
     if len(sinks) > 1:
         ctx.refuse("", "telemetry.tracing.providers", f"spans go to one provider: {sinks[0].name}")
     rate = chosen.sampling if chosen.sampling is not None else ctx.settings.sampling
@@ -38,9 +35,22 @@ def tracing(ctx: Context, wanted: Telemetry, point: Point) -> Doc | None:
         "spawn_upstream_span": False,
         "custom_tags": [_tag(tag) for tag in (*_standard(point, chosen), *chosen.tags)],
     }
-    if not chosen.propagate:
+    if chosen.propagate is False:
         document["no_context_propagation"] = True
     return document
+
+
+def request_ids(wanted: Telemetry, point: Point) -> Doc | None:
+    """The request id extension where sampling shall not follow from the id; else Envoy's default, which does."""
+    if _chosen(wanted, point).by_request_id is not False:
+        return None
+    kind = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
+    return {"typed_config": any_of(kind, use_request_id_for_trace_sampling=False)}
+
+
+def _chosen(wanted: Telemetry, point: Point) -> Tracing:
+    ours = [each for each in wanted.tracing if each.side in (point.side, "both")]
+    return ours[-1] if ours else Tracing()
 
 
 def _standard(point: Point, chosen: Tracing) -> tuple[SpanTag, ...]:

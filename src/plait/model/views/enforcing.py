@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 from plait.model.attachment import Attachment, Target
 from plait.model.http_security import HttpPolicy
-from plait.model.http_telemetry import Logging, Metrics, TelemetryPolicy, Tracing
 from plait.model.l7 import L7
 from plait.model.proxies import Proxy
 from plait.model.routes import Destination
-from plait.model.views.enforced import Enforced, Telemetry
+from plait.model.views import reporting
+from plait.model.views.enforced import Enforced
 
 _ORDER = {"custom": 0, "deny": 1, "audit": 2, "allow": 3}
 _CONTEXTS = {
@@ -57,7 +57,7 @@ def enforced(
             sorted((a for a in l7.authentication.values() if binds(a.attachment)), key=lambda a: a.key)
         ),
         authorizers=tuple(l7.authorizers[name] for name in sorted(named & l7.authorizers.keys())),
-        telemetry=telemetry(l7, adds),
+        telemetry=reporting.merged(l7, (each for each in l7.telemetry.values() if adds(each.attachment))),
         plugins=tuple(sorted(plugins, key=lambda p: p.order)),
         patches=tuple(
             sorted(
@@ -98,32 +98,3 @@ def _authority(uri: str) -> tuple[str, int]:
 
 def _policy_order(policy: HttpPolicy) -> tuple[int, str, str]:
     return _ORDER[policy.action], policy.namespace, policy.name
-
-
-def telemetry(l7: L7, binds: Binds) -> Telemetry:
-    """Mesh-wide, then the namespace's, then the workload's: a later one replaces the earlier, subject by subject."""
-    tracing: tuple[Tracing, ...] = ()
-    metrics: tuple[Metrics, ...] = ()
-    logging: tuple[Logging, ...] = ()
-    found = sorted((t for t in l7.telemetry.values() if binds(t.attachment)), key=_telemetry_order)
-    for policy in found:
-        tracing = policy.tracing or tracing
-        logging = policy.logging or logging
-        metrics = (*metrics, *policy.metrics)  # overrides add up, the later one has the last word
-    settings = l7.settings
-    names: Iterable[str] = (
-        *(name for each in tracing for name in each.sinks),
-        *(name for each in metrics for name in each.sinks),
-        *(name for each in logging for name in each.sinks),
-        *settings.tracing_sinks,
-        *settings.logging_sinks,
-        *settings.metrics_sinks,
-    )
-    sinks = tuple(l7.sinks[name] for name in dict.fromkeys(names) if name in l7.sinks)
-    return Telemetry(tracing, metrics, logging, sinks)
-
-
-def _telemetry_order(policy: TelemetryPolicy) -> tuple[int, str, str]:
-    attachment = policy.attachment
-    exact = bool(attachment.targets or attachment.selector)
-    return 2 if exact else 0 if attachment.everywhere else 1, policy.created, policy.name

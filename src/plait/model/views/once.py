@@ -35,9 +35,10 @@ UNREACHED = Retry(on=("connect-failure", "refused-stream"))
 
 def at_waypoint(match: Match | TcpMatch | TlsMatch, port: int) -> bool:
     """Whether a match of a VirtualService may hold at a waypoint, for this port of the service. It serves all clients:
-    who the client is, it learns from the connection (namespace), not from labels."""
+    who the client is, it learns from the connection (namespace), not from labels or addresses."""
     bound = not match.gateways or "mesh" in match.gateways
-    return bound and match.port in (0, port) and not match.source_labels
+    known = not (match.source_labels or (isinstance(match, TcpMatch) and match.sources))
+    return bound and match.port in (0, port) and known
 
 
 def leaving(routing: Routing, routes: Iterable[Route], resolver: Resolver, port: int) -> Iterator[Route]:

@@ -149,7 +149,10 @@ class Resolver:
             special = self.scope.mesh.l7.backend_tls
             backend = special.get(f"{service.key}:{port}") or special.get(f"{service.key}:0")
             if backend is not None and not backend.broken:
-                policy = msgspec.structs.replace(policy, tls=backend.tls)
+                own = self.scope.mesh.l7.gateways.get(f"gateway-api/{self.scope.proxy.gateway}")
+                shown = own.backend_credential if own is not None else ""
+                tls = msgspec.structs.replace(backend.tls, client_credential=shown) if shown else backend.tls
+                policy = msgspec.structs.replace(policy, tls=tls)
         if (settings.pool and not policy.pool) or (settings.outliers and not policy.outliers):
             pool, outliers = policy.pool or settings.pool, policy.outliers or settings.outliers
             policy = msgspec.structs.replace(policy, pool=pool, outliers=outliers)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address, ip_network
 
 import msgspec
 
@@ -186,7 +187,14 @@ def _holds(match: TcpMatch | TlsMatch, proxy: Proxy, port: int) -> bool:
         and (not match.gateways or "mesh" in match.gateways)
         and carries(proxy.tags, match.source_labels)
         and match.source_namespace in ("", proxy.namespace)
+        and not (isinstance(match, TcpMatch) and match.sources and not _among(proxy.addresses, match.sources))
     )
+
+
+def _among(addresses: Iterable[str], blocks: Iterable[str]) -> bool:
+    """A sidecar's connections come from its own pod."""
+    networks = [ip_network(block) for block in blocks]
+    return any(ip_address(address) in network for address in addresses for network in networks)
 
 
 def _resolved(found: tuple[Destination, ...], resolver: Resolver, port: int) -> tuple[Destination, ...]:

@@ -9,11 +9,12 @@ import pytest
 from kit import l7
 from kit.l7 import forward, route, upstream, virtual
 from plait.envoy.l7.report import Refusal
-from plait.envoy.roles import gateway
+from plait.envoy.roles import gateway, waypoint
 from plait.model.attachment import Attachment
 from plait.model.patches import Patch, PatchSet
 from plait.model.views.enforced import Enforced
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort
+from plait.model.views.waypoint import ServedPort, ServedService, WaypointView
 
 HCM = "envoy.filters.network.http_connection_manager"
 LUA = {
@@ -165,3 +166,67 @@ def test_a_patch_that_does_not_fit_is_refused_and_changes_nothing(
     assert [each.source for each in refused] == ["EnvoyFilter/shop/f"]
     assert said in refused[0].message
     assert found == untouched
+
+
+def test_lists_that_are_said_replace_those_there() -> None:
+    value = {"routes": [{"match": {"prefix": "/own"}, "direct_response": {"status": 204}}]}
+    found, refused = patched("VIRTUAL_HOST", "MERGE_AND_REPLACE_LIST", value)
+    (routes,) = (each["routes"] for each in found["routes"][0]["virtual_hosts"])
+    assert not refused and [each["match"] for each in routes] == [{"prefix": "/own"}]
+
+
+def test_a_configuration_is_found_by_the_name_of_its_port() -> None:
+    """Of plain HTTP the name is not known, as with Istio."""
+    value = {"request_headers_to_remove": ["x-a"]}
+    _, refused = patched("ROUTE_CONFIGURATION", "MERGE", value, {"routeConfiguration": {"portName": "http"}})
+    assert refused
+
+
+@pytest.mark.parametrize(
+    ("match", "ports"),
+    [({}, [80, 81]), ({"portNumber": 81}, [81]), ({"portNumber": 82}, []), ({"filter": {"name": "nobody"}}, [])],
+)
+def test_a_waypoint_is_patched_at_the_served_port(match: dict[str, Any], ports: list[int]) -> None:
+    patch = Patch("HTTP_FILTER", "any", "INSERT_FIRST", LUA, {"waypoint": match}, path="spec.configPatches[0]")
+    documents = waypoint.documents(serving(patch, 80, 81))
+    (inner,) = (each for each in documents["listeners"] if each["name"] == "main_internal")
+    touched = [
+        int(chain["name"].split("|")[1])
+        for chain in inner["filter_chains"]
+        if any(
+            each["name"] == "my.lua"
+            for filter_ in chain["filters"]
+            for each in filter_["typed_config"].get("http_filters", [])
+        )
+    ]
+    assert touched == ports
+
+
+def test_a_route_of_a_waypoint_is_found_by_name_and_port() -> None:
+    value = {"stat_prefix": "x"}
+    for match, ports in (({"route": {"name": "all"}}, ["80", "81"]), ({"route": {"name": "other"}}, [])):
+        patch = Patch("HTTP_ROUTE", "any", "MERGE", value, {"waypoint": match}, path="spec.configPatches[0]")
+        found = waypoint.documents(serving(patch, 80, 81))["routes"]
+        touched = [
+            each["name"].split("|")[1]
+            for each in found
+            for host in each["virtual_hosts"]
+            if any(route.get("stat_prefix") == "x" for route in host["routes"])
+        ]
+        assert touched == ports
+
+
+def test_a_patch_for_waypoints_leaves_others_alone() -> None:
+    found, refused = patched("HTTP_FILTER", "INSERT_FIRST", LUA, {"waypoint": {}}, context="any")
+    assert not refused and "my.lua" not in http_filters(found)
+
+
+def serving(patch: Patch, *ports: int) -> WaypointView:
+    sets = (PatchSet("f", "shop", Attachment("shop"), (patch,)),)
+    served = tuple(
+        ServedPort(port, "http", (virtual(f"web:{port}", route("/", forward("web"), name="all")),)) for port in ports
+    )
+    service = ServedService("shop/web", l7.host("web"), "shop", "web", ("10.9.0.1",), served, l7.ENFORCED)
+    enforced = Enforced(patches=sets, telemetry=l7.PROMETHEUS)
+    upstreams = (upstream("web", "10.64.2.2"),)
+    return WaypointView(l7.proxy("waypoint"), l7.SETTINGS, (service,), (), upstreams, enforced, ("cluster.local",))

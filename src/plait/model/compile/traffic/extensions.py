@@ -11,7 +11,7 @@ import msgspec
 from plait.model.attachment import labels_of
 from plait.model.compile.memory import Memory
 from plait.model.compile.traffic.attachments import attachment
-from plait.model.compile.traffic.report import BAD_VALUE, Report
+from plait.model.compile.traffic.report import BAD_VALUE, NO_EFFECT, Report
 from plait.model.mesh import Settings
 from plait.model.patches import Patch, PatchSet, Phase, Plugin, Script
 from plait.resources.extensions import (
@@ -83,13 +83,16 @@ def _patch(found: EnvoyConfigObjectPatch, path: str, report: Report) -> Patch | 
     match = found.match
     proxy = match.proxy if match is not None else None
     written = msgspec.to_builtins(match) if match is not None else {}
+    if found.patch.filter_class != "UNSPECIFIED":
+        report.unsupported(f"{path}.patch.filterClass", "name the neighbour: INSERT_BEFORE or INSERT_AFTER a subFilter")
+    if match is not None and match.listener is not None and match.listener.port_name:
+        report.unsupported(f"{path}.match.listener.portName", "write portNumber")
     return Patch(
         apply_to=found.apply_to,
         context=match.context.lower() if match is not None else "any",  # type: ignore[arg-type]
         operation=found.patch.operation,
         value=found.patch.value or {},
         match={key: value for key, value in written.items() if key not in ("context", "proxy")},
-        filter_class=_PHASES.get(found.patch.filter_class, ""),
         proxy_version=proxy.proxy_version if proxy is not None else "",
         proxy_metadata=labels_of(proxy.metadata) if proxy is not None else (),
         path=path,
@@ -107,7 +110,7 @@ def _wasm(each: WasmPlugin, settings: Settings) -> tuple[Plugin | None, tuple[Pr
         each.name,
         each.namespace,
         bound,
-        _script(spec, each.namespace, "spec", report),
+        _script(spec, "spec", report),
         _PHASES.get(spec.phase, ""),
         spec.priority,
         tuple(_matches(spec.match)),
@@ -128,7 +131,7 @@ def _extension(each: TrafficExtension, settings: Settings) -> tuple[Plugin | Non
     script = (
         Script("lua", code=spec.lua.inline_code)
         if spec.lua is not None
-        else _script(spec.wasm or WasmConfig(url=""), each.namespace, "spec.wasm", report)
+        else _script(spec.wasm or WasmConfig(url=""), "spec.wasm", report)
     )
     plugin = Plugin(
         "TrafficExtension",
@@ -144,25 +147,29 @@ def _extension(each: TrafficExtension, settings: Settings) -> tuple[Plugin | Non
     return plugin, report.problems
 
 
-def _script(spec: WasmPluginSpec | WasmConfig, namespace: str, path: str, report: Report) -> Script:
+def _script(spec: WasmPluginSpec | WasmConfig, path: str, report: Report) -> Script:
     if spec.verification_key:
         report.unsupported(f"{path}.verificationKey", "pin the module by sha256")
     environment = (spec.vm_config or VmConfig()).env
     url = spec.url if "://" in spec.url else f"oci://{spec.url}"
     if url.startswith("oci://"):
         report.unsupported(f"{path}.url", "images are not fetched; use a file:// or http(s):// address")
+    for field, given, why in (
+        ("sha256", spec.sha256, "a module is read from a file of the proxy, which is taken as it is"),
+        ("imagePullPolicy", spec.image_pull_policy not in ("", "UNSPECIFIED_POLICY"), "images are not fetched"),
+        ("imagePullSecret", spec.image_pull_secret, "images are not fetched"),
+    ):
+        if given:
+            report.say(NO_EFFECT, f"{path}.{field}", f"it has no effect: {why}; remove it")
     return Script(
         language="wasm",
         url=url,
-        sha256=spec.sha256,
         config=spec.plugin_config,
         root_id=spec.plugin_name,
         environment=tuple((e.name, e.value or "") for e in environment if e.value_from == "INLINE"),
         host_environment=tuple(e.name for e in environment if e.value_from == "HOST"),
         failure={"FAIL_OPEN": "open", "FAIL_RELOAD": "reload"}.get(spec.fail_strategy, "close"),  # type: ignore[arg-type]
         network=spec.type == "NETWORK",
-        pull_always=spec.image_pull_policy == "Always",
-        pull_secret=f"{namespace}/{spec.image_pull_secret}" if spec.image_pull_secret else "",
     )
 
 

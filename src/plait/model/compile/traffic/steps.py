@@ -179,8 +179,13 @@ def _standing(
 def _unread(objects: compiling.Objects) -> Iterable[Problem]:
     """Kinds that are accepted and do nothing yet must say so."""
     for each in objects.of(kinds.PROXY_CONFIG).values():
-        report = Report("ProxyConfig", each.namespace, each.name)
-        report.unsupported("spec", "set the proxies' resources where they are deployed")
+        if each.spec.image is not None and each.spec.image.image_type:
+            report = Report("ProxyConfig", each.namespace, each.name)
+            report.unsupported("spec.image.imageType", "all proxies run the one image")
+            yield from report.problems
+    for each in objects.of(kinds.WORKLOAD_GROUP).values():
+        report = Report("WorkloadGroup", each.namespace, each.name)
+        report.unsupported("spec", "no machine joins by itself; write a WorkloadEntry for each")
         yield from report.problems
 
 

@@ -9,7 +9,6 @@ from plait.model import http_telemetry as nouns
 from plait.model.compile.memory import Memory
 from plait.model.compile.traffic.attachments import attachment
 from plait.model.compile.traffic.report import PROVIDER, Report
-from plait.model.compile.traffic.values import seconds
 from plait.model.mesh import Settings
 from plait.resources import telemetry as written
 from plait.resources.networking.traffic import ProviderName
@@ -43,6 +42,11 @@ def _policy(
     if bound is None:
         return None, report.problems
 
+    for number, item in enumerate(spec.metrics):
+        if item.reporting_interval is not None:
+            path = f"spec.metrics[{number}].reportingInterval"
+            report.unsupported(path, "connections are reported when they begin and end; remove it")
+
     def sinks(given: Iterable[ProviderName], path: str) -> tuple[str, ...]:
         names = tuple(provider.name for provider in given)
         for number, name in enumerate(names):
@@ -64,7 +68,7 @@ def _policy(
                 tuple(_tag(name, tag) for name, tag in sorted(item.custom_tags.items())),
                 item.use_request_id_for_trace_sampling,
                 item.enable_istio_tags,
-                not item.disable_context_propagation,
+                None if item.disable_context_propagation is None else not item.disable_context_propagation,
             )
             for n, item in enumerate(spec.tracing)
         ),
@@ -72,7 +76,6 @@ def _policy(
             nouns.Metrics(
                 sinks(item.providers, f"spec.metrics[{n}]"),
                 tuple(_change(change) for change in item.overrides),
-                seconds(item.reporting_interval, f"spec.metrics[{n}].reportingInterval", report),
             )
             for n, item in enumerate(spec.metrics)
         ),

@@ -13,7 +13,7 @@ from plait.model.compile.traffic.credentials import Credentials
 from plait.model.compile.traffic.gateway_api import backend_tls, classes, http_route, placing
 from plait.model.compile.traffic.gateway_api.backends import Backends
 from plait.model.compile.traffic.gateway_api.grants import Grants
-from plait.model.compile.traffic.gateway_api.listeners import GROUP, Open, chosen, opened
+from plait.model.compile.traffic.gateway_api.listeners import GROUP, Open, chosen, client_certificate, opened
 from plait.model.compile.traffic.gateway_api.parents import Attached, Listening, Parents
 from plait.model.compile.traffic.report import NOT_GRANTED, Report
 from plait.model.gateways import Gateway
@@ -93,14 +93,22 @@ def compiled(
             statuses[f"{kinds.LISTENER_SET}/{each.namespace}/{each.name}"] = _set_status(
                 each, name, listening[name], parents
             )
-        problems.extend(_wrong(gateways[name], listening[name]))
+        problems.extend(_wrong(gateways[name], sets[name], listening[name]))
     _refused_sets(objects, members, ours.keys(), statuses)
     _policy_statuses(tls, routings.values(), statuses)
     parameters = objects.of(kinds.CONFIG_MAP)
     accounts = {
         name: placing.account(gateways[name], run == "waypoint", parameters, memory) for name, run in ours.items()
     }
-    made = [_noun(gateways[name], run, listening[name], accounts[name]) for name, run in ours.items()]
+    made = []
+    for name, run in ours.items():
+        key = f"{kinds.GATEWAY}/{name[0]}/{name[1]}"
+        shown, refused = client_certificate(gateways[name], grants, credentials)
+        if refused is not None and isinstance(status := statuses[key], GatewayStatus):
+            statuses[key] = msgspec.structs.replace(status, conditions=(*status.conditions, refused))
+            path = "spec.tls.backend.clientCertificateRef"
+            problems.append(Problem("PLT0405", "error", "Gateway", *name, path, refused.message))
+        made.append(_noun(gateways[name], run, listening[name], accounts[name], shown))
     return Compiled(made, routings, tls.policies, statuses)
 
 
@@ -120,10 +128,10 @@ def allowed_sets(objects: Objects, gateways: Mapping[Name, written.Gateway]) -> 
     return found
 
 
-def _noun(each: written.Gateway, run: str, listening: tuple[Open, ...], account: tuple[str, str]) -> Gateway:
+def _noun(
+    each: written.Gateway, run: str, listening: tuple[Open, ...], account: tuple[str, str], shown: str
+) -> Gateway:
     word = each.meta.labels.get(WAYPOINT_FOR, "service")
-    backend = each.spec.tls.backend if each.spec.tls is not None else None
-    client = backend.client_certificate_ref if backend is not None else None
     return Gateway(
         key=f"gateway-api/{each.namespace}/{each.name}",
         namespace=each.namespace,
@@ -132,7 +140,7 @@ def _noun(each: written.Gateway, run: str, listening: tuple[Open, ...], account:
         class_name=each.spec.gateway_class_name,
         waypoint=run == "waypoint",
         waypoint_for=word if word in ("service", "workload", "all", "none") else "service",  # type: ignore[arg-type]
-        backend_credential=f"{client.namespace or each.namespace}/{client.name}" if client is not None else "",
+        backend_credential=shown,
         service_account=account[1],
         account_namespace=account[0],
         created=each.meta.creation_timestamp or "",
@@ -322,20 +330,30 @@ def _refused_sets(objects: Objects, members: Mapping[Name, Name], ours: Any, sta
             statuses[f"{kinds.LISTENER_SET}/{each.namespace}/{each.name}"] = GatewayStatus((accepted, programmed))
 
 
-def _wrong(each: written.Gateway, listening: tuple[Open, ...]) -> Iterator[Problem]:
+def _wrong(
+    each: written.Gateway, sets: Iterable[written.ListenerSet], listening: tuple[Open, ...]
+) -> Iterator[Problem]:
     report = Report("Gateway", each.namespace, each.name)
     if each.spec.default_scope is not None:
         report.unsupported("spec.defaultScope", "let routes name the gateway")
-    for number, listener in enumerate(each.spec.listeners):
-        if listener.tls is not None and listener.tls.options:
-            report.unsupported(f"spec.listeners[{number}].tls.options", "use an Istio Gateway for TLS details")
+    _optioned(each.spec.listeners, report)
     yield from report.problems
+    for one in sets:
+        report = Report("ListenerSet", one.namespace, one.name)
+        _optioned(one.spec.listeners, report)
+        yield from report.problems
     for item in listening:
         if item.listener.broken:
             kind, namespace, name = item.owner
             yield Problem(
                 "PLT0405", "error", kind, namespace, name, f"spec.listeners[{item.section}]", item.listener.broken
             )
+
+
+def _optioned(listeners: Iterable[written.Listener], report: Report) -> None:
+    for number, listener in enumerate(listeners):
+        if listener.tls is not None and listener.tls.options:
+            report.unsupported(f"spec.listeners[{number}].tls.options", "use an Istio Gateway for TLS details")
 
 
 def _policy_statuses(tls: backend_tls.Read, routings: Iterable[Routing], statuses: dict[str, Status]) -> None:

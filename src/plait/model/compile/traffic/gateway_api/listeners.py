@@ -204,6 +204,20 @@ def _tls(
     return tls, why, reason
 
 
+def client_certificate(each: Gateway, grants: Grants, credentials: Credentials) -> tuple[str, Condition | None]:
+    """What the gateway shows to backends that a BackendTLSPolicy is about ("ns/name"), or why it shows nothing."""
+    backend = each.spec.tls.backend if each.spec.tls is not None else None
+    ref = backend.client_certificate_ref if backend is not None else None
+    if ref is None:
+        return "", None
+    name = f"{ref.namespace or each.namespace}/{ref.name}"
+    why, reason = _secret("Gateway", each, ref, name, grants, credentials)
+    if not why:
+        return name, None
+    reason = "InvalidClientCertificateRef" if reason == "InvalidCertificateRef" else reason
+    return "", Condition("ResolvedRefs", "False", reason, f"{why}; no certificate is shown to backends")
+
+
 def _secret(
     kind: str,
     owner: Gateway | ListenerSet,
