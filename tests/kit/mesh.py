@@ -50,10 +50,12 @@ ECHO = """\
           class Server(socketserver.ThreadingTCPServer):
               allow_reuse_address = True
               daemon_threads = True
+              request_queue_size = 500
           Server(("", 9000), Echo).serve_forever()
       readinessProbe: {tcpSocket: {port: 9000}, periodSeconds: 1}
 """
-"""Containers of a pod that says again what it is told, line by line, on port 9000."""
+"""Containers of a pod that says again what it is told, line by line, on port 9000; many may come at once (the queue of
+`socketserver` has five places, and who finds none waits for the kernel's next try, seconds later)."""
 
 PAIR = (
     """
@@ -207,8 +209,10 @@ class Mesh:
         return str(self.get(kinds.POD, pod, namespace)["status"]["podIP"])
 
     def application(self, pod: str, namespace: str = "duo") -> set[int]:
-        """Pids inside the pod's network namespace that are no Envoy of ours."""
-        return set(members.members([self.space(pod, namespace)]))
+        """Pids inside the pod's network namespace that stay: what the node's agent runs there for a moment is none."""
+        found = set(members.members([self.space(pod, namespace)]))
+        time.sleep(0.2)
+        return found & set(members.members([self.space(pod, namespace)]))
 
     def space(self, pod: str, namespace: str = "duo") -> Path:
         """The pod's network namespace, remembered: asked for again it is known without the API server."""

@@ -11,6 +11,7 @@ Document = dict[str, Any]
 NAMESPACE: Final = "cells"
 ISSUER: Final = "https://issuer.cells"
 PORT: Final = 80
+TARGET: Final = 8080
 WAYPOINT: Final = "waypoint"
 CLIENTS: Final[dict[ClientMode, str]] = {
     "none": "c-none",
@@ -126,7 +127,7 @@ def _waypoint() -> Document:
 
 def _service(name: str, waypoint: bool = False) -> Document:
     found = _object("v1", "Service", name)
-    found["spec"] = {"selector": {"app": name}, "ports": [{"name": "http", "port": PORT, "targetPort": 8080}]}
+    found["spec"] = {"selector": {"app": name}, "ports": [{"name": "http", "port": PORT, "targetPort": TARGET}]}
     found["metadata"]["labels"] = {"istio.io/use-waypoint": WAYPOINT} if waypoint else {}
     return found
 
@@ -142,4 +143,10 @@ def _client() -> Document:
 
 
 def _witness(version: str) -> Document:
-    return {"name": "app", "image": "plait/witness", "env": [{"name": "VERSION", "value": version}]}
+    probe = {"tcpSocket": {"port": TARGET}, "periodSeconds": 1}
+    return {
+        "name": "app",
+        "image": "plait/witness",
+        "env": [{"name": "VERSION", "value": version}],
+        "readinessProbe": probe,
+    }

@@ -83,4 +83,10 @@ def _pod(name: str, labels: dict[str, str], container: Document) -> Document:
 
 
 def _witness(version: str) -> Document:
-    return {"name": "app", "image": "plait/witness", "env": [{"name": "VERSION", "value": version}]}
+    probe = {"tcpSocket": {"port": TARGET}, "periodSeconds": 1}
+    return {
+        "name": "app",
+        "image": "plait/witness",
+        "env": [{"name": "VERSION", "value": version}],
+        "readinessProbe": probe,
+    }
