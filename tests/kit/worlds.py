@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from kit import documents as d
+from kit.pki import Authority
 from plait.model.compile import compile
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy
@@ -75,6 +77,14 @@ def gateway_pod(name: str, address: str, gateway: str, namespace: str = "shop", 
 
 def sidecar_pod(name: str, address: str, namespace: str = "shop", /, **rest: Any) -> d.Document:
     return d.pod(name, address, namespace, captured=False, annotations={"sidecar.istio.io/status": "{}"}, **rest)
+
+
+def secret(name: str, namespace: str = "shop", /) -> d.Document:
+    """A certificate with its key, as gateways show it."""
+    leaf = Authority().issue("spiffe://cluster.local/ns/shop/sa/edge")
+    held = {"tls.crt": leaf.certificate, "tls.key": leaf.key}
+    data = {key: base64.b64encode(value).decode() for key, value in held.items()}
+    return d.document("v1", "Secret", name, namespace, type="kubernetes.io/tls", data=data)
 
 
 def namespace(name: str, **labels: str) -> d.Document:

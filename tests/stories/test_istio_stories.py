@@ -157,7 +157,7 @@ def test_redirect_and_direct_response_are_answers() -> None:
     ]
     mesh, _ = l7.world(*SHOP, l7.routes("reviews", rules))
     first, second = (r.action for r in host_of(l7.seen_by(mesh, "web"), "reviews").routes)
-    assert first == Redirect(308, "https", "", None, "/n")
+    assert first == Redirect(308, "https", "", 0, "/n")
     assert second == Respond(418, b"no")
 
 
@@ -231,7 +231,7 @@ def test_an_ingress_gateway_serves_the_routes_bound_to_it() -> None:
     assert problems == ()
     port = edge(mesh).ports[0]
     assert (port.port, port.http[0].name) == (80, "http.80")
-    assert [host.domains for host in port.http[0].virtual_hosts] == [("shop.example", "shop.example:*")]
+    assert [host.domains for host in port.http[0].virtual_hosts] == [("shop.example",)]
 
 
 def test_a_gateway_with_a_missing_secret_closes_that_server_only() -> None:
@@ -262,7 +262,7 @@ def test_a_route_to_an_external_name_goes_by_dns_and_without_mesh_tls() -> None:
 
 
 def test_fields_nobody_translates_yet_are_said() -> None:
-    rule = {"fault": {"abort": {"http2Error": "x"}}, "route": [to("cart")]}
+    rule = {"fault": {"abort": {"http2Error": "x", "percentage": {"value": 1}}}, "route": [to("cart")]}
     _, problems = l7.world(*SHOP, l7.routes("reviews", [rule]))
     assert [(p.code, p.path) for p in problems] == [("PLT0400", "spec.http[0].fault.abort.http2Error")]
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 from kit import documents as d
 from kit import worlds
-from kit.pki import Authority
 from plait.envoy.roles import gateway, sidecar
 from plait.model.mesh import Mesh
 
@@ -108,25 +106,18 @@ def backend(*more: d.Document, namespace: str = "shop") -> tuple[Any, Any]:
 
 
 def test_a_gateway_shows_its_certificate_to_backends_that_a_policy_is_about() -> None:
-    assert backend(secret("own")) == (["kubernetes://shop/own"], {})
+    assert backend(worlds.secret("own")) == (["kubernetes://shop/own"], {})
 
 
 def test_a_certificate_of_another_namespace_is_shown_to_backends_only_with_a_grant() -> None:
-    shown, said = backend(secret("own", "vault"), namespace="vault")
+    shown, said = backend(worlds.secret("own", "vault"), namespace="vault")
     assert not shown and "ReferenceGrant" in said["spec.tls.backend.clientCertificateRef"]
     grant = {
         "from": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "namespace": "shop"}],
         "to": [{"group": "", "kind": "Secret"}],
     }
     allowed = worlds.api("ReferenceGrant", "own", "vault", **grant)
-    assert backend(secret("own", "vault"), allowed, namespace="vault") == (["kubernetes://vault/own"], {})
-
-
-def secret(name: str, namespace: str = "shop") -> d.Document:
-    leaf = Authority().issue("spiffe://cluster.local/ns/shop/sa/edge")
-    held = {"tls.crt": leaf.certificate, "tls.key": leaf.key}
-    data = {key: base64.b64encode(value).decode() for key, value in held.items()}
-    return d.document("v1", "Secret", name, namespace, type="kubernetes.io/tls", data=data)
+    assert backend(worlds.secret("own", "vault"), allowed, namespace="vault") == (["kubernetes://vault/own"], {})
 
 
 def test_what_no_machine_and_no_image_hears_is_said() -> None:

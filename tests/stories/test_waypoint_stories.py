@@ -33,7 +33,15 @@ def test_a_bound_service_stands_behind_its_waypoint_with_tunnels_to_its_pods() -
 
 
 def test_a_sidecar_goes_through_the_waypoint_and_leaves_routing_to_it() -> None:
-    split = l7.routes("cart", [{"fault": {"abort": {"httpStatus": 500}}, "route": [{"destination": {"host": "cart"}}]}])
+    split = l7.routes(
+        "cart",
+        [
+            {
+                "fault": {"abort": {"httpStatus": 500, "percentage": {"value": 1}}},
+                "route": [{"destination": {"host": "cart"}}],
+            }
+        ],
+    )
     mesh, _ = l7.world(*WORLD, split)
     view = l7.seen_by(mesh, "web")
     upstream = next(u for u in view.upstreams if u.service == "cart")

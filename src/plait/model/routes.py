@@ -106,7 +106,10 @@ class Forward(Struct, frozen=True, gc=False):
 
 
 class Redirect(Struct, frozen=True, gc=False):
-    """Answer with a redirect; empty parts stay as asked. `port` 0: the default of the scheme, None: as asked."""
+    """Answer with a redirect; empty parts stay as asked.
+
+    `port` 0: the default of the scheme, None: the one that was asked for (a view always has a number).
+    """
 
     code: int = 301
     scheme: str = ""
@@ -147,7 +150,8 @@ class Retry(Struct, frozen=True, gc=False):
     per_try_timeout: float | None = None
     backoff: float | None = None
     other_localities: bool = False
-    other_hosts: bool = True
+    other_hosts: bool | None = None
+    """Avoid hosts that were tried. None: unless a hash chooses the host, which is then tried again."""
 
 
 class Delay(Struct, frozen=True, gc=False):

@@ -18,15 +18,16 @@ _CODES = {
     307: "TEMPORARY_REDIRECT",
     308: "PERMANENT_REDIRECT",
 }
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _RETRY_ON = ("connect-failure", "refused-stream", "unavailable", "cancelled")
 _MISSING = {404: "NOT_FOUND", 500: "INTERNAL_SERVER_ERROR", 503: "SERVICE_UNAVAILABLE"}
 
 
-def action(ctx: Context, route: Route, match: Match, port: int) -> Doc:
+def action(ctx: Context, route: Route, match: Match) -> Doc:
     """The fields of a Route that say what happens: one of `route`, `redirect`, `direct_response`."""
     match route.action:
         case Redirect():
-            return {"redirect": _redirect(ctx, route.action, match, port, route.source)}
+            return {"redirect": _redirect(ctx, route.action, match, route.source)}
         case Respond():
             return {"direct_response": respond(route.action)}
         case Forward():
@@ -43,7 +44,7 @@ def respond(answer: Respond) -> Doc:
     return document
 
 
-def _redirect(ctx: Context, wanted: Redirect, match: Match, port: int, source: str) -> Doc:
+def _redirect(ctx: Context, wanted: Redirect, match: Match, source: str) -> Doc:
     document: Doc = {}
     if wanted.code in _CODES:
         document["response_code"] = _CODES[wanted.code]
@@ -53,10 +54,9 @@ def _redirect(ctx: Context, wanted: Redirect, match: Match, port: int, source: s
         document["scheme_redirect"] = wanted.scheme
     if wanted.host:
         document["host_redirect"] = wanted.host
-    default = {"http": 80, "https": 443}.get(wanted.scheme, 0)
-    asked = wanted.port if wanted.port is not None else (port if wanted.host and port not in (80, 443) else 0)
-    if asked and asked != default:
-        document["port_redirect"] = asked
+    default = _DEFAULT_PORTS.get(wanted.scheme or ("https" if ctx.secure else "http"), 0)
+    if wanted.port and wanted.port != default:
+        document["port_redirect"] = wanted.port
     if wanted.path:
         document["path_redirect"] = wanted.path
     elif wanted.prefix is not None:
@@ -76,9 +76,7 @@ def _forward(ctx: Context, route: Route, wanted: Forward, match: Match) -> Doc:
         document["weighted_clusters"] = {"clusters": [_weighted(ctx, each, route.source) for each in live]}
     document["cluster_not_found_response_code"] = _missing(ctx, wanted.missing_status, route.source)
     document |= _rewritten(ctx, route, match, one if len(live) == 1 else None)
-    document["timeout"] = seconds(route.timeout or 0.0)
-    if (policy := _retry(route.retry or ctx.settings.retry or Retry())) is not None:
-        document["retry_policy"] = policy
+    document["timeout"] = document["max_grpc_timeout"] = seconds(route.timeout or 0.0)
     if mirrors := [_mirror(ctx, each) for each in route.mirrors if _mirrored(ctx, each, route.source)]:
         document["request_mirror_policies"] = mirrors
     if hashes := [
@@ -89,6 +87,9 @@ def _forward(ctx: Context, route: Route, wanted: Forward, match: Match) -> Doc:
         and found.policy.balancing.hash is not None
     ]:
         document["hash_policy"] = [each for index, each in enumerate(hashes) if each not in hashes[:index]]
+    sticky = bool(hashes) and len(live) == 1
+    if (policy := _retry(route.retry or ctx.settings.retry or Retry(), sticky)) is not None:
+        document["retry_policy"] = policy
     result: Doc = {"route": document}
     if len(live) == 1:
         result |= headers.request(ctx, one.request, route.source) | headers.response(ctx, one.response, route.source)
@@ -149,7 +150,7 @@ def _plain(text: str) -> str:
     return text.replace("\\", "\\\\")
 
 
-def _retry(wanted: Retry) -> Doc | None:
+def _retry(wanted: Retry, sticky: bool) -> Doc | None:
     if wanted.attempts <= 0:
         return None
     conditions = list(wanted.on or _RETRY_ON)
@@ -165,7 +166,7 @@ def _retry(wanted: Retry) -> Doc | None:
             "base_interval": seconds(wanted.backoff),
             "max_interval": seconds(wanted.backoff * 10),
         }
-    if wanted.other_hosts:
+    if not sticky if wanted.other_hosts is None else wanted.other_hosts:
         document["retry_host_predicate"] = [_EXTENSIONS["hosts"]]
         document["host_selection_retry_max_attempts"] = 5
     if wanted.other_localities:

@@ -33,6 +33,8 @@ class Context:
     served: Mapping[str, object] = field(default_factory=dict)
     local: Mapping[str, str] = field(default_factory=dict)
     """Hostnames that are this pod itself, with the cluster of the application: where routes on the way in end."""
+    secure: bool = False
+    """Whether requests of these routes come by TLS that ends here: what their default port is."""
     lazy: Mapping[tuple[str, int, str], object] = field(default_factory=dict)
     """Keys of upstreams whose clusters come when they are asked for."""
     report: Report = field(default_factory=Report)

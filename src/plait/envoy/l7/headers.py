@@ -31,7 +31,7 @@ def response(ctx: Context, change: HeaderChange, source: str) -> Doc:
 
 def host(change: HeaderChange) -> str:
     """The host a request is given by a header change: Envoy has a field of its own for that."""
-    return next((text for name, text in change.set if name.lower() in _HOSTS), "")
+    return next((text for name, text in (*change.set, *change.add) if name.lower() in _HOSTS), "")
 
 
 def _changes(ctx: Context, change: HeaderChange, side: str, source: str) -> Doc:

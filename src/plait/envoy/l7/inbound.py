@@ -82,12 +82,19 @@ def route_configuration(ctx: Context, view: SidecarView, port: InboundPort) -> D
     if port.virtual_hosts:
         local = replace(ctx, local={port.hostname: name} if port.hostname else {})
         return routes.configuration(local, name, port.virtual_hosts, port.service_port or port.port, **counts)
-    return {**_to_application(name, name), **counts}
+    operation = f"{port.hostname}:{port.service_port or port.port}/*"
+    return {**_to_application(name, name, operation), **counts}
 
 
-def _to_application(name: str, cluster: str) -> Doc:
-    action = {"cluster": cluster, "timeout": "0s", "max_stream_duration": {"max_stream_duration": "0s"}}
-    routed = [{"match": {"prefix": "/"}, "name": "default", "route": action, "decorator": {"operation": "*"}}]
+def _to_application(name: str, cluster: str, operation: str) -> Doc:
+    action = {
+        "cluster": cluster,
+        "timeout": "0s",
+        "max_stream_duration": {"max_stream_duration": "0s", "grpc_timeout_header_max": "0s"},
+        # An application may close a connection that was kept for it in the very moment it is used again.
+        "retry_policy": {"retry_on": "reset-before-request", "num_retries": 2},
+    }
+    routed = [{"match": {"prefix": "/"}, "name": "default", "route": action, "decorator": {"operation": operation}}]
     host = {"name": f"{name}", "domains": ["*"], "routes": routed}
     return {"name": name, "validate_clusters": False, "virtual_hosts": [host]}
 

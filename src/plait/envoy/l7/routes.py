@@ -52,8 +52,6 @@ def virtual_host(ctx: Context, host: VirtualHost, domains: list[str], name: str,
 def _routes(ctx: Context, route: Route, port: int) -> Iterable[Doc]:
     """One Envoy route for each match; a match that cannot be said is left out, never widened."""
     for number, match in enumerate(route.matches or (Match(),)):
-        if match.port and match.port != port:
-            continue
         if ctx.proxy.role == "waypoint" and match.source_labels:
             path = f"{route.name}.match[{number}].sourceLabels"
             ctx.refuse(route.source, path, "a waypoint cannot tell the labels of callers; requests do not match here")
@@ -67,11 +65,11 @@ def _routes(ctx: Context, route: Route, port: int) -> Iterable[Doc]:
         if ctx.proxy.role == "waypoint" and match.source_namespace:
             caller = of_namespace(re.escape(match.source_namespace))
             tested["filter_state"] = [{"key": FS_PRINCIPAL, "string_match": caller}]
-        document: Doc = {"match": tested, "decorator": {"operation": _operation(route, tested)}}
+        document: Doc = {"match": tested}
         if route.name or match.name:
-            document["name"] = f"{route.name}.{match.name}" if route.name and match.name else route.name or match.name
-        done = actions.action(ctx, route, match, port)
-        document |= done
+            document["name"] = f"{route.name}.{match.name}" if match.name else route.name
+        document |= actions.action(ctx, route, match)
+        document["decorator"] = {"operation": _operation(route, document, port)}
         _merge(document, headers.request(ctx, route.request, route.source))
         _merge(document, headers.response(ctx, route.response, route.source))
         if match.stat_prefix:
@@ -88,10 +86,14 @@ def _merge(document: Doc, more: Doc) -> None:
         document[key] = [*entries, *document.get(key, [])]
 
 
-def _operation(route: Route, tested: Doc) -> str:
-    return route.name or str(
-        next((tested[key] for key in ("path", "prefix", "path_separated_prefix") if key in tested), "*")
-    )
+def _operation(route: Route, document: Doc, port: int) -> str:
+    """What spans are called: host, port and path of the one destination, else the object's name for the host."""
+    match = document["match"]
+    path = match.get("path") or match.get("safe_regex", {}).get("regex") or f"{match.get('prefix', '/')}*"
+    cluster = document.get("route", {}).get("cluster", "").split("|")
+    if len(cluster) == 4:
+        return f"{cluster[3]}:{cluster[1]}{path}"
+    return f"{route.source.rpartition('/')[2] or route.name}:{port}{path}"
 
 
 def _ours(ctx: Context, match: Match) -> bool:

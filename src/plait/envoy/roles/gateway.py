@@ -6,6 +6,7 @@ as the mesh configuration says.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from plait.base.bundle import Bundle
@@ -112,7 +113,7 @@ def _http(ctx: Context, view: GatewayView, port: ServerPort, chain: HttpChain, n
     name = chain.name or (f"http.{port.port}" if not secure else f"https.{port.port}.{number}")
     found.routes.append(
         routes.configuration(
-            ctx,
+            replace(ctx, secure=secure),
             name,
             chain.virtual_hosts,
             port.port,

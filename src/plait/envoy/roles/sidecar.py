@@ -203,7 +203,11 @@ def _fallback(ctx: Context, view: SidecarView) -> Doc:
     else:
         refused = {"match": {"prefix": "/"}, "name": "block_all", "direct_response": {"status": 502}}
         return {"name": "block_all", "domains": ["*"], "routes": [refused]}
-    routed = {"match": {"prefix": "/"}, "name": name, "route": {"cluster": cluster, "timeout": "0s"}}
+    routed = {
+        "match": {"prefix": "/"},
+        "name": name,
+        "route": {"cluster": cluster, "timeout": "0s", "max_grpc_timeout": "0s"},
+    }
     return {"name": name, "domains": ["*"], "routes": [routed]}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import msgspec
@@ -9,9 +10,9 @@ import msgspec
 from plait.model.attachment import Target, carries
 from plait.model.gateways import Gateway, Listener
 from plait.model.hostnames import fits, meet, overlap
-from plait.model.mesh import Mesh
+from plait.model.mesh import Mesh, Workload
 from plait.model.proxies import Proxy
-from plait.model.routes import Route, Routing, TcpMatch, VirtualHost
+from plait.model.routes import Routing, TcpMatch, VirtualHost
 from plait.model.views import enforcing, hosting, once
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort, TcpChain
 from plait.model.views.keeping import kept
@@ -25,12 +26,14 @@ def project(mesh: Mesh, proxy: Proxy, previous: GatewayView | None = None) -> Ga
     """The view of one gateway pod; equal to `previous` means that very object."""
     scope = Scope(mesh, proxy)
     mine = sorted((g for g in mesh.l7.gateways.values() if _serves(g, proxy)), key=lambda g: g.age)
+    workload = mesh.workloads.get(proxy.uid)
     groups: dict[tuple[int, str], list[tuple[Gateway, Listener]]] = {}
     for gateway in mine:
         for listener in gateway.listeners:
             if listener.broken or listener.protocol == "HBONE":
                 continue
-            group = groups.setdefault((listener.port, listener.bind), [])
+            target = listener.target_port or (0 if gateway.managed else _target(workload, listener.port))
+            group = groups.setdefault((target or listener.port, listener.bind), [])
             if not group or _family(group[0][1]) == _family(listener):
                 group.append((gateway, listener))
     targets = tuple(Target("Gateway", g.namespace, g.name) for g in mine if g.managed)
@@ -64,6 +67,12 @@ def _serves(gateway: Gateway, proxy: Proxy) -> bool:
     return carries(proxy.tags, gateway.selector)
 
 
+def _target(workload: Workload | None, port: int) -> int:
+    """Where the pod listens for what its Service takes at this port; 0: no Service of it has the port."""
+    ports = (each for member in (workload.services if workload is not None else ()) for each in member.ports)
+    return next((each.target for each in ports if each.service == port), 0)
+
+
 def _family(listener: Listener) -> str:
     if listener.tls is not None or listener.protocol == "TLS":
         return "tls"
@@ -71,31 +80,42 @@ def _family(listener: Listener) -> str:
 
 
 def _port(port: int, bind: str, group: list[tuple[Gateway, Listener]], resolver: Resolver) -> ServerPort:
+    """`port` is where the pods listen; what routes ask about a port is about the listener's."""
     http: list[HttpChain] = []
     tcp: list[TcpChain] = []
     plain: list[VirtualHost] = []
-    taken: set[str] = set()
     for gateway, listener in sorted(group, key=lambda pair: _closeness(pair[1])):
-        names = () if listener.tls is None else tuple(s.host for s in listener.hosts if s.host != "*")
+        hosts = () if listener.tls is None else tuple(s.host for s in listener.hosts)
+        names = () if "*" in hosts else hosts
         passthrough = listener.tls is not None and listener.tls.mode == "passthrough"
         if listener.protocol in _HTTP and not passthrough:
-            hosts = list(_hosts(gateway, listener, group, resolver))
+            found = _hosts(gateway, listener, group, resolver)
             if listener.tls is None:
-                for host in hosts:
-                    own = tuple(domain for domain in host.domains if domain not in taken)
-                    taken.update(own)
-                    if own:
-                        plain.append(VirtualHost(host.name, own, host.routes, host.https_only))
+                plain += found
             else:
                 name = f"https.{port}.{listener.name}.{gateway.name}.{gateway.namespace}"
-                http.append(HttpChain(names, tuple(hosts), listener.tls, name))
+                http.append(HttpChain(names, tuple(found), listener.tls, name))
         else:
             tcp += _tcp(gateway, listener, names, passthrough, resolver)
     first = group[0][1]
     if first.protocol in _HTTP and first.tls is None:
-        http.append(HttpChain((), tuple(plain), None, f"http.{port}"))
+        http.append(HttpChain((), tuple(_joined(plain)), None, f"http.{port}"))
     auto = any(item.tls is not None and item.tls.mode == "auto_passthrough" for _, item in group)
-    return ServerPort(first.target_port or port, bind, first.protocol, tuple(http), tuple(tcp), auto)
+    return ServerPort(port, bind, first.protocol, tuple(http), tuple(tcp), auto)
+
+
+def _joined(hosts: list[VirtualHost]) -> Iterator[VirtualHost]:
+    """Several gateways may serve one host of a port: its routes are those of all of them."""
+    by_domains: dict[tuple[str, ...], list[VirtualHost]] = {}
+    for host in hosts:
+        by_domains.setdefault(host.domains, []).append(host)
+    for first, *rest in by_domains.values():
+        if not rest:
+            yield first
+            continue
+        every = (first, *rest)
+        routes = tuple(hosting.together(each.routes for each in every))
+        yield VirtualHost(first.name, first.domains, routes, any(each.https_only for each in every))
 
 
 def _closeness(listener: Listener) -> tuple[bool, int]:
@@ -115,19 +135,28 @@ def _hosts(
         for host in _meeting(routing, gateway, listener):
             if not _taken_elsewhere(host, listener, gateway, group):
                 by_host.setdefault(host, []).append(routing)
+    if listener.https_only:
+        for scope in listener.hosts:
+            by_host.setdefault(scope.host, [])
     for host in sorted(by_host):
-        routings = by_host[host]
         # A route for *.a.b is also asked when a.b has routes of its own that do not take the request (Gateway API).
-        routes: list[Route] = []
-        for each in routings:
-            own = each.http if gateway.managed else hosting.for_gateway(each.http, gateway.key)
-            routes += once.leaving(each, own, resolver, listener.port)
+        found = [
+            once.leaving(each, each.http, resolver, listener.port)
+            if gateway.managed
+            else hosting.bound(
+                once.leaving(each, hosting.for_gateway(each.http, gateway.key), resolver, listener.port),
+                resolver,
+                listener.port,
+            )
+            for each in by_host[host]
+        ]
         if gateway.managed:
-            routes = hosting.precedence(routes)
-        bound = tuple(hosting.bound(routes, resolver, listener.port))
-        if bound or listener.https_only:
-            domains = ("*",) if host in ("*", "") else (host, f"{host}:*") if not host.startswith("*") else (host,)
-            yield VirtualHost(f"{host or '*'}:{listener.port}", domains, bound, listener.https_only)
+            routes = tuple(hosting.bound(hosting.precedence(itertools.chain(*found)), resolver, listener.port))
+        else:
+            routes = tuple(hosting.together(found))
+        if routes or listener.https_only:
+            domain = host or "*"
+            yield VirtualHost(f"{domain}:{listener.port}", (domain,), routes, listener.https_only)
 
 
 def _bound(gateway: Gateway, listener: Listener, resolver: Resolver) -> Iterator[Routing]:

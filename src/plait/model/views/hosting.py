@@ -9,12 +9,13 @@ import msgspec
 from plait.model.attachment import carries
 from plait.model.http_services import HttpService
 from plait.model.proxies import Proxy
-from plait.model.routes import Destination, Forward, Match, Respond, Route, Routing, VirtualHost
+from plait.model.routes import Destination, Forward, Match, Redirect, Respond, Route, Routing, VirtualHost
 from plait.model.views import once
 from plait.model.views.resolve import Resolver
 
 NOT_FOUND = Respond(404)
 """The Gateway API's answer to a request none of a host's routes takes."""
+_ANY_PATH = (("prefix", "/"), ("segments", "/"), ("regex", ".*"))
 _PATHS = {"exact": 3, "segments": 2, "prefix": 2, "regex": 1}
 
 
@@ -89,10 +90,12 @@ def bound(routes: Iterable[Route], resolver: Resolver, port: int) -> Iterator[Ro
     for route in routes:
         matches: tuple[Match, ...] = ()
         if route.matches:
-            matches = tuple(m for m in route.matches if _holds(m, proxy, port))
+            matches = _until_all(m for m in route.matches if _holds(m, proxy, port))
             if not matches:
                 continue
         action = route.action
+        if isinstance(action, Redirect) and action.port is None:
+            action = msgspec.structs.replace(action, port=port)
         if isinstance(action, Forward):
             ends = tuple(resolver.destination(each, port) for each in action.destinations)
             action = action if ends == action.destinations else msgspec.structs.replace(action, destinations=ends)
@@ -101,8 +104,32 @@ def bound(routes: Iterable[Route], resolver: Resolver, port: int) -> Iterator[Ro
         )
         same = matches == route.matches and action is route.action and mirrors == route.mirrors
         yield route if same else msgspec.structs.replace(route, matches=matches, action=action, mirrors=mirrors)
-        if not matches:
+        if not matches or takes_all(matches[-1]):
             return
+
+
+def together(objects: Iterable[Iterable[Route]]) -> Iterator[Route]:
+    """Routes of several objects for one host: what takes everything comes last, else one object would hide the next."""
+    last: list[Route] = []
+    for route in (each for routes in objects for each in routes):
+        rest = tuple(m for m in route.matches if not takes_all(m))
+        if len(rest) == len(route.matches) and rest:
+            yield route
+            continue
+        if rest:
+            yield msgspec.structs.replace(route, matches=rest)
+        last.append(msgspec.structs.replace(route, matches=tuple(m for m in route.matches if takes_all(m))))
+    yield from last
+
+
+def _until_all(matches: Iterable[Match]) -> tuple[Match, ...]:
+    """Matches up to the first that takes everything."""
+    kept: list[Match] = []
+    for match in matches:
+        kept.append(match)
+        if takes_all(match):
+            break
+    return tuple(kept)
 
 
 def _holds(match: Match, proxy: Proxy, port: int) -> bool:
@@ -132,16 +159,15 @@ def _rank(matches: Sequence[Match]) -> tuple[int, int, int, int, int]:
 
 
 def _takes_all(routes: Sequence[Route]) -> bool:
-    return any(_everything(route) for route in routes)
+    return any(not route.matches or any(map(takes_all, route.matches)) for route in routes)
 
 
-def _everything(route: Route) -> bool:
-    if not route.matches:
-        return True
-    return any(
-        (m.path is None or (m.path.how == "segments" and m.path.value == "/"))
-        and not (m.headers or m.query or m.claims or m.grpc)
-        and m.method is None
-        and not m.source_namespace
-        for m in route.matches
+def takes_all(match: Match) -> bool:
+    """Whether every request meets the match, so that nothing after it is ever asked."""
+    path = match.path
+    return (
+        (path is None or (path.how, path.value) in _ANY_PATH)
+        and not (match.headers or match.query or match.claims or match.grpc)
+        and match.method is match.scheme is match.authority is None
+        and not match.source_namespace
     )

@@ -56,8 +56,8 @@ def test_a_domain_stands_once_and_the_first_host_keeps_it() -> None:
     assert refused == ["http.80.b"]
 
 
-def test_a_match_of_another_port_or_another_source_is_not_ours() -> None:
-    other = (Match(port=81), Match(source_labels=(("app", "other"),)), Match(source_namespace="elsewhere"))
+def test_a_match_of_another_source_is_not_ours() -> None:
+    other = (Match(source_labels=(("app", "other"),)), Match(source_namespace="elsewhere"))
     hosts, refused = configured(virtual("h", Route("r", other, forward("web"))))
     assert (hosts[0]["routes"], refused) == ([], [])
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from plait.model import hostnames as hosts
 from plait.model.attachment import labels_of
-from plait.model.compile.traffic.report import BAD_VALUE, Report
+from plait.model.compile.traffic.report import BAD_VALUE, NO_EFFECT, Report
 from plait.model.compile.traffic.values import Unusable, changes, expression, seconds, text_match
 from plait.model.mesh import Settings
 from plait.model.routes import (
@@ -37,6 +37,7 @@ from plait.resources.networking import virtual_service as written
 from plait.resources.networking.virtual_service import HTTPMatchRequest, HTTPRoute, VirtualService
 
 _CLAIMS = "@request.auth.claims"
+_BY_CODE = ("retriable-status-codes",)
 _GRPC = (
     "OK",
     "CANCELLED",
@@ -106,6 +107,11 @@ def _matches(each: VirtualService, rule: HTTPRoute, path: str, report: Report) -
 
 def _match(each: VirtualService, found: HTTPMatchRequest, path: str, report: Report) -> Match:
     fields, claims = _fields(found, path, report)
+    # Who asks is not looked at where the match names its gateways: Istio has the two independent of each other.
+    anybody = bool(found.gateways)
+    if anybody and (found.source_labels or found.source_namespace):
+        text = "a match that names gateways does not look at who asks; write two rules"
+        report.say(NO_EFFECT, f"{path}.sourceLabels", text)
     return Match(
         name=found.name,
         path=_path(found, path, report),
@@ -114,13 +120,13 @@ def _match(each: VirtualService, found: HTTPMatchRequest, path: str, report: Rep
         authority=text_match(found.authority, f"{path}.authority", report),
         headers=fields,
         query=tuple(
-            FieldMatch(name, text_match(value, f"{path}.queryParams[{name}]", report) or TextMatch("present"))
+            FieldMatch(name, _presence_or(value, f"{path}.queryParams[{name}]", report))
             for name, value in found.query_params.items()
         ),
         claims=claims,
         port=found.port,
-        source_labels=labels_of(found.source_labels),
-        source_namespace=found.source_namespace,
+        source_labels=() if anybody else labels_of(found.source_labels),
+        source_namespace="" if anybody else found.source_namespace,
         gateways=tuple("mesh" if name == "mesh" else gateway_key(name, each.namespace) for name in found.gateways),
         stat_prefix=found.stat_prefix,
     )
@@ -145,12 +151,19 @@ def _fields(
     claims: list[ClaimMatch] = []
     for where, given, negated in (("headers", found.headers, False), ("withoutHeaders", found.without_headers, True)):
         for name, value in given.items():
-            test = text_match(value, f"{path}.{where}[{name}]", report) or TextMatch("present")
+            test = _presence_or(value, f"{path}.{where}[{name}]", report)
             if name.startswith(_CLAIMS):
                 claims.append(ClaimMatch(_claim(name.removeprefix(_CLAIMS)), test, negated))
             else:
                 fields.append(FieldMatch(name.lower(), test, negated))
     return tuple(fields), tuple(claims)
+
+
+def _presence_or(value: traffic.StringMatch, path: str, report: Report) -> TextMatch:
+    """Nothing asked, or `*` (which is no expression), is the bare test of presence."""
+    if value.regex == "*":
+        return TextMatch("present")
+    return text_match(value, path, report) or TextMatch("present")
 
 
 def _claim(rest: str) -> tuple[str, ...]:
@@ -192,7 +205,7 @@ def _change(given: written.HeaderOperations | None) -> HeaderChange:
 
 def _redirect(found: written.HTTPRedirect) -> Redirect:
     port = found.port
-    if port is None and found.derive_port == "FROM_PROTOCOL_DEFAULT":
+    if port is None and found.derive_port != "FROM_REQUEST_PORT":
         port = 0
     prefix = found.prefix_rewrite or None
     return Redirect(found.redirect_code or 301, found.scheme, found.authority, port, found.uri, prefix)
@@ -227,12 +240,12 @@ def _retry(found: written.HTTPRetry | None, path: str, report: Report) -> Retry 
     words = tuple(word.strip() for word in found.retry_on.split(",") if word.strip())
     return Retry(
         attempts=max(found.attempts, 0),
-        on=tuple(word for word in words if not word.isdigit()),
+        on=tuple(word for word in words if not word.isdigit()) or (_BY_CODE if words else ()),
         codes=tuple(int(word) for word in words if word.isdigit()),
         per_try_timeout=seconds(found.per_try_timeout, f"{path}.perTryTimeout", report) or None,
         backoff=seconds(found.backoff, f"{path}.backoff", report) or None,
         other_localities=bool(found.retry_remote_localities),
-        other_hosts=found.retry_ignore_previous_hosts is not False,
+        other_hosts=found.retry_ignore_previous_hosts,
     )
 
 
@@ -244,11 +257,14 @@ def _fault(found: written.HTTPFaultInjection | None, path: str, report: Report) 
         if slow.exponential_delay is not None:
             report.unsupported(f"{path}.delay.exponentialDelay", "use fixedDelay")
         length = seconds(slow.fixed_delay, f"{path}.delay.fixedDelay", report)
-        if length:
-            delay = Delay(length, _percent(slow.percentage, slow.percent))
+        share = _share(slow.percentage, slow.percent, f"{path}.delay", report)
+        if length and share:
+            delay = Delay(length, share)
     if (failure := found.abort) is not None:
-        share = _percent(failure.percentage, None)
-        if failure.http2_error is not None:
+        share = _share(failure.percentage, None, f"{path}.abort", report)
+        if not share:
+            pass
+        elif failure.http2_error is not None:
             report.unsupported(f"{path}.abort.http2Error", "use httpStatus or grpcStatus")
         elif failure.grpc_status is not None:
             word = failure.grpc_status.upper()
@@ -261,6 +277,16 @@ def _fault(found: written.HTTPFaultInjection | None, path: str, report: Report) 
         elif failure.http_status is not None:
             abort = Abort(share, failure.http_status)
     return Fault(delay, abort) if delay is not None or abort is not None else None
+
+
+def _share(share: traffic.FractionPercent | None, old: int | None, path: str, report: Report) -> float:
+    """Of requests that get a fault: none where nobody says how many."""
+    if share is None and old is None:
+        report.say(
+            NO_EFFECT, f"{path}.percentage", "without a percentage no request gets this fault; write {value: 100}"
+        )
+        return 0.0
+    return _percent(share, old)
 
 
 def _percent(share: traffic.FractionPercent | None, old: int | None) -> float:
