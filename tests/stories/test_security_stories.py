@@ -8,7 +8,9 @@ import pytest
 
 from kit import documents as d
 from kit import worlds as w
+from plait.model.compile import compile
 from plait.model.http_security import Condition, PathText
+from plait.model.mesh import Mesh
 from plait.model.policies import Account, Range, Text
 
 
@@ -56,6 +58,11 @@ def test_every_source_and_operation_arrives() -> None:
         ),
         ("request.auth.audiences", ["x"], Condition("token.audience", texts=(Text("exact", "x"),))),
         ("remote.ip", ["10.0.0.0/8"], Condition("remote.ip", ranges=(Range("10.0.0.0", 8),))),
+        (
+            "request.experimental.inline.headers[X-A]",
+            ["b"],
+            Condition("header.item", "x-a", texts=(Text("exact", "b"),)),
+        ),
         ("connection.sni", ["*.x"], Condition("sni", texts=(Text("suffix", ".x"),))),
         ("destination.port", ["80"], Condition("destination.port", ports=(80,))),
         (
@@ -68,6 +75,33 @@ def test_every_source_and_operation_arrives() -> None:
 def test_every_kind_of_condition_arrives(key: str, values: list[str], wanted: Condition) -> None:
     l7, _ = only(d.allow("p", [{"when": [{"key": key, "values": values}]}]))
     assert l7.authorization["shop/p"].rules[0].conditions == (wanted,)
+
+
+def test_identities_are_meant_in_all_trust_domains_of_the_mesh_at_l4_and_l7_and_a_change_arrives() -> None:
+    def mesh_of(aliases: list[str], old: Mesh | None = None) -> Mesh:
+        text = f"trustDomainAliases: {aliases}"
+        config = {**d.document("v1", "ConfigMap", "istio", "istio-system"), "data": {"mesh": text}}
+        source = {"principals": ["cluster.local/ns/a/sa/b"], "notPrincipals": ["old/ns/a/sa/*"]}
+        rule = {"from": [{"source": source}], "when": [{"key": "source.principal", "values": ["old/ns/a/sa/c"]}]}
+        return compile(w.objects(config, d.allow("p", [rule])), old)[0]
+
+    def said(mesh: Mesh) -> list[tuple[tuple[str, ...], ...]]:
+        l7, l4 = mesh.l7.authorization["shop/p"].rules[0], mesh.policies["shop/p"].groups[0].rules
+        every = [
+            (l7.sources[0].principals, l7.sources[0].not_principals, l7.conditions[0].texts),
+            (l4[0].matches[0].principals, l4[0].matches[0].not_principals, l4[1].matches[0].principals),
+        ]
+        return [tuple(tuple(text.value for text in texts) for texts in each) for each in every]
+
+    one = ("cluster.local/ns/a/sa/b",), ("old/ns/a/sa/",), ("old/ns/a/sa/c",)
+    both = (
+        ("cluster.local/ns/a/sa/b", "old/ns/a/sa/b"),
+        ("cluster.local/ns/a/sa/", "old/ns/a/sa/"),
+        ("cluster.local/ns/a/sa/c", "old/ns/a/sa/c"),
+    )
+    before = mesh_of([])
+    assert said(before) == [one, one]
+    assert said(mesh_of(["old"], before)) == [both, both]
 
 
 UNREADABLE = [

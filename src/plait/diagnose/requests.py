@@ -118,6 +118,9 @@ def _condition(condition: Condition, request: Request) -> Verdict:
         case "header":
             value = request.header(condition.name)
             parts = _both(condition.texts, condition.not_texts, lambda t: value is not None and t.holds(value))
+        case "header.item":
+            items = (request.header(condition.name) or "").split(",")
+            parts = _both(condition.texts, condition.not_texts, lambda text: any(map(text.holds, items)))
         case "source.principal":
             name = request.principal.removeprefix("spiffe://")
             parts = _both(condition.texts, condition.not_texts, lambda text: text.holds(name))

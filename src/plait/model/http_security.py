@@ -26,7 +26,7 @@ class Source(Struct, frozen=True, gc=False):
     principals: tuple[Text, ...] = ()
     not_principals: tuple[Text, ...] = ()
     request_principals: tuple[Text, ...] = ()
-    """`issuer/subject` of the verified token."""
+    """`issuer/subject` of the verified token; `token_parts` says what is asked of each."""
     not_request_principals: tuple[Text, ...] = ()
     namespaces: tuple[Text, ...] = ()
     not_namespaces: tuple[Text, ...] = ()
@@ -40,6 +40,30 @@ class Source(Struct, frozen=True, gc=False):
     not_remote_ips: tuple[Range, ...] = ()
     trust_domains: tuple[Text, ...] = ()
     not_trust_domains: tuple[Text, ...] = ()
+
+
+def token_parts(test: Text) -> tuple[Text, Text]:
+    """What a test of `issuer/subject` asks of each: the last slash parts them, because an issuer may be a URL.
+
+    A star stands for the rest of its own part only, so `https://a/*` means this issuer's tokens, not those of
+    `https://a/b`. A test without a slash that begins with a star is about the subject, any other about the issuer.
+    """
+    anything = Text("presence")
+    head, slash, tail = test.value.rpartition("/")
+    issuer, subject = (Text("exact", head), Text("exact", tail)) if slash else (Text("exact", tail), Text("exact"))
+    match test.how:
+        case "presence":
+            return anything, anything
+        case "suffix" if not slash:
+            return anything, test
+        case "suffix":
+            return Text("suffix", head) if head else anything, subject
+        case "prefix" if not slash:
+            return test, anything
+        case "prefix":
+            return issuer, Text("prefix", tail) if tail else anything
+        case _:
+            return issuer, subject
 
 
 class Operation(Struct, frozen=True, gc=False):
@@ -57,6 +81,7 @@ class Operation(Struct, frozen=True, gc=False):
 
 Attribute = Literal[
     "header",
+    "header.item",
     "source.ip",
     "remote.ip",
     "source.namespace",
@@ -79,7 +104,7 @@ class Condition(Struct, frozen=True, gc=False):
 
     attribute: Attribute
     name: str = ""
-    """Header name, or filter of `filter` (then `path` leads into its metadata)."""
+    """Header name (`header.item`: of one value among commas), or filter into whose metadata `path` leads."""
     path: tuple[str, ...] = ()
     """Claim path."""
     texts: tuple[Text, ...] = ()
@@ -93,6 +118,18 @@ class Condition(Struct, frozen=True, gc=False):
     is_list: bool = False
     """The value is a list (written in brackets): one of its items must match."""
 
+    @property
+    def of_requests(self) -> bool:
+        """Whether a connection as such has no such thing."""
+        if self.attribute == "filter":
+            return self.name.startswith("envoy.filters.http.")  # network filters write metadata, too
+        return self.attribute in _OF_REQUESTS
+
+
+_OF_REQUESTS: frozenset[Attribute] = frozenset(
+    ("header", "header.item", "token.principal", "token.audience", "token.presenter", "token.claim")
+)
+
 
 class HttpRule(Struct, frozen=True, gc=False):
     """Any source, any operation, every condition. Empty fields say nothing."""
@@ -100,6 +137,17 @@ class HttpRule(Struct, frozen=True, gc=False):
     sources: tuple[Source, ...] = ()
     operations: tuple[Operation, ...] = ()
     conditions: tuple[Condition, ...] = ()
+
+    @property
+    def of_requests(self) -> bool:
+        """Whether something in it is about requests, and cannot be checked of a connection as such."""
+        return (
+            any(s.request_principals or s.not_request_principals for s in self.sources)
+            or any(
+                o.hosts or o.not_hosts or o.methods or o.not_methods or o.paths or o.not_paths for o in self.operations
+            )
+            or any(c.of_requests for c in self.conditions)
+        )
 
 
 class HttpPolicy(Struct, frozen=True):
@@ -115,7 +163,7 @@ class HttpPolicy(Struct, frozen=True):
     dry_run: bool = False
     created: str = ""
     needs_http: bool = False
-    """Something in it only an HTTP proxy can check."""
+    """Something in it no node proxy can check."""
 
     @property
     def key(self) -> str:

@@ -94,6 +94,15 @@ def test_strict_is_attached_by_mesh_namespace_or_workload_and_the_nearest_wins()
     assert only_workload(labelled, root, d.peers("ns", "UNSET")).policies == (STRICT,)
 
 
+def test_with_a_selector_the_root_namespace_binds_nobody_and_says_so() -> None:
+    root = d.peers("default", "STRICT", "istio-system")
+    own = d.peers("own", "PERMISSIVE", "istio-system", spec={"selector": {"matchLabels": {"app": "a"}}})
+    mesh, problems = compiled(d.pod("a", "10.0.0.1", "istio-system", labels={"app": "a"}), root, own)
+    assert [w.policies for w in mesh.workloads.values()] == [(STRICT,)]
+    assert [(mode.mode, mode.ports) for mode in mesh.l7.peer_modes.values()] == [("strict", ())]
+    assert [(p.code, p.name, p.path) for p in problems] == [("PLT0301", "own", "spec.selector")]
+
+
 def test_a_permissive_port_of_a_strict_workload_is_an_exception_of_the_deny() -> None:
     selector = {"selector": {"matchLabels": {"app": "a"}}, "portLevelMtls": {"9000": {"mode": "PERMISSIVE"}}}
     mesh, _ = compiled(d.pod("a", "10.0.0.1", labels={"app": "a"}), d.peers("own", "STRICT", spec=selector))

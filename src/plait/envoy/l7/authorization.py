@@ -1,4 +1,4 @@
-"""HTTP authorization: policies with every attribute as RBAC filters, in the order CUSTOM, DENY, AUDIT, ALLOW.
+"""HTTP authorization: policies with every attribute as RBAC filters, in the order CUSTOM, AUDIT, DENY, ALLOW.
 
 `where` says how a caller's identity is known: from the TLS connection (`tls`), or from the filter state a tunnel's end
 left behind (`state`). The network form for plain TCP drops what only HTTP can check, always toward refusing.
@@ -11,18 +11,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from plait.envoy.l7.matchers import JWT, PAYLOAD, metadata, text
+from plait.envoy.l7.matchers import JWT, PAYLOAD, Form, metadata, text
 from plait.envoy.pieces import Doc, any_of, extension
 from plait.envoy.rbac import principal_test
-from plait.model.http_security import Condition, HttpPolicy, HttpRule, Operation, PathText, Source
+from plait.model.http_security import Condition, HttpPolicy, HttpRule, Operation, PathText, Source, token_parts
 from plait.model.policies import Account, Range, Text
 
 T = TypeVar("T")
 Where = Literal["tls", "state"]
 FS_PRINCIPAL = "io.istio.peer_principal"
-FS_TOKEN = "plait.request_principal"
 _ANY: Doc = {"any": True}
-_HTTP_ONLY = ("header", "token.principal", "token.audience", "token.presenter", "token.claim", "remote.ip")
 _DESTINATION = ("destination.ip", "destination.port", "sni")
 
 
@@ -46,24 +44,16 @@ def rules(policies: Iterable[HttpPolicy], action: str, where: Where, *, http: bo
     entries: dict[str, Doc] = {}
     for policy in policies:
         for number, rule in enumerate(policy.rules):
-            if not http and policy.action == "allow" and _needs_http(rule):
+            if not http and policy.action == "allow" and rule.of_requests:
                 continue  # a rule that cannot be checked cannot allow
             entries[f"ns[{policy.namespace}]-policy[{policy.name}]-rule[{number}]"] = _rule(rule, scope)
     return {"action": action, "policies": entries}
 
 
-def _needs_http(rule: HttpRule) -> bool:
-    sources = any(
-        s.request_principals or s.not_request_principals or s.remote_ips or s.not_remote_ips for s in rule.sources
-    )
-    asked = any(o.hosts or o.not_hosts or o.methods or o.not_methods or o.paths or o.not_paths for o in rule.operations)
-    return sources or asked or any(c.attribute in (*_HTTP_ONLY, "filter") for c in rule.conditions)
-
-
 def _rule(rule: HttpRule, scope: _Scope) -> Doc:
     permissions = [_operation(each, scope) for each in rule.operations] or [_ANY]
     principals = [_source(each, scope) for each in rule.sources] or [_ANY]
-    here = [c for c in rule.conditions if scope.http or c.attribute not in (*_HTTP_ONLY, "filter")]
+    here = [c for c in rule.conditions if scope.http or not c.of_requests]
     targets = [_on_target(each) for each in here if each.attribute in _DESTINATION]
     others = [_on_caller(each, scope) for each in here if each.attribute not in _DESTINATION]
     if targets:
@@ -119,6 +109,14 @@ def _header(name: str, test: Text, fold: bool = False) -> Doc:
     return {"header": {"name": name, "string_match": text(test, ignore_case=fold)}}
 
 
+def _item(name: str, test: Text) -> Doc:
+    """One of the values that commas part, taken with its blanks."""
+    if test.how == "presence":
+        return _header(name, test)
+    value = {"prefix": "{}.*", "suffix": ".*{}"}.get(test.how, "{}").format(re.escape(test.value))
+    return {"header": {"name": name, "string_match": {"safe_regex": {"regex": f"(?:.*,)?{value}(?:,.*)?"}}}}
+
+
 def _path(test: PathText) -> Doc:
     if test.how == "template":
         return {
@@ -141,9 +139,9 @@ def _source(source: Source, scope: _Scope) -> Doc:
     parts += _both(lambda a: _account(a, where), source.accounts, source.not_accounts)
     parts += _both(lambda t: _domain(t, where), source.trust_domains, source.not_trust_domains)
     parts += _both(lambda r: {scope.source_ip: _cidr(r)}, source.ips, source.not_ips)
+    parts += _both(lambda r: {"remote_ip": _cidr(r)}, source.remote_ips, source.not_remote_ips)
     if scope.http:
         parts += _both(_token, source.request_principals, source.not_request_principals)
-        parts += _both(lambda r: {"remote_ip": _cidr(r)}, source.remote_ips, source.not_remote_ips)
     return _all("ids", parts)
 
 
@@ -181,11 +179,10 @@ def _domain(test: Text, where: Where) -> Doc:
 
 
 def _token(test: Text) -> Doc:
-    """`issuer/subject`, which a filter after JWT wrote down; "-" stands for what the token lacks."""
-    matcher = {"safe_regex": {"regex": "[^-].*/.*"}} if test.how == "presence" else text(test)
-    found: Doc = {"filter_state": {"key": FS_TOKEN, "string_match": matcher}}
-    present: Doc = {"filter_state": {"key": FS_TOKEN, "string_match": {"safe_regex": {"regex": "[^-].*/.*"}}}}
-    return found if test.how == "presence" else {"and_ids": {"ids": [present, found]}}
+    """Of the verified token both issuer and subject: a token without a subject is nobody."""
+    parts = zip(("iss", "sub"), token_parts(test), strict=True)
+    claims = [{"metadata": metadata(JWT, (PAYLOAD, claim), [text(asked)], form="text")} for claim, asked in parts]
+    return {"and_ids": {"ids": claims}}
 
 
 def _cidr(block: Range) -> Doc:
@@ -233,6 +230,8 @@ def _of_text(condition: Condition, test: Text, where: Where) -> Doc:
     match condition.attribute:
         case "header":
             return _header(condition.name, test)
+        case "header.item":
+            return _item(condition.name, test)
         case "source.namespace":
             return _namespace(test, where)
         case "source.principal":
@@ -248,7 +247,8 @@ def _of_text(condition: Condition, test: Text, where: Where) -> Doc:
         case "token.claim":
             return {"metadata": metadata(JWT, (PAYLOAD, *condition.path), [text(test)])}
         case "filter":
-            found = metadata(condition.name, condition.path, [text(test)], only_list=condition.is_list)
+            form: Form = "list" if condition.is_list else "text"
+            found = metadata(condition.name, condition.path, [text(test)], form=form)
             return {"metadata": found}
     raise AssertionError(condition.attribute)
 
@@ -275,12 +275,12 @@ def network_filter(name: str, rule_set: Doc | None, shadow: Doc | None, prefix: 
 
 
 def filters(policies: Iterable[HttpPolicy], where: Where, *, http: bool = True) -> list[Doc]:
-    """DENY, AUDIT and ALLOW; an ALLOW that allows nothing stays, for it refuses everybody."""
+    """AUDIT (of what is refused, too), DENY, ALLOW; an ALLOW that allows nothing stays, for it refuses everybody."""
     every = tuple(policies)
     make = http_filter if http else network_filter
     name = f"envoy.filters.{'http' if http else 'network'}.rbac"
     found: list[Doc] = []
-    for action, word in (("deny", "DENY"), ("audit", "LOG"), ("allow", "ALLOW")):
+    for action, word in (("audit", "LOG"), ("deny", "DENY"), ("allow", "ALLOW")):
         of = [policy for policy in every if policy.action == action]
         live = [policy for policy in of if not policy.dry_run]
         trial = [policy for policy in of if policy.dry_run]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from plait.base import regexes
 from plait.envoy.pieces import Doc
@@ -11,6 +12,7 @@ from plait.model.routes import ClaimMatch, FieldMatch, PathMatch, TextMatch
 
 JWT = "envoy.filters.http.jwt_authn"
 PAYLOAD = "payload"
+Form = Literal["text", "list", "either"]
 
 
 def sound(regex: str) -> bool:
@@ -101,12 +103,13 @@ def claim(test: ClaimMatch) -> Doc | None:
     return {**document, "invert": True} if test.negated else document
 
 
-def metadata(name: str, keys: Iterable[str], tests: list[Doc], *, only_list: bool = False) -> Doc:
-    """Dynamic metadata that is one of the strings, or a list with one of them."""
+def metadata(name: str, keys: Iterable[str], tests: list[Doc], *, form: Form = "either") -> Doc:
+    """Dynamic metadata that is one of the strings, a list with one of them, or either."""
     options: list[Doc] = []
     for test in tests:
-        if not only_list:
+        if form != "list":
             options.append({"string_match": test})
-        options.append({"list_match": {"one_of": {"string_match": test}}})
+        if form != "text":
+            options.append({"list_match": {"one_of": {"string_match": test}}})
     value = options[0] if len(options) == 1 else {"or_match": {"value_matchers": options}}
     return {"filter": name, "path": [{"key": key} for key in keys], "value": value}

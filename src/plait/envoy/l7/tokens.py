@@ -1,4 +1,4 @@
-"""Request authentication: JWT providers with keys inline or fetched, and the caller's `issuer/subject` for policies."""
+"""Request authentication: JWT providers with keys inline or fetched; the token's claims become metadata."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from plait.envoy import names
-from plait.envoy.l7.authorization import FS_TOKEN
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.matchers import JWT, PAYLOAD
-from plait.envoy.pieces import Doc, any_of, extension, socket_address, state
+from plait.envoy.pieces import Doc, any_of, extension, socket_address
 from plait.model.http_security import JwtRule, RequestAuthentication
 
 _FILTER = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
@@ -33,16 +32,7 @@ def filters(ctx: Context, authentication: Iterable[RequestAuthentication]) -> li
         rules=[{"match": {"prefix": "/"}, "requires": requirement}],
         bypass_cors_preflight=True,
     )
-    return [{"name": JWT, "typed_config": config}, _principal()]
-
-
-def _principal() -> Doc:
-    of = f"%DYNAMIC_METADATA({JWT}:{PAYLOAD}:"
-    return extension(
-        "plait.request_principal",
-        "envoy.extensions.filters.http.set_filter_state.v3.Config",
-        on_request_headers=[state(FS_TOKEN, f"{of}iss)%/{of}sub)%", "envoy.string", "NONE")],
-    )
+    return [{"name": JWT, "typed_config": config}]
 
 
 def _provider(ctx: Context, rule: JwtRule, source: str, path: str) -> Doc:

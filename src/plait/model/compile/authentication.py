@@ -1,4 +1,5 @@
 """PeerAuthentication -> who must present a certificate. Workload beats namespace beats mesh; the oldest of equals wins.
+With a selector it binds workloads of its namespace, but for the root namespace, where it binds nobody.
 
 STRICT has no word of its own on the wire: it is a DENY for peers without a principal, attached to the workload.
 """
@@ -24,7 +25,9 @@ class Authentication:
         self._wide: dict[str, PeerAuthentication] = {}
         self._selecting: dict[str, list[PeerAuthentication]] = {}
         for each in sorted(found, key=lambda p: (p.meta.creation_timestamp or "", p.namespace, p.name)):
-            if _labels(each):
+            if _labels(each) and each.namespace == settings.root_namespace:
+                problems.append(_binds_nobody(each))
+            elif _labels(each):
                 self._selecting.setdefault(each.namespace, []).append(each)
             else:
                 if each.spec.port_level_mtls:
@@ -84,6 +87,11 @@ def _labels(each: PeerAuthentication) -> Mapping[str, str]:
 def _ports_need_selector(each: PeerAuthentication) -> Problem:
     text = "port-level settings bind only workloads chosen by a selector; add spec.selector.matchLabels"
     return Problem("PLT0301", "warning", "PeerAuthentication", each.namespace, each.name, "spec.portLevelMtls", text)
+
+
+def _binds_nobody(each: PeerAuthentication) -> Problem:
+    text = "in the root namespace a selector binds nobody; drop it, or move the policy to the workloads' namespace"
+    return Problem("PLT0301", "warning", "PeerAuthentication", each.namespace, each.name, "spec.selector", text)
 
 
 def _shadowed(each: PeerAuthentication, winner: PeerAuthentication) -> Problem:

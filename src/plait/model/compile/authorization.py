@@ -41,12 +41,17 @@ class Authorized(Struct, frozen=True):
 
 
 def policies(
-    found: Iterable[AuthorizationPolicy], settings: Settings, memory: Memory, problems: list[Problem]
+    found: Iterable[AuthorizationPolicy],
+    settings: Settings,
+    domains: tuple[str, ...],
+    memory: Memory,
+    problems: list[Problem],
 ) -> Authorized:
+    """`domains`: the mesh's trust domains, its own first."""
     made: list[Policy] = []
     selectors: dict[str, list[tuple[Mapping[str, str], str]]] = {}
     for each in found:
-        both, said = memory.made(("authorization", each.ident), each, partial(_both, each, settings))
+        both, said = memory.made(("authorization", each.ident), each, partial(_both, each, settings, domains), domains)
         problems.extend(said)
         made += both
         if each.spec.selector is not None:
@@ -55,7 +60,9 @@ def policies(
     return Authorized(tuple(made), {name: tuple(each) for name, each in selectors.items()}, settings.root_namespace)
 
 
-def _both(each: AuthorizationPolicy, settings: Settings) -> tuple[tuple[Policy, ...], tuple[Problem, ...]]:
+def _both(
+    each: AuthorizationPolicy, settings: Settings, domains: tuple[str, ...]
+) -> tuple[tuple[Policy, ...], tuple[Problem, ...]]:
     """The policy as Istio tells it, if it does, then its guard, if it needs one."""
     problems: list[Problem] = []
 
@@ -75,7 +82,7 @@ def _both(each: AuthorizationPolicy, settings: Settings) -> tuple[tuple[Policy, 
     guarded: list[Group] = []
     for number, rule in enumerate(spec.rules or ()):
         path = f"spec.rules[{number}]"
-        reading = l4_rules.read(rule, each.namespace)
+        reading = l4_rules.read(rule, each.namespace, domains)
         for field, message in reading.bad:
             say("PLT0312", "error", f"{path}.{field}", message)
         if spec.action == "ALLOW":

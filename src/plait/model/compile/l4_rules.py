@@ -42,8 +42,8 @@ class Reading(Struct, frozen=True):
         return any(match == Match() for rule in self.own.rules for match in rule.matches)
 
 
-def read(rule: security.Rule, namespace: str) -> Reading:
-    """`namespace`: the policy's own, where service accounts stand that are named without one."""
+def read(rule: security.Rule, namespace: str, domains: tuple[str, ...]) -> Reading:
+    """`namespace`: the policy's own, where service accounts stand that are named without one. `domains`: the mesh's."""
     bad: list[tuple[str, str]] = []
 
     def tried(field: str, reader: Callable[[T], Alternative], value: T) -> Alternative:
@@ -58,8 +58,11 @@ def read(rule: security.Rule, namespace: str) -> Reading:
 
     clauses = [
         [tried(f"to[{n}]", _operation, to.operation or Operation()) for n, to in enumerate(rule.to)],
-        [tried(f"from[{n}]", lambda s: _source(s, namespace), o.source or Source()) for n, o in enumerate(rule.from_)],
-        *([tried(f"when[{n}]", lambda c: _condition(c, namespace), c)] for n, c in enumerate(rule.when)),
+        [
+            tried(f"from[{n}]", lambda s: _source(s, namespace, domains), o.source or Source())
+            for n, o in enumerate(rule.from_)
+        ],
+        *([tried(f"when[{n}]", lambda c: _condition(c, namespace, domains), c)] for n, c in enumerate(rule.when)),
     ]
     said = [clause for clause in clauses if clause]
     # Of alternatives of which one may mean anybody, the strict reading says nothing.
@@ -75,13 +78,13 @@ def read(rule: security.Rule, namespace: str) -> Reading:
 _NOTHING = Alternative(Match(), Match())
 
 
-def _source(s: Source, namespace: str) -> Alternative:
+def _source(s: Source, namespace: str, trusted: tuple[str, ...]) -> Alternative:
     def match(domains: tuple[Text, ...], not_domains: tuple[Text, ...]) -> Match:
         return Match(
-            namespaces=_texts(s.namespaces),
-            not_namespaces=_texts(s.not_namespaces),
-            principals=(*_texts(s.principals), *domains),
-            not_principals=(*_texts(s.not_principals), *not_domains),
+            namespaces=rule_values.texts(s.namespaces),
+            not_namespaces=rule_values.texts(s.not_namespaces),
+            principals=(*_principals(s.principals, trusted), *domains),
+            not_principals=(*_principals(s.not_principals, trusted), *not_domains),
             source_ips=rule_values.ranges(s.ip_blocks),
             not_source_ips=rule_values.ranges(s.not_ip_blocks),
             accounts=rule_values.accounts(s.service_accounts, namespace),
@@ -89,7 +92,8 @@ def _source(s: Source, namespace: str) -> Alternative:
         )
 
     # Values of one field are alternatives: beside principals, domains would add others and not narrow them.
-    domains = () if s.principals else _domains(s.trust_domains)
+    domains = () if s.principals else _domains(rule_values.trust_domains(s.trust_domains, trusted))
+    not_domains = _not_domains(rule_values.trust_domains(s.not_trust_domains, trusted))
     http = _given(
         requestPrincipals=s.request_principals,
         notRequestPrincipals=s.not_request_principals,
@@ -98,7 +102,7 @@ def _source(s: Source, namespace: str) -> Alternative:
         trustDomains=s.trust_domains,
         notTrustDomains=s.not_trust_domains,
     )
-    return Alternative(match((), ()), match(domains, _not_domains(s.not_trust_domains)), http)
+    return Alternative(match((), ()), match(domains, not_domains), http)
 
 
 def _operation(o: Operation) -> Alternative:
@@ -114,15 +118,15 @@ def _operation(o: Operation) -> Alternative:
     return Alternative(match, match, http)
 
 
-def _condition(c: Condition, namespace: str) -> Alternative:
+def _condition(c: Condition, namespace: str, trusted: tuple[str, ...]) -> Alternative:
     yes, no = c.values, c.not_values
     match c.key:
         case "source.ip":
             known = Match(source_ips=rule_values.ranges(yes), not_source_ips=rule_values.ranges(no))
         case "source.namespace":
-            known = Match(namespaces=_texts(yes), not_namespaces=_texts(no))
+            known = Match(namespaces=rule_values.texts(yes), not_namespaces=rule_values.texts(no))
         case "source.principal":
-            known = Match(principals=_texts(yes), not_principals=_texts(no))
+            known = Match(principals=_principals(yes, trusted), not_principals=_principals(no, trusted))
         case "destination.ip":
             known = Match(destination_ips=rule_values.ranges(yes), not_destination_ips=rule_values.ranges(no))
         case "destination.port":
@@ -131,6 +135,7 @@ def _condition(c: Condition, namespace: str) -> Alternative:
             yes_accounts, no_accounts = (rule_values.accounts(values, namespace) for values in (yes, no))
             return Alternative(Match(), Match(accounts=yes_accounts, not_accounts=no_accounts), frozenset({c.key}))
         case "source.trustDomain":
+            yes, no = (rule_values.trust_domains(values, trusted) for values in (yes, no))
             strict = Match(principals=_domains(yes), not_principals=_not_domains(no))
             return Alternative(Match(), strict, frozenset({c.key}))
         case _:
@@ -142,16 +147,8 @@ def _given(**attributes: tuple[str, ...]) -> frozenset[str]:
     return frozenset(name for name, values in attributes.items() if values)
 
 
-def _texts(values: Iterable[str]) -> tuple[Text, ...]:
-    return tuple(_text(value) for value in values)
-
-
-def _text(value: str) -> Text:
-    if value == "*":
-        return Text("presence")
-    if value.startswith("*"):
-        return Text("suffix", value[1:])
-    return Text("prefix", value[:-1]) if value.endswith("*") else Text("exact", value)
+def _principals(values: Iterable[str], trusted: tuple[str, ...]) -> tuple[Text, ...]:
+    return rule_values.texts(rule_values.principals(values, trusted))
 
 
 def _domains(values: Iterable[str]) -> tuple[Text, ...]:

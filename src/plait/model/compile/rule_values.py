@@ -1,15 +1,55 @@
-"""Values of authorization rules, read the same way for L4 and L7: address ranges, ports, service accounts."""
+"""Values of authorization rules, read the same way for L4 and L7: identities, address ranges, ports, accounts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_interface
 
-from plait.model.policies import Account, Range
+from plait.base.wellknown import DEFAULT_TRUST_DOMAIN
+from plait.model.policies import Account, Range, Text
 
 
 class Unreadable(Exception):
     """A value no request could match; the message says what to write instead."""
+
+
+def texts(values: Iterable[str]) -> tuple[Text, ...]:
+    return tuple(text(value) for value in values)
+
+
+def text(value: str) -> Text:
+    """One string test. A star at both ends: the first counts, the last is an ordinary sign."""
+    if value == "*":
+        return Text("presence")
+    if value.startswith("*"):
+        return Text("suffix", value[1:])
+    return Text("prefix", value[:-1]) if value.endswith("*") else Text("exact", value)
+
+
+def principals(values: Iterable[str], domains: tuple[str, ...]) -> tuple[str, ...]:
+    """Identities in every trust domain of the mesh (its own first, then the aliases) where they name one of them.
+
+    `cluster.local` stands for the mesh's own, whatever that is called. Another domain stays as it is written.
+    """
+    return tuple(dict.fromkeys(found for value in values for found in _everywhere(value, domains)))
+
+
+def _everywhere(value: str, domains: tuple[str, ...]) -> Iterator[str]:
+    domain, *rest = value.split("/")
+    if len(rest) != 4 or domain == "*" or not (domain == DEFAULT_TRUST_DOMAIN or _any_of(domain, domains)):
+        yield value
+        return
+    for each in domains:
+        yield value if text(domain).holds(each) else "/".join((each, *rest))
+
+
+def _any_of(domain: str, domains: tuple[str, ...]) -> bool:
+    return any(text(domain).holds(each) for each in domains)
+
+
+def trust_domains(values: Iterable[str], domains: tuple[str, ...]) -> tuple[str, ...]:
+    """Trust domains, with all of the mesh's where one of them is named."""
+    return tuple(dict.fromkeys(found for value in values for found in (domains if value in domains else (value,))))
 
 
 def ranges(values: Iterable[str]) -> tuple[Range, ...]:

@@ -45,10 +45,12 @@ def compile(
     problems: list[Problem] = []
 
     old = previous or Mesh()
+    domains = traffic.trust_domains(objects, settings, memory)
     described = memory.step(
         "described",
         problems,
-        lambda inner, said: _described(objects, settings, inner, said),
+        lambda inner, said: _described(objects, settings, domains, inner, said),
+        domains,
         *(objects.of(kind) for kind in _DESCRIBING),
     )
     l7 = traffic.l7(objects, described.workloads, settings, memory, old.l7, problems)
@@ -96,9 +98,11 @@ class _Described(Struct, eq=False):
     policies: list[Policy]
 
 
-def _described(objects: Objects, settings: Settings, memory: Memory, problems: list[Problem]) -> _Described:
+def _described(
+    objects: Objects, settings: Settings, domains: tuple[str, ...], memory: Memory, problems: list[Problem]
+) -> _Described:
     written = objects.of(kinds.AUTHORIZATION_POLICY).values()
-    authorized = authorization.policies(written, settings, memory, problems)
+    authorized = authorization.policies(written, settings, domains, memory, problems)
     authenticated = authentication.Authentication(objects.of(kinds.PEER_AUTHENTICATION).values(), settings, problems)
     attached = workloads.Attached(authorized.selecting, authenticated)
     slices = objects.of(kinds.ENDPOINT_SLICE).values()

@@ -27,7 +27,9 @@ _KEYS = frozenset(
         "connection.sni",
     ]
 )
-_KEY_FORMS = re.compile(r"request\.headers\[.+\]|request\.auth\.claims(\[.+\])+|experimental\.envoy\.filters\..+")
+_KEY_FORMS = re.compile(
+    r"request\.(experimental\.inline\.)?headers\[.+\]|request\.auth\.claims(\[.+\])+|experimental\.envoy\.filters\..+"
+)
 
 
 def targets(each: Any) -> Iterator[Finding]:

@@ -24,8 +24,6 @@ from plait.resources.security import AuthorizationPolicy
 KIND = "AuthorizationPolicy"
 _TEXTS: dict[str, Attribute] = {
     "source.namespace": "source.namespace",
-    "source.principal": "source.principal",
-    "source.trustDomain": "source.trust_domain",
     "request.auth.principal": "token.principal",
     "request.auth.audiences": "token.audience",
     "request.auth.presenter": "token.presenter",
@@ -36,22 +34,26 @@ _RANGES: dict[str, Attribute] = {
     "remote.ip": "remote.ip",
     "destination.ip": "destination.ip",
 }
-_HTTP: frozenset[Attribute] = frozenset(
-    {"header", "remote.ip", "token.principal", "token.audience", "token.presenter", "token.claim", "filter"}
-)
 
 
 def policies(
-    found: Iterable[AuthorizationPolicy], settings: Settings, memory: Memory, problems: list[Problem]
+    found: Iterable[AuthorizationPolicy],
+    settings: Settings,
+    domains: tuple[str, ...],
+    memory: Memory,
+    problems: list[Problem],
 ) -> Iterator[HttpPolicy]:
+    """`domains`: the mesh's trust domains, its own first."""
     for each in found:
-        made, said = memory.made(("http-policy", each.ident), each, partial(_policy, each, settings))
+        made, said = memory.made(("http-policy", each.ident), each, partial(_policy, each, settings, domains), domains)
         problems.extend(said)
         if made is not None:
             yield made
 
 
-def _policy(each: AuthorizationPolicy, settings: Settings) -> tuple[HttpPolicy | None, tuple[Problem, ...]]:
+def _policy(
+    each: AuthorizationPolicy, settings: Settings, domains: tuple[str, ...]
+) -> tuple[HttpPolicy | None, tuple[Problem, ...]]:
     report = Report(KIND, each.namespace, each.name)
     spec = each.spec
     bound = attachment(each.namespace, spec.selector, spec.target_ref, spec.target_refs, settings, report)
@@ -60,7 +62,7 @@ def _policy(each: AuthorizationPolicy, settings: Settings) -> tuple[HttpPolicy |
     widens = spec.action in ("DENY", "AUDIT")
     rules: list[HttpRule] = []
     for number, rule in enumerate(spec.rules or ()):
-        made = _rule(rule, f"spec.rules[{number}]", widens, each.namespace, report)
+        made = _rule(rule, f"spec.rules[{number}]", widens, each.namespace, domains, report)
         if made is not None:
             rules.append(made)
     provider = spec.provider.name if spec.provider is not None else ""
@@ -75,7 +77,7 @@ def _policy(each: AuthorizationPolicy, settings: Settings) -> tuple[HttpPolicy |
         provider=provider,
         dry_run=rule_values.true(each.meta.annotations.get(DRY_RUN, "")),
         created=each.meta.creation_timestamp or "",
-        needs_http=bool(bound.targets) or spec.action in ("AUDIT", "CUSTOM") or any(_http(rule) for rule in rules),
+        needs_http=bool(bound.targets) or spec.action in ("AUDIT", "CUSTOM") or any(map(_beyond_l4, rules)),
     )
     # What the L4 reading says already (values nobody can read) is said there for policies it reads.
     said = report.problems if bound.targets or policy.action in ("audit", "custom") else _own(report.problems)
@@ -87,15 +89,17 @@ def _own(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
     return tuple(p for p in problems if p.code != BAD_VALUE or any(word in p.message for word in words))
 
 
-def _http(rule: HttpRule) -> bool:
+def _beyond_l4(rule: HttpRule) -> bool:
     return (
-        any(s.request_principals or s.not_request_principals or s.remote_ips or s.not_remote_ips for s in rule.sources)
-        or any(o.hosts or o.not_hosts or o.methods or o.not_methods or o.paths or o.not_paths for o in rule.operations)
-        or any(c.attribute in _HTTP for c in rule.conditions)
+        rule.of_requests
+        or any(s.remote_ips or s.not_remote_ips for s in rule.sources)
+        or any(c.attribute in ("remote.ip", "sni", "filter") for c in rule.conditions)
     )
 
 
-def _rule(rule: security.Rule, path: str, widens: bool, namespace: str, report: Report) -> HttpRule | None:
+def _rule(
+    rule: security.Rule, path: str, widens: bool, namespace: str, domains: tuple[str, ...], report: Report
+) -> HttpRule | None:
     """The rule; None when it can match nothing. A wide one of which nothing is left matches everything."""
     sources: list[Source] = []
     operations: list[Operation] = []
@@ -103,7 +107,7 @@ def _rule(rule: security.Rule, path: str, widens: bool, namespace: str, report: 
     broken = False
     for number, origin in enumerate(rule.from_):
         try:
-            sources.append(_source(origin.source or security.Source(), namespace))
+            sources.append(_source(origin.source or security.Source(), namespace, domains))
         except rule_values.Unreadable as error:
             report.error(BAD_VALUE, f"{path}.from[{number}]", str(error))
             broken = True
@@ -115,7 +119,7 @@ def _rule(rule: security.Rule, path: str, widens: bool, namespace: str, report: 
             broken = True
     for number, condition in enumerate(rule.when):
         try:
-            conditions.append(_condition(condition, namespace))
+            conditions.append(_condition(condition, namespace, domains))
         except rule_values.Unreadable as error:
             report.error(BAD_VALUE, f"{path}.when[{number}]", str(error))
             broken = True
@@ -129,22 +133,22 @@ def _rule(rule: security.Rule, path: str, widens: bool, namespace: str, report: 
     )
 
 
-def _source(s: security.Source, namespace: str) -> Source:
+def _source(s: security.Source, namespace: str, domains: tuple[str, ...]) -> Source:
     made = Source(
-        principals=_texts(s.principals),
-        not_principals=_texts(s.not_principals),
-        request_principals=_texts(s.request_principals),
-        not_request_principals=_texts(s.not_request_principals),
-        namespaces=_texts(s.namespaces),
-        not_namespaces=_texts(s.not_namespaces),
+        principals=_principals(s.principals, domains),
+        not_principals=_principals(s.not_principals, domains),
+        request_principals=rule_values.texts(s.request_principals),
+        not_request_principals=rule_values.texts(s.not_request_principals),
+        namespaces=rule_values.texts(s.namespaces),
+        not_namespaces=rule_values.texts(s.not_namespaces),
         accounts=rule_values.accounts(s.service_accounts, namespace),
         not_accounts=rule_values.accounts(s.not_service_accounts, namespace),
         ips=rule_values.ranges(s.ip_blocks),
         not_ips=rule_values.ranges(s.not_ip_blocks),
         remote_ips=rule_values.ranges(s.remote_ip_blocks),
         not_remote_ips=rule_values.ranges(s.not_remote_ip_blocks),
-        trust_domains=_texts(s.trust_domains),
-        not_trust_domains=_texts(s.not_trust_domains),
+        trust_domains=_domains(s.trust_domains, domains),
+        not_trust_domains=_domains(s.not_trust_domains, domains),
     )
     if made == Source():
         raise rule_values.Unreadable("the source is empty, so it matches nobody; name who is meant or delete it")
@@ -153,12 +157,12 @@ def _source(s: security.Source, namespace: str) -> Source:
 
 def _operation(o: security.Operation) -> Operation:
     made = Operation(
-        hosts=_texts(o.hosts),
-        not_hosts=_texts(o.not_hosts),
+        hosts=rule_values.texts(o.hosts),
+        not_hosts=rule_values.texts(o.not_hosts),
         ports=rule_values.ports(o.ports),
         not_ports=rule_values.ports(o.not_ports),
-        methods=_texts(o.methods),
-        not_methods=_texts(o.not_methods),
+        methods=rule_values.texts(o.methods),
+        not_methods=rule_values.texts(o.not_methods),
         paths=_paths(o.paths),
         not_paths=_paths(o.not_paths),
     )
@@ -167,12 +171,16 @@ def _operation(o: security.Operation) -> Operation:
     return made
 
 
-def _condition(c: security.Condition, namespace: str) -> Condition:
+def _condition(c: security.Condition, namespace: str, domains: tuple[str, ...]) -> Condition:
     yes, no = c.values, c.not_values
     if not yes and not no:
         raise rule_values.Unreadable(f"{c.key} has neither values nor notValues; add one")
+    if c.key == "source.principal":
+        return Condition("source.principal", texts=_principals(yes, domains), not_texts=_principals(no, domains))
+    if c.key == "source.trustDomain":
+        return Condition("source.trust_domain", texts=_domains(yes, domains), not_texts=_domains(no, domains))
     if c.key in _TEXTS:
-        return Condition(_TEXTS[c.key], texts=_texts(yes), not_texts=_texts(no))
+        return Condition(_TEXTS[c.key], texts=rule_values.texts(yes), not_texts=rule_values.texts(no))
     if c.key in _RANGES:
         return Condition(_RANGES[c.key], ranges=rule_values.ranges(yes), not_ranges=rule_values.ranges(no))
     if c.key == "destination.port":
@@ -183,11 +191,12 @@ def _condition(c: security.Condition, namespace: str) -> Condition:
             accounts=rule_values.accounts(yes, namespace),
             not_accounts=rule_values.accounts(no, namespace),
         )
-    if found := re.fullmatch(r"request\.headers\[([^\[\]]+)\]", c.key):
-        return Condition("header", found[1].lower(), texts=_texts(yes), not_texts=_texts(no))
+    if found := re.fullmatch(r"request\.(headers|experimental\.inline\.headers)\[([^\[\]]+)\]", c.key):
+        attribute: Attribute = "header" if found[1] == "headers" else "header.item"
+        return Condition(attribute, found[2].lower(), texts=rule_values.texts(yes), not_texts=rule_values.texts(no))
     if found := re.fullmatch(r"request\.auth\.claims((?:\[[^\[\]]+\])+)", c.key):
         path = tuple(found[1][1:-1].split("]["))
-        return Condition("token.claim", path=path, texts=_texts(yes), not_texts=_texts(no))
+        return Condition("token.claim", path=path, texts=rule_values.texts(yes), not_texts=rule_values.texts(no))
     if found := re.fullmatch(r"experimental\.(envoy\.filters\.[^\[\]]+)\[([^\[\]]+)\]", c.key):
         texts: list[Text] = []
         nots: list[Text] = []
@@ -196,21 +205,17 @@ def _condition(c: security.Condition, namespace: str) -> Condition:
             for value in values:
                 inside = value.startswith("[") and value.endswith("]")
                 listed = listed or inside
-                kept.append(_text(value[1:-1] if inside else value))
+                kept.append(rule_values.text(value[1:-1] if inside else value))
         return Condition("filter", found[1], (found[2],), texts=tuple(texts), not_texts=tuple(nots), is_list=listed)
     raise rule_values.Unreadable(f"{c.key!r} is no attribute; see the reference for those that can be used")
 
 
-def _texts(values: Iterable[str]) -> tuple[Text, ...]:
-    return tuple(_text(value) for value in values)
+def _principals(values: Iterable[str], domains: tuple[str, ...]) -> tuple[Text, ...]:
+    return rule_values.texts(rule_values.principals(values, domains))
 
 
-def _text(value: str) -> Text:
-    if value == "*":
-        return Text("presence")
-    if value.endswith("*"):
-        return Text("prefix", value[:-1])
-    return Text("suffix", value[1:]) if value.startswith("*") else Text("exact", value)
+def _domains(values: Iterable[str], domains: tuple[str, ...]) -> tuple[Text, ...]:
+    return rule_values.texts(rule_values.trust_domains(values, domains))
 
 
 def _paths(values: Iterable[str]) -> tuple[PathText, ...]:
@@ -222,7 +227,7 @@ def _paths(values: Iterable[str]) -> tuple[PathText, ...]:
                 raise rule_values.Unreadable(f"{value!r} is no path template; {message}")
             made.append(PathText("template", value))
         else:
-            text = _text(value)
+            text = rule_values.text(value)
             made.append(PathText(text.how, text.value))
     return tuple(made)
 

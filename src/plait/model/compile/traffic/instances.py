@@ -67,6 +67,8 @@ class Demands:
         self._selecting: dict[str, list[PeerAuthentication]] = {}
         for each in sorted(found, key=lambda p: (p.meta.creation_timestamp or "", p.namespace, p.name)):
             if each.spec.selector is not None and each.spec.selector.match_labels:
+                if each.namespace == settings.root_namespace:
+                    continue  # binds nobody: `compile.authentication` says so
                 self._selecting.setdefault(each.namespace, []).append(each)
             else:
                 self._wide.setdefault(each.namespace, each)

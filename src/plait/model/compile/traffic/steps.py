@@ -88,10 +88,9 @@ def l7(
     rules = objects.of(kinds.DESTINATION_RULE).values()
     found_rules = destinationrule.traffic(rules, settings, memory, said, config.rule_exports)
     traffic = _kept(old.traffic, {f"{each.namespace}/{each.name}": each for each in found_rules})
-    authorization = {
-        each.key: each
-        for each in authorization_l7.policies(objects.of(kinds.AUTHORIZATION_POLICY).values(), settings, memory, said)
-    }
+    rules_of = objects.of(kinds.AUTHORIZATION_POLICY).values()
+    domains = trust_domains(objects, settings, memory)
+    authorization = {each.key: each for each in authorization_l7.policies(rules_of, settings, domains, memory, said)}
     known = memory.step(
         "known", said, lambda _, __: references.Known(services.values(), traffic.values()), services, traffic
     )
@@ -187,6 +186,14 @@ def _unread(objects: compiling.Objects) -> Iterable[Problem]:
         report = Report("WorkloadGroup", each.namespace, each.name)
         report.unsupported("spec", "no machine joins by itself; write a WorkloadEntry for each")
         yield from report.problems
+
+
+def trust_domains(objects: compiling.Objects, settings: Settings, memory: Memory) -> tuple[str, ...]:
+    """The mesh's own, then its aliases; the same tuple while the mesh configuration is."""
+    config = _configured(objects, settings, memory)
+    return memory.made(
+        ("trust-domains",), config, lambda: (settings.trust_domain, *config.settings.trust_domain_aliases)
+    )
 
 
 def _configured(objects: compiling.Objects, settings: Settings, memory: Memory) -> mesh_settings.Configured:
