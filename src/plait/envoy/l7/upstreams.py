@@ -154,9 +154,12 @@ def keepalive(wanted: Keepalive) -> Doc:
 
 
 def lifetimes(pool: Pool, *, http: bool = True) -> Doc:
-    """How long connections last, as Envoy reads it for its HTTP and its TCP pools."""
+    """How long connections last, as Envoy reads it for its HTTP and its TCP pools.
+
+    Of HTTP the idle time of its connections holds where none is said for HTTP itself.
+    """
     common: Doc = {}
-    idle = pool.http_idle_timeout if http else pool.tcp_idle_timeout
+    idle = pool.http_idle_timeout if http and pool.http_idle_timeout is not None else pool.tcp_idle_timeout
     if idle is not None:
         common["idle_timeout"] = seconds(idle)
     if pool.max_connection_duration is not None:

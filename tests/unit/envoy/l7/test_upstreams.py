@@ -7,7 +7,8 @@ from msgspec import structs
 from kit import l7
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.options import DEFAULT
-from plait.envoy.l7.upstreams import cluster, discovered
+from plait.envoy.l7.upstreams import cluster, discovered, lifetimes
+from plait.model.traffic import Pool
 from plait.model.views.upstreams import Upstream
 
 
@@ -27,3 +28,15 @@ def test_endpoints_of_a_waypoint_never_reach_the_cluster_that_goes_straight() ->
     behind = names(structs.replace(straight, waypoint=True))
     assert behind[0] == name, "routes name it as before"
     assert behind[1] == behind[2] != name
+
+
+def test_idle_connections_end_as_said_for_http_and_else_as_said_for_tcp() -> None:
+    def idle(http: bool, **pool: float) -> str | None:
+        found: str | None = lifetimes(Pool(**pool), http=http).get("idle_timeout")  # type: ignore[arg-type]
+        return found
+
+    assert idle(True, tcp_idle_timeout=3.0, http_idle_timeout=5.0) == "5s"
+    assert idle(True, tcp_idle_timeout=3.0) == "3s"
+    assert idle(True, tcp_idle_timeout=3.0, http_idle_timeout=0.0) == "0s", "zero is a word, too: never"
+    assert idle(False, tcp_idle_timeout=3.0, http_idle_timeout=5.0) == "3s"
+    assert idle(False, http_idle_timeout=5.0) is None
