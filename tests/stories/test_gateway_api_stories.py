@@ -320,6 +320,19 @@ def test_a_listener_set_adds_listeners_where_the_gateway_allows_it() -> None:
     assert [h.name for h in hosts(mesh).values()] == ["*:8080"]
 
 
+def test_a_listener_set_of_something_else_than_a_gateway_adds_to_none_and_is_told_so() -> None:
+    gateway = l7.gateway("edge", allowedListeners={"namespaces": {"from": "Same"}})
+    listener = {"name": "extra", "port": 8080, "protocol": "HTTP"}
+    other = l7.api("ListenerSet", "more", parentRef={"kind": "Service", "name": "edge"}, listeners=[listener])
+    mesh, problems = l7.world(*SERVICES, gateway, other)
+    assert [(p.code, p.kind, p.name, p.path) for p in problems] == [
+        ("PLT0404", "ListenerSet", "more", "spec.parentRef")
+    ]
+    edge = mesh.l7.statuses["gateways.gateway.networking.k8s.io/shop/edge"]
+    assert isinstance(edge, GatewayStatus)
+    assert edge.attached_listener_sets == 0
+
+
 def test_a_listener_that_conflicts_with_an_earlier_one_is_refused_and_its_set_counts_only_with_a_valid_one() -> None:
     def listener(name: str, protocol: str, **rest: Any) -> dict[str, Any]:
         return {"name": name, "port": 80, "protocol": protocol, **rest}

@@ -213,8 +213,8 @@ class StatusWriter:
         if kind is kinds.GATEWAY:
             return namespace, name
         each = self._world.objects.of(kinds.LISTENER_SET).get((namespace, name))
-        parent = each.spec.parent_ref if each is not None else None
-        return (parent.namespace or namespace, parent.name) if parent is not None else (namespace, name)
+        named = each.spec.parent_ref.named(namespace) if each is not None else None
+        return named or (namespace, name)
 
     def _sets_of(self, gateway: tuple[str, str]) -> list[tuple[str, str]]:
         sets = self._world.objects.of(kinds.LISTENER_SET)

@@ -124,7 +124,7 @@ def _controller(parent: ParentReference, namespace: str, objects: Objects) -> st
     if parent.kind == "ListenerSet":
         member = objects.of(kinds.LISTENER_SET).get(name)
         if member is not None:
-            name = member.spec.parent_ref.namespace or name[0], member.spec.parent_ref.name
+            name = member.spec.parent_ref.named(name[0]) or name
     elif parent.kind != "Gateway":
         return WAYPOINTS
     gateway = objects.of(kinds.GATEWAY).get(name)

@@ -93,6 +93,12 @@ class ParentGatewayReference(Model, frozen=True, kw_only=True):
     name: ObjectName
     namespace: NamespaceName | None = None
 
+    def named(self, namespace: str) -> tuple[str, str] | None:
+        """The Gateway's (namespace, name), for an object in `namespace`. None: something else is named."""
+        if (self.group, self.kind) != (GROUP, "Gateway"):
+            return None
+        return self.namespace or namespace, self.name
+
 
 class ParentReference(Model, frozen=True, kw_only=True):
     """What a route attaches to: a Gateway, a ListenerSet, or (mesh) a Service or ServiceEntry."""

@@ -15,7 +15,7 @@ from plait.model.compile.traffic.gateway_api.backends import Backends
 from plait.model.compile.traffic.gateway_api.grants import Grants
 from plait.model.compile.traffic.gateway_api.listeners import GROUP, Open, chosen, client_certificate, opened
 from plait.model.compile.traffic.gateway_api.parents import Attached, Listening, Parents
-from plait.model.compile.traffic.report import NOT_GRANTED, Report
+from plait.model.compile.traffic.report import NO_EFFECT, NOT_GRANTED, Report
 from plait.model.gateways import Gateway
 from plait.model.http_services import HttpService
 from plait.model.mesh import Settings
@@ -94,7 +94,7 @@ def compiled(
                 each, name, listening[name], parents
             )
         problems.extend(_wrong(gateways[name], sets[name], listening[name]))
-    _refused_sets(objects, members, ours.keys(), statuses)
+    problems.extend(_refused_sets(objects, members, ours.keys(), statuses))
     _policy_statuses(tls, routings.values(), statuses)
     parameters = objects.of(kinds.CONFIG_MAP)
     accounts = {
@@ -118,8 +118,8 @@ def allowed_sets(objects: Objects, gateways: Mapping[Name, written.Gateway]) -> 
     namespaces = objects.of(kinds.NAMESPACE)
     order = sorted(objects.of(kinds.LISTENER_SET).values(), key=lambda s: (s.meta.creation_timestamp or "", *s.ident))
     for each in order:
-        parent = each.spec.parent_ref
-        gateway = gateways.get((parent.namespace or each.namespace, parent.name))
+        named = each.spec.parent_ref.named(each.namespace)
+        gateway = gateways.get(named) if named is not None else None
         if gateway is None or gateway.spec.allowed_listeners is None:
             continue
         allowed = gateway.spec.allowed_listeners.namespaces
@@ -320,10 +320,16 @@ def _set_status(
     return GatewayStatus((accepted, programmed), listeners)
 
 
-def _refused_sets(objects: Objects, members: Mapping[Name, Name], ours: Any, statuses: dict[str, Status]) -> None:
+def _refused_sets(
+    objects: Objects, members: Mapping[Name, Name], ours: Any, statuses: dict[str, Status]
+) -> Iterator[Problem]:
     for each in objects.of(kinds.LISTENER_SET).values():
-        parent = each.spec.parent_ref
-        if each.ident not in members and (parent.namespace or each.namespace, parent.name) in ours:
+        named = each.spec.parent_ref.named(each.namespace)
+        if named is None:
+            report = Report("ListenerSet", each.namespace, each.name)
+            report.say(NO_EFFECT, "spec.parentRef", "listeners are added to a Gateway only; name one, or delete this")
+            yield from report.problems
+        elif each.ident not in members and named in ours:
             text = "the Gateway's allowedListeners do not allow this namespace; set them"
             accepted = Condition("Accepted", "False", "NotAllowed", text)
             programmed = Condition("Programmed", "False", "NotAllowed", text)
