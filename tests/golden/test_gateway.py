@@ -78,6 +78,7 @@ STORIES: dict[str, GatewayView] = {
             cors=Cors((TextMatch("regex", "https://.*"),), ("GET",), max_age=60.0, credentials=True),
         ),
         route("/session", forward("web"), session=Session("cookie", "s", 60.0)),
+        route("/session-header", forward("web"), session=Session("header")),
         route(
             "/headers",
             forward("web"),

@@ -31,6 +31,16 @@ def policy(**spec: Any) -> dict[str, Any]:
     return document("AuthorizationPolicy", spec, "security.istio.io/v1")
 
 
+def bound(bind: str, port: int) -> dict[str, Any]:
+    server = {"port": {"number": port, "name": "a", "protocol": "HTTP"}, "hosts": ["*"], "bind": bind}
+    return document("Gateway", {"servers": [server]})
+
+
+@pytest.mark.parametrize("right", [bound("127.0.0.1", 80), bound("::1", 80), bound("unix://@name", 0)])
+def test_a_listener_may_stand_at_an_address_or_a_unix_domain_socket(right: dict[str, Any]) -> None:
+    assert not validate(right)
+
+
 @pytest.mark.parametrize(
     ("found", "path"),
     [
@@ -45,6 +55,12 @@ def policy(**spec: Any) -> dict[str, Any]:
         (document("ServiceEntry", {"hosts": ["a.b"], "addresses": ["10.0.0.0/33"]}), "spec.addresses[0]"),
         (document("Gateway", {"servers": [{"port": {"number": 443, "name": "x", "protocol": "HTTPS"}, "hosts": ["*"]}]}),
          "spec.servers[0].tls"),
+        (bound("unix://relative", 0), "spec.servers[0].bind"),
+        (bound("unix:///run/gateway.sock", 80), "spec.servers[0].bind"),
+        (bound("localhost", 80), "spec.servers[0].bind"),
+        (document("Sidecar", {"ingress": [{"port": {"number": 80, "protocol": "HTTP"}, "bind": "unix:///run/a.sock"}]}),
+         "spec.ingress[0].bind"),
+        (document("Sidecar", {"egress": [{"hosts": ["./*"], "bind": "10.0.0.0/8"}]}), "spec.egress[0].bind"),
         (policy(action="CUSTOM", rules=[{}]), "spec.provider"),
         (policy(action="allow"), "spec.action"),
         (policy(rules=[{"from": [{"source": {"ipBlocks": ["999.0.0.1"]}}]}]), "spec.rules[0].from[0].source.ipBlocks[0]"),

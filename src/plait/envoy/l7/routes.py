@@ -194,11 +194,11 @@ def _cors(ctx: Context, cors: Cors, source: str) -> Doc:
 
 def _session(session: Session) -> Doc:
     base = "envoy.extensions.http.stateful_session"
+    name = session.name or "plait-session"
     if session.how == "header":
-        return extension(
-            "envoy.http.stateful_session.header", f"{base}.header.v3.HeaderBasedSessionState", name=session.name
-        )
-    cookie: Doc = {"name": session.name or "plait-session", "path": "/"}
+        kind = f"{base}.header.v3.HeaderBasedSessionState"
+        return extension("envoy.http.stateful_session.header", kind, name=name)
+    cookie: Doc = {"name": name, "path": "/"}
     if session.lifetime is not None:
         cookie["ttl"] = seconds(session.lifetime)
     return extension("envoy.http.stateful_session.cookie", f"{base}.cookie.v3.CookieBasedSessionState", cookie=cookie)

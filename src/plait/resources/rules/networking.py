@@ -328,6 +328,7 @@ def gateway(each: Any) -> Iterator[Finding]:
     for index, server in enumerate(each.spec.servers):
         path = f"spec.servers[{index}]"
         yield from words.port(f"{path}.port.number", server.port.number, zero=server.bind.startswith("unix://"))
+        yield from words.bind(f"{path}.bind", server.bind, server.port.number, socket=True)
         yield from _protocol(f"{path}.port.protocol", server.port.protocol)
         if not server.port.name:
             yield bad(f"{path}.port.name", "the name is empty; give the port a name")
@@ -437,8 +438,11 @@ def sidecar(each: Any) -> Iterator[Finding]:
                 yield from words.host(f"spec.egress[{index}].hosts[{number}]", name)
         if listener.port is not None:
             yield from words.port(f"spec.egress[{index}].port.number", listener.port.number, zero=True)
+        number = listener.port.number if listener.port is not None else 0
+        yield from words.bind(f"spec.egress[{index}].bind", listener.bind, number, socket=True)
     for index, ingress in enumerate(each.spec.ingress):
         yield from words.port(f"spec.ingress[{index}].port.number", ingress.port.number)
+        yield from words.bind(f"spec.ingress[{index}].bind", ingress.bind, ingress.port.number, socket=False)
         yield from _protocol(f"spec.ingress[{index}].port.protocol", ingress.port.protocol, empty=True)
 
 

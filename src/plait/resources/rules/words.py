@@ -45,6 +45,21 @@ def address(path: str, value: str) -> Iterator[Finding]:
         yield bad(path, f"{value!r} is neither an IP address nor a CIDR block; write one such as 10.0.0.0/8")
 
 
+def bind(path: str, value: str, number: int | None, *, socket: bool) -> Iterator[Finding]:
+    """Where a listener of this port number listens: an IP address, or (`socket`) a Unix domain socket without a port."""
+    if socket and value.startswith("unix://"):
+        if value.removeprefix("unix://")[:1] not in ("/", "@"):
+            yield bad(path, f"{value!r} names no absolute path; write unix:///PATH, or unix://@NAME")
+        if number:
+            yield bad(path, f"a Unix domain socket has no port, but {number} is given; write 0, or an IP address here")
+    elif value:
+        try:
+            ipaddress.ip_address(value)
+        except ValueError:
+            instead = "; write one such as 127.0.0.1" + (", or unix:///PATH with port 0" if socket else "")
+            yield bad(path, f"{value!r} is no IP address{instead}")
+
+
 def port(path: str, value: int | None, *, zero: bool = False) -> Iterator[Finding]:
     if value is not None and not (1 <= value <= 65535 or (zero and value == 0)):
         yield bad(path, f"{value} is not a port; write a number of 1 to 65535")
