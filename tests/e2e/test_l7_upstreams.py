@@ -1,10 +1,11 @@
-"""Real Envoys as gateways: how they speak to what is behind them."""
+"""Real Envoys as gateways and sidecars: how they speak to what is behind them."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import ssl
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from kit import l7
 from kit.l7 import forward, route, upstream, virtual
 from kit.loopback import backend, envoy, free_port
 from kit.pki import Authority
-from plait.envoy.roles import gateway
+from plait.envoy.l7.options import Options
+from plait.envoy.roles import gateway, sidecar
 from plait.model.traffic import ClientTls, TrafficPolicy
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort
+from plait.model.views.sidecar import HttpOutbound, SidecarView
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -44,3 +47,45 @@ def test_tls_to_a_server_that_would_rather_speak_http2_goes_on_in_the_clients_pr
             answer = connection.getresponse()
             assert (answer.status, json.loads(answer.read())["alpn"]) == (200, "http/1.1")
             connection.close()
+
+
+def test_a_request_to_a_headless_service_reaches_the_pod_that_was_dialed_even_a_sick_one(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        pods = {name: held.enter_context(backend(name, address=f"127.0.0.{name[-1]}")) for name in ("db-1", "db-2")}
+        ends = tuple(
+            end
+            for name, port in pods.items()
+            for end in l7.ends(f"127.0.0.{name[-1]}", port=port, healthy=name == "db-1")
+        )
+        port, options = free_port(), Options(outbound_port=free_port(), inbound_port=free_port())
+        http_ = HttpOutbound(
+            port, (virtual("db", route("/", forward("db"))),), bind="0.0.0.0", capture=False, pinned=True
+        )
+        view = SidecarView(
+            l7.proxy("sidecar"),
+            l7.SETTINGS,
+            (http_,),
+            (),
+            (upstream("db", endpoints=ends, pinned=True),),
+            (),
+            "permissive",
+            "allow_any",
+            None,
+            l7.ENFORCED,
+        )
+        document = l7.composed(sidecar.documents(view, options), run=True, admin=str(tmp_path / "admin"))
+        held.enter_context(envoy(document, port, tmp_path))
+
+        def asked(address: str) -> tuple[str, bool]:
+            connection = http.client.HTTPConnection(address, port, timeout=10)
+            connection.request("GET", "/")
+            found = json.loads(connection.getresponse().read())
+            connection.close()
+            return found["backend"], "x-plait-dialed" in found["headers"]
+
+        answered = {address: {asked(address) for _ in range(4)} for address in ("127.0.0.1", "127.0.0.2", "127.0.0.3")}
+    assert answered == {
+        "127.0.0.1": {("db-1", False)},
+        "127.0.0.2": {("db-2", False)},
+        "127.0.0.3": {("db-1", False)},  # nobody's address: any healthy one
+    }

@@ -29,7 +29,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def backend(name: str, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+def backend(name: str, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1") -> Iterator[int]:
     """Answers every GET with what it was asked, as JSON; HTTP/1.1 only."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -50,7 +50,7 @@ def backend(name: str, tls: ssl.SSLContext | None = None) -> Iterator[int]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = http.server.ThreadingHTTPServer((address, 0), Handler)
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -76,7 +76,7 @@ def test_names_mean_both_addresses() -> None:
 
 def test_a_sidecar_takes_both_addresses_for_the_service() -> None:
     (host,) = [h for http in seen_by(shop(), "web").http for h in http.virtual_hosts if h.name.startswith("cart.")]
-    assert {VIP, f"{VIP}:80", f"[{VIP6}]", f"[{VIP6}]:80"} <= set(host.domains)
+    assert {VIP, f"[{VIP6}]"} <= set(host.domains)
 
 
 def test_a_node_hears_of_both_addresses_and_of_a_service_of_both_families() -> None:

@@ -227,7 +227,7 @@ class Route(Struct, frozen=True):
 
 
 class VirtualHost(Struct, frozen=True):
-    """What a proxy does for some hosts. `domains` as a client may write them (with and without port)."""
+    """What a proxy does for some hosts. `domains` as a client may write them, without port."""
 
     name: str
     domains: tuple[str, ...]

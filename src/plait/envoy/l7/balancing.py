@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from plait.envoy.l7 import pinning
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.pieces import Doc
 from plait.model.traffic import Hash, LoadBalancing, Outliers, Pool, RetryBudget, Warmup
@@ -37,7 +38,11 @@ def balancing(ctx: Context, upstream: Upstream) -> Doc:
             {} if locality.least_cluster_size is None else {"min_cluster_size": locality.least_cluster_size}
         )
     outliers = upstream.policy.outliers
-    if outliers is not None and outliers.least_healthy_percent is not None:
+    if upstream.pinned:
+        subsets = pinning.cluster()
+        common |= subsets.pop("common_lb_config")
+        document |= subsets
+    elif outliers is not None and outliers.least_healthy_percent is not None:
         common["healthy_panic_threshold"] = {"value": outliers.least_healthy_percent}
     return document
 

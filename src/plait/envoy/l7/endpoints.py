@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from plait.envoy import names, telemetry
+from plait.envoy.l7 import pinning
 from plait.envoy.pieces import Doc, socket_address
 from plait.model.locality import Locality
 from plait.model.views.upstreams import Upstream, UpstreamEndpoint
@@ -20,7 +21,7 @@ def assignment(cluster: str, upstream: Upstream) -> Doc:
     groups: list[Doc] = []
     for (rank, key), found in groupby(ordered, key=lambda end: (ranks[end.priority], _key(end.locality))):
         members = list(found)
-        group: Doc = {"priority": rank, "lb_endpoints": [endpoint(each) for each in members]}
+        group: Doc = {"priority": rank, "lb_endpoints": [endpoint(each, pinned=upstream.pinned) for each in members]}
         region, zone, subzone = key
         if any(key):
             group["locality"] = {"region": region, "zone": zone, "sub_zone": subzone}
@@ -35,9 +36,11 @@ def _key(locality: Locality) -> tuple[str, str, str]:
     return locality.region, locality.zone, locality.subzone
 
 
-def endpoint(end: UpstreamEndpoint) -> Doc:
+def endpoint(end: UpstreamEndpoint, *, pinned: bool = False) -> Doc:
     security: telemetry.Security = "none" if end.way == "plain" else "mutual_tls"
     metadata: Doc = {names.MD_PEER: telemetry.peer_labels(end.peer, security)}
+    if pinned:
+        metadata |= pinning.endpoint(end.address)
     document: Doc = {
         "endpoint": {"address": address(end)},
         "metadata": {"filter_metadata": metadata},

@@ -14,6 +14,7 @@ from plait.envoy.l7 import (
     external,
     limits,
     metrics,
+    pinning,
     plugins,
     protocols,
     routes,
@@ -65,6 +66,7 @@ def http(
     *,
     enforce: bool = True,
     codec: str = "AUTO",
+    pinned: bool = False,
     **more: Any,
 ) -> Doc:
     """The filter; `enforce` False: policies are somebody else's (a client's side), but its plugins stay."""
@@ -73,7 +75,7 @@ def http(
         "codec_type": codec,
         "rds": {"route_config_name": route, "config_source": ADS},
         "server_name": "istio-envoy",
-        "http_filters": filters(ctx, tuple(hosts), enforced, where, point, port, enforce=enforce),
+        "http_filters": filters(ctx, tuple(hosts), enforced, where, point, port, enforce=enforce, pinned=pinned),
         "access_log": [
             *access_logs.logs(ctx, enforced.telemetry, point),
             *metrics.metrics(ctx, enforced.telemetry, point),
@@ -113,6 +115,7 @@ def filters(
     port: int,
     *,
     enforce: bool,
+    pinned: bool = False,
 ) -> list[Doc]:
     """Every slot of the order, filled as policies, plugins and routes ask."""
     named = frozenset(route.external_authorization for host in hosts for route in host.routes) - {""}
@@ -136,6 +139,8 @@ def filters(
     filled["route_external"] = external.for_routes(ctx, enforced.authorizers, named)
     if ctx.lazy and point.side == "client":
         filled["on_demand"] = [_ON_DEMAND]
+    if pinned:
+        filled["pinned"] = pinning.requests()
     if sessions:
         filled["session"] = [extension(routes.SESSION, f"{_HTTP}.stateful_session.v3.StatefulSession")]
     return [filter_ for slot in ORDER for filter_ in filled.get(slot, [])]
@@ -157,10 +162,11 @@ def tcp(
     cluster: str = "",
     counted: str = "",
     protocol: PortProtocol = "tcp",
+    pinned: str = "",
 ) -> list[Doc]:
     """Network filters ending in a proxy to weighted destinations (of `protocol`, if it has one), or to `cluster`.
 
-    Chains of one name `counted` share the rate of their connections.
+    Chains of one name `counted` share the rate of their connections; `pinned` is the one endpoint that was dialed.
     """
     chain: list[Doc] = []
     if enforce:
@@ -185,6 +191,10 @@ def tcp(
     }
     if not cluster and any(ctx.waits(each) for each in destinations):
         proxy["on_demand"] = {"odcds_config": ADS, "timeout": _ASKED}
+    if pinned:
+        proxy |= pinning.connection(pinned)
+    if pool is None:
+        pool = next((found.policy.pool for each in destinations if (found := ctx.upstream(each)) is not None), None)
     idle = pool.tcp_idle_timeout if pool is not None else None
     proxy["idle_timeout"] = seconds(idle) if idle is not None else "0s"
     if pool is not None and pool.max_connection_duration is not None:

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 Slot = Literal[
     "on_demand",
+    "pinned",
     "grpc_web",
     "external",
     "authn_plugins",
@@ -24,6 +25,7 @@ Slot = Literal[
 ]
 ORDER: Final[tuple[Slot, ...]] = (
     "on_demand",  # it begins the request anew once the cluster has come: nothing may have acted before
+    "pinned",  # to the pod that was dialed
     "cors",  # preflights carry no credentials, so they are answered before anybody asks for some
     "grpc_web",
     "external",

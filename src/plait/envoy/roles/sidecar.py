@@ -6,7 +6,7 @@ takes passes through or is refused, as the mesh says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from plait.base.bundle import Bundle
 from plait.envoy import names
@@ -17,6 +17,7 @@ from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.report import Refusal
 from plait.envoy.pieces import Doc, bound, cidr, socket_address
+from plait.model.routes import VirtualHost
 from plait.model.views.sidecar import HttpOutbound, SidecarView, TcpOutbound
 
 
@@ -43,6 +44,7 @@ def build(view: SidecarView, options: Options = DEFAULT, parts: Parts | None = N
     found = Documents(parts=parts)
     found.listeners += [_virtual_outbound(ctx, view), *_outbound(ctx, view), *_inbound(ctx, view)]
     found.routes += [_routes(ctx, view, each) for each in view.http]
+    found.routes += _of_services(ctx, view)
     found.routes += [inbound.route_configuration(ctx, view, port) for port in view.inbound]
     found.clusters += inbound.clusters(ctx, view)
     if view.tunnel:
@@ -107,7 +109,9 @@ def _of_port(
     sniff = any(each.sniff for each in http) or any(each.sniff for each in tcp)
     if http:
         match = {"application_protocols": list(chains.HTTP_PROTOCOLS)} if sniff else {}
-        manager_chain = {"name": f"{address}_{port}", "filters": [_manager(ctx, view, http[0], f"{address}_{port}")]}
+        name, every = f"{address}_{port}", http[0]
+        filters = [_manager(ctx, view, every, name, route_name(every), every.virtual_hosts)]
+        manager_chain = {"name": name, "filters": filters}
         made.append({**manager_chain, "filter_chain_match": match} if match else manager_chain)
     document: Doc = {
         "name": f"{address}_{port}" if not address.startswith("unix://") else address,
@@ -161,25 +165,40 @@ def _tcp(ctx: Context, view: SidecarView, each: TcpOutbound, number: int, routed
     if each.sniff and routed:
         http = next(one for one in view.http if (one.bind, one.port) == (each.bind, each.port))
         said = {**match, "application_protocols": list(chains.HTTP_PROTOCOLS)}
-        yield {"name": f"{name}-http", "filter_chain_match": said, "filters": [_manager(ctx, view, http, name)]}
+        own = _own_host(http, each)
+        route, hosts = (own.name, (own,)) if own is not None else (route_name(http), http.virtual_hosts)
+        manager_ = _manager(ctx, view, http, name, route, hosts)
+        yield {"name": f"{name}-http", "filter_chain_match": said, "filters": [manager_]}
     point = points.outgoing(view.proxy)
     protocol = each.protocol if not each.server_names else "tcp"
-    filters = manager.tcp(ctx, name, each.destinations, point, view.enforced, "tls", enforce=False, protocol=protocol)
+    pinned = each.pinned
+    filters = manager.tcp(
+        ctx, name, each.destinations, point, view.enforced, "tls", enforce=False, protocol=protocol, pinned=pinned
+    )
     yield {"name": name, **({"filter_chain_match": match} if match else {}), "filters": filters}
 
 
-def _manager(ctx: Context, view: SidecarView, http: HttpOutbound, name: str) -> Doc:
+def _own_host(http: HttpOutbound, each: TcpOutbound) -> VirtualHost | None:
+    """Of the service whose address was dialed: then it is meant, whatever host the client writes."""
+    name = f"{each.hostname}:{each.port}"
+    return next((host for host in http.virtual_hosts if host.name == name), None) if each.hostname else None
+
+
+def _manager(
+    ctx: Context, view: SidecarView, http: HttpOutbound, name: str, route: str, hosts: Iterable[VirtualHost]
+) -> Doc:
     point = points.outgoing(view.proxy)
     return manager.http(
         ctx,
         f"outbound_{name}",
-        route_name(http),
-        http.virtual_hosts,
+        route,
+        hosts,
         point,
         view.enforced,
         "tls",
         http.port,
         enforce=False,
+        pinned=http.pinned,
     )
 
 
@@ -188,10 +207,25 @@ def route_name(http: HttpOutbound) -> str:
 
 
 def _routes(ctx: Context, view: SidecarView, http: HttpOutbound) -> Doc:
-    document = routes.configuration(ctx, route_name(http), http.virtual_hosts, http.port)
+    document = routes.configuration(
+        ctx, route_name(http), http.virtual_hosts, http.port, ignore_port_in_host_matching=True
+    )
     if not any("*" in host["domains"] for host in document["virtual_hosts"]):
         document["virtual_hosts"].append(_fallback(ctx, view))
     return document
+
+
+def _of_services(ctx: Context, view: SidecarView) -> Iterator[Doc]:
+    """For each service whose protocol the bytes tell: what to do with HTTP that was sent to its address."""
+    made: set[str] = set()
+    for each in view.tcp:
+        http = next((one for one in view.http if (one.bind, one.port) == (each.bind, each.port)), None)
+        own = _own_host(http, each) if each.sniff and http is not None else None
+        if own is None or own.name in made:
+            continue
+        made.add(own.name)
+        host = VirtualHost(own.name, ("*",), own.routes, own.https_only)
+        yield routes.configuration(ctx, own.name, (host,), each.port)
 
 
 def _fallback(ctx: Context, view: SidecarView) -> Doc:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
 from plait.model.attachment import carries
+from plait.model.hostnames import fits
 from plait.model.http_services import HttpService
 from plait.model.proxies import Proxy
 from plait.model.routes import Destination, Forward, Match, Redirect, Respond, Route, Routing, VirtualHost
 from plait.model.views import once
 from plait.model.views.resolve import Resolver
+from plait.model.views.scope import Scope
 
 NOT_FOUND = Respond(404)
 """The Gateway API's answer to a request none of a host's routes takes."""
@@ -35,7 +37,23 @@ def service_host(service: HttpService, port: int, resolver: Resolver, domain: st
         routes = (Route("default", (), Forward((there,))),)
     if scope.proxy.role == "waypoint":
         routes = (*_of_consumers(service, port, resolver), *routes)
-    return VirtualHost(f"{host}:{port}", domains(service, port, resolver.scope.proxy, domain), routes)
+    return VirtualHost(f"{host}:{port}", domains(service, scope, domain), routes)
+
+
+def elsewhere(port: int, names: Collection[str], resolver: Resolver) -> Iterator[VirtualHost]:
+    """Hosts of VirtualServices that no service of the port has. They are served on port 80, and on ports of services
+    for which the same object has routes: nothing else says which port they are on."""
+    scope = resolver.scope
+    for host in scope.found.in_mesh:
+        routing = scope.routed(host)
+        if routing is None or not routing.http or host in names or host == "*":
+            continue
+        if host.startswith("*") and any(fits(host, name) for name in names):
+            continue
+        if port != 80 and not any(fits(own, name) for own in routing.hosts for name in names):
+            continue
+        if routes := tuple(bound(for_gateway(routing.http, "mesh"), resolver, port)):
+            yield VirtualHost(f"{host}:{port}", (host,), routes)
 
 
 def _attached(routings: Sequence[Routing], resolver: Resolver, port: int) -> tuple[Route, ...]:
@@ -56,21 +74,31 @@ def _of_consumers(service: HttpService, port: int, resolver: Resolver) -> Iterat
             yield msgspec.structs.replace(route, matches=own)
 
 
-def domains(service: HttpService, port: int, proxy: Proxy, cluster_domain: str) -> tuple[str, ...]:
-    """Every way a client may write the host: short names (as its DNS search has them), full name, addresses."""
-    names = [service.hostname]
-    suffix = f".svc.{cluster_domain}"
-    if service.kind == "Service" and service.hostname.endswith(suffix):
-        base = service.hostname.removesuffix(suffix)
-        names += [base, f"{base}.svc"]
-        if service.namespace == proxy.namespace:
-            names.insert(0, service.name)
+def domains(service: HttpService, scope: Scope, cluster_domain: str) -> tuple[str, ...]:
+    """Every way a client may write the host, but for the port.
+
+    Full name, short ones (as its DNS search has them), names of aliases, of pods of a headless service, addresses.
+    """
+    full = (service.hostname, *scope.aliases(service))
+    names = [each for name in full for each in _spelled(name, scope.proxy.namespace, cluster_domain)]
     if service.headless:
-        names += [f"*.{service.hostname}"]
+        names += [f"*.{name}" for name in names]
     for address in service.addresses:
         if "/" not in address:
             names.append(f"[{address}]" if ":" in address else address)
-    return tuple(dict.fromkeys(spelled for name in names for spelled in (name, f"{name}:{port}")))
+    return tuple(dict.fromkeys(names))
+
+
+def _spelled(hostname: str, namespace: str, cluster_domain: str) -> Iterator[str]:
+    yield hostname
+    base = hostname.removesuffix(f".svc.{cluster_domain}")
+    name, dot, owner = base.partition(".")
+    if base == hostname or not dot or "." in owner:
+        return
+    if owner == namespace:
+        yield name
+    yield base
+    yield f"{base}.svc"
 
 
 def for_gateway(routes: Iterable[Route], gateway: str) -> Iterator[Route]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from msgspec import Struct
@@ -20,6 +20,8 @@ T = TypeVar("T")
 class Lookup(Struct, frozen=True, eq=False):
     services: dict[str, tuple[HttpService, ...]]
     """By hostname, Kubernetes services first, then the oldest."""
+    aliases: dict[str, tuple[HttpService, ...]]
+    """ExternalName services by the host they stand for."""
     in_mesh: dict[str, tuple[Routing, ...]]
     """Routings bound to the mesh, by host, the oldest first."""
     wild: tuple[str, ...]
@@ -54,8 +56,10 @@ def lookup(l7: L7, before: L7 | None = None) -> Lookup:
     old, older = (before, last) if before is not None and isinstance(last, Lookup) else (L7(), _EMPTY)
     in_mesh = regrouped(older.in_mesh, old.routings, l7.routings, _mesh_hosts, _age)
     traffic = older.traffic if old.traffic is l7.traffic else _traffic(l7.traffic.values())
+    same = old.services is l7.services
     made = Lookup(
-        older.services if old.services is l7.services else _hosts(l7.services.values()),
+        older.services if same else _hosts(l7.services.values(), lambda service: service.hostname),
+        older.aliases if same else _hosts(l7.services.values(), lambda service: service.alias),
         in_mesh,
         older.wild if in_mesh.keys() == older.in_mesh.keys() else wildcards(in_mesh),
         regrouped(older.by_service, old.routings, l7.routings, _services, _age),
@@ -99,10 +103,11 @@ def _traffic(rules: Iterable[Traffic]) -> dict[str, dict[str, tuple[Traffic, ...
     return {namespace: _frozen(by_host) for namespace, by_host in found.items()}
 
 
-def _hosts(services: Iterable[HttpService]) -> dict[str, tuple[HttpService, ...]]:
+def _hosts(services: Iterable[HttpService], name: Callable[[HttpService], str]) -> dict[str, tuple[HttpService, ...]]:
     found: dict[str, list[HttpService]] = {}
     for service in sorted(services, key=lambda s: (s.kind != "Service", s.created, s.key)):
-        found.setdefault(service.hostname, []).append(service)
+        if host := name(service):
+            found.setdefault(host, []).append(service)
     return _frozen(found)
 
 
@@ -129,4 +134,4 @@ def _frozen(found: dict[str, list[T]]) -> dict[str, tuple[T, ...]]:
     return {name: tuple(values) for name, values in found.items()}
 
 
-_EMPTY = Lookup({}, {}, (), {}, {}, {}, {}, {}, {})
+_EMPTY = Lookup({}, {}, {}, (), {}, {}, {}, {}, {}, {})

@@ -68,6 +68,9 @@ class Resolver:
         if service is None:
             return _broken(found, asked_port, f"host {found.hostname} does not exist or is not exported here")
         port = found.port or (service.ports[0].number if len(service.ports) == 1 else asked_port)
+        if (concrete := self.scope.concrete(service)) is not service:
+            self.asked.add(concrete.hostname)
+            service, found = concrete, msgspec.structs.replace(found, hostname=concrete.hostname, namespace="")
         known = service.port(port)
         if known is None and service.ports:
             return _broken(found, port, f"host {found.hostname} has no port {port}")
@@ -120,6 +123,7 @@ class Resolver:
             resolution=service.resolution,
             policy=policy,
             external=service.external,
+            pinned=service.headless and self.scope.proxy.role == "sidecar" and not through,
             waypoint=through,
             subject_alt_names=service.subject_alt_names,
             source=f"DestinationRule/{rule.namespace}/{rule.name}" if rule is not None else "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from plait.model.attachment import carries
+from plait.model.hostnames import overlap
 from plait.model.http_services import HttpService
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy
@@ -58,6 +59,20 @@ class Scope:
             self._resolved[key] = min(candidates, key=lambda s: s.namespace != own) if candidates else None
         return self._resolved[key]
 
+    def concrete(self, service: HttpService) -> HttpService:
+        """What an ExternalName service stands for, where the mesh has that; else itself."""
+        return (self.service(service.alias) if service.alias else None) or service
+
+    def aliases(self, service: HttpService) -> Iterator[str]:
+        """Further names of a service: ExternalName services that stand for it, and have no routes of their own."""
+        for each in self.found.aliases.get(service.hostname, ()):
+            if self.service(each.hostname) is each and self.reaches(each) and not self.own_routes(each):
+                yield each.hostname
+
+    def own_routes(self, service: HttpService) -> bool:
+        routing = self.routing(service.hostname)
+        return routing is not None and bool(routing.http) and service.hostname in routing.hosts
+
     def reaches(self, service: HttpService) -> bool:
         """Whether the Sidecar's egress lets it be seen."""
         return self._filters is None or any(_lets(each, service) for each in self._filters)
@@ -66,10 +81,25 @@ class Scope:
         """The VirtualService for a host in the mesh: the most specific host, then the oldest. `namespace`: as seen from
         another than the proxy's."""
         for host in (hostname, *(w for w in self.found.wild if hostname.endswith(w[1:]))):
-            for routing in self.found.in_mesh.get(host, ()):
-                if sees(routing.visible, namespace or self.proxy.namespace):
-                    return routing
+            if (routing := self.routed(host, namespace)) is not None:
+                return routing
         return None
+
+    def routed(self, host: str, namespace: str = "") -> Routing | None:
+        """The VirtualService that has this very host, or wildcard, in the mesh."""
+        for routing in self.found.in_mesh.get(host, ()):
+            if sees(routing.visible, namespace or self.proxy.namespace) and self._imports(routing):
+                return routing
+        return None
+
+    def _imports(self, routing: Routing) -> bool:
+        """Whether the Sidecar's egress has the VirtualService: its hosts name namespaces of these too."""
+        if self._filters is None or routing.kind != "VirtualService":
+            return True
+        return any(
+            each.namespace in ("*", routing.namespace) and any(overlap(each.host, host) for host in routing.hosts)
+            for each in self._filters
+        )
 
     def attached(self, service: HttpService, port: int) -> list[Routing]:
         """Gateway API routes of a service: the consumer's own before the producer's.

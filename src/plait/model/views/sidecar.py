@@ -31,6 +31,8 @@ class HttpOutbound(Struct, frozen=True):
     bind: str = ""
     """Address of an explicit egress listener; "" is by port."""
     capture: bool = True
+    pinned: bool = False
+    """Some service of the port is headless: its requests go to the pod that was dialed."""
 
 
 class TcpOutbound(Struct, frozen=True):
@@ -47,6 +49,10 @@ class TcpOutbound(Struct, frozen=True):
     sniff: bool = False
     """HTTP on this address and port goes to `HttpOutbound` of the port."""
     bind: str = ""
+    hostname: str = ""
+    """Of the service whose addresses these are: HTTP to them is meant for it, whatever host the client writes."""
+    pinned: str = ""
+    """The one endpoint that is dialed by these addresses."""
 
 
 class InboundPort(Struct, frozen=True):

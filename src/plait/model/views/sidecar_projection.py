@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from ipaddress import ip_address, ip_network
 
 import msgspec
@@ -31,19 +32,29 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
     scope = Scope(mesh, proxy)
     resolver = Resolver(scope)
     hosts: dict[int, list[VirtualHost]] = {}
+    names: dict[int, set[str]] = {}
     sniffed: set[int] = set()
+    pinned: set[int] = set()
     chains: list[TcpOutbound] = []
     for service in scope.services():
+        known = scope.concrete(service) is service
+        if not known and not scope.own_routes(service):
+            continue  # another name of a service: its hosts are among those of that
         for port in service.ports:
             if port.protocol == "udp" or port.number in PROXY_PORTS:
                 continue  # the proxy listens on its own ports itself: such a service is passed through by its address
             if port.http or port.protocol == "auto":
                 host = hosting.service_host(service, port.number, resolver, mesh.settings.cluster_domain)
                 hosts.setdefault(port.number, []).append(host)
+                names.setdefault(port.number, set()).add(service.hostname)
+                if service.headless:
+                    pinned.add(port.number)
             if port.protocol == "auto":
                 sniffed.add(port.number)
-            if not port.http:
+            if not port.http and known and (not service.alias or port.protocol in _TLS):
                 chains += _chains(service, port.number, resolver)
+    for number, found in hosts.items():
+        found += hosting.elsewhere(number, names[number], resolver)
     sidecar, workload = scope.sidecar, mesh.workloads.get(proxy.uid)
     modes = mesh.l7.peer_modes.get(proxy.uid, PeerMode())
     served = tuple(
@@ -61,17 +72,19 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
     )
     bound = msgspec.structs.replace(bound, policies=tuple(_passing(mesh, served, bound.policies)))
     resolver.also(enforcing.asked(enforcing.places(bound)))
-    egress_proxy = sidecar.egress_proxy if sidecar is not None else None
+    unknown = (sidecar.outbound if sidecar is not None else "") or mesh.l7.settings.unknown_outbound
+    egress_proxy = sidecar.egress_proxy if sidecar is not None and unknown == "allow_any" else None
     made = SidecarView(
         proxy=proxy,
         settings=mesh.l7.settings,
         http=tuple(
-            HttpOutbound(port, tuple(_distinct(found)), port in sniffed) for port, found in sorted(hosts.items())
+            HttpOutbound(port, tuple(_distinct(found, names[port])), port in sniffed, pinned=port in pinned)
+            for port, found in sorted(hosts.items())
         ),
         tcp=tuple(sorted(chains, key=lambda c: (c.port, c.addresses, c.server_names, c.name))),
         inbound=tuple(_inbound(scope, modes)),
         default_mtls=modes.mode,
-        unknown=(sidecar.outbound if sidecar is not None else "") or mesh.l7.settings.unknown_outbound,
+        unknown=unknown,
         egress_proxy=resolver.destination(egress_proxy) if egress_proxy is not None else None,
         upstreams=resolver.upstreams(),
         enforced=bound,
@@ -126,11 +139,13 @@ def _gone(mesh: Mesh, waypoint: str) -> tuple[str, ...]:
     return (f"{mesh.settings.trust_domain}/ns/{namespace}/sa/{name}",) if name else ()
 
 
-def _distinct(found: list[VirtualHost]) -> Iterator[VirtualHost]:
-    """A domain may stand once in a route configuration: the first host (in key order) keeps it."""
+def _distinct(found: list[VirtualHost], names: set[str]) -> Iterator[VirtualHost]:
+    """A domain may stand once in a route configuration: who has it as its full name keeps it, else the first host (in
+    key order)."""
     taken: set[str] = set()
     for host in sorted(found, key=lambda h: h.name):
-        own = tuple(domain for domain in host.domains if domain not in taken)
+        full = host.name.rpartition(":")[0]
+        own = tuple(each for each in host.domains if each == full or (each not in taken and each not in names))
         taken.update(own)
         if own:
             yield host if own == host.domains else VirtualHost(host.name, own, host.routes, host.https_only)
@@ -144,6 +159,11 @@ def _chains(service: HttpService, port: int, resolver: Resolver) -> Iterator[Tcp
     if protocol in READ and resolver.through_waypoint(service):
         protocol = "tcp"  # calls are read once
     proxy = resolver.scope.proxy
+    ways = _ways(service, port, resolver)
+    every = tuple(address for addresses, _ in ways for address in addresses)
+    if service.headless and not every:
+        return  # nobody can be dialed
+    made = partial(TcpOutbound, port, protocol=protocol, sniff=sniff, hostname=service.hostname if every else "")
     plain = True
     if not resolver.through_waypoint(service):
         for routing in _routings(service, port, resolver):
@@ -151,9 +171,8 @@ def _chains(service: HttpService, port: int, resolver: Resolver) -> Iterator[Tcp
                 for match in tls.matches:
                     if _holds(match, proxy, port):
                         ends = _resolved(once.connections(tls, routing, resolver, port), resolver, port)
-                        where = match.destinations or service.addresses
-                        name = tls.name or routing.key
-                        yield TcpOutbound(port, where, ends, match.names, protocol, name, sniff)
+                        where = match.destinations or every
+                        yield made(where, ends, match.names, name=tls.name or routing.key)
             for tcp in routing.tcp:
                 matches = [m for m in tcp.matches if _holds(m, proxy, port)]
                 if tcp.matches and not matches:
@@ -162,15 +181,25 @@ def _chains(service: HttpService, port: int, resolver: Resolver) -> Iterator[Tcp
                 special = [m for m in matches if m.destinations]
                 if special and len(special) == len(matches):
                     for m in special:
-                        yield TcpOutbound(port, m.destinations, ends, (), protocol, tcp.name or routing.key, sniff)
+                        yield made(m.destinations, ends, name=tcp.name or routing.key)
                     continue
                 plain = False
-                yield TcpOutbound(port, service.addresses, ends, (), protocol, tcp.name or routing.key, sniff)
+                yield made(every, ends, name=tcp.name or routing.key)
                 break
     if plain:
         there = resolver.destination(Destination(service.hostname, port, namespace=service.namespace), port)
-        names = (service.hostname,) if protocol in _TLS and not service.addresses else ()
-        yield TcpOutbound(port, service.addresses, (there,), names, protocol, service.hostname, sniff)
+        names = (service.hostname,) if protocol in _TLS and not every else ()
+        for addresses, pinned in ways:
+            name = f"{service.hostname}_{pinned}" if pinned else service.hostname
+            yield made(addresses, (there,), names, name=name, pinned=pinned)
+
+
+def _ways(service: HttpService, port: int, resolver: Resolver) -> list[tuple[tuple[str, ...], str]]:
+    """Addresses by which the service is dialed, and the endpoint that is meant: of a headless one each of its pods."""
+    if not service.headless or resolver.through_waypoint(service):
+        return [(service.addresses, "")]
+    found = resolver.upstream(service, port).endpoints
+    return [((address,), address) for address in sorted({end.address for end in found})]
 
 
 def _routings(service: HttpService, port: int, resolver: Resolver) -> list[Routing]:

@@ -50,6 +50,8 @@ class Upstream(Struct, frozen=True):
     policy: TrafficPolicy = NO_POLICY
     endpoints: tuple[UpstreamEndpoint, ...] = ()
     external: bool = False
+    pinned: bool = False
+    """Who dials one of its pods gets that one (headless services)."""
     waypoint: bool = False
     """Traffic goes to the waypoint of this service, which leaves L7 of the service to it."""
     subject_alt_names: tuple[str, ...] = ()

@@ -1,0 +1,178 @@
+"""Stories of what the client beside a sidecar may write and dial: hosts, ports, addresses, pods, other names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kit import documents as d
+from kit import worlds as l7
+from plait.envoy.roles import sidecar
+from plait.model.views.sidecar import SidecarView
+
+WEB = l7.sidecar_pod("web", "10.0.0.1", labels={"app": "web"})
+PODS = tuple(l7.sidecar_pod(f"db-{n}", f"10.0.1.{n}", labels={"app": "db", "version": f"v{n}"}) for n in (1, 2))
+DB = "db.shop.svc.cluster.local"
+
+
+def port(name: str, number: int) -> dict[str, Any]:
+    return {"ports": [{"name": name, "port": number, "targetPort": number, "protocol": "TCP"}]}
+
+
+def headless(name: str, word: str, number: int) -> d.Document:
+    return d.service(name, "None", spec={**port(word, number), "clusterIP": "None"})
+
+
+def external(name: str, host: str, word: str = "http", number: int = 80) -> d.Document:
+    spec = {**port(word, number), "type": "ExternalName", "externalName": host, "clusterIP": "", "selector": {}}
+    return d.service(name, "", spec=spec)
+
+
+def view(*documents: d.Document, pod: str = "web") -> SidecarView:
+    mesh, _ = l7.world(WEB, *documents)
+    return l7.seen_by(mesh, pod)
+
+
+def told(*documents: d.Document) -> dict[str, dict[str, Any]]:
+    """All documents by kind and name."""
+    found = sidecar.documents(view(*documents))
+    kinds = ("listeners", "routes", "clusters", "endpoints")
+    return {kind: {each.get("name") or each["cluster_name"]: each for each in found[kind]} for kind in kinds}
+
+
+def domains(found: dict[str, dict[str, Any]], name: str = "80") -> dict[str, set[str]]:
+    return {each["name"]: set(each["domains"]) for each in found["routes"][name]["virtual_hosts"]}
+
+
+def clusters(host: dict[str, Any]) -> list[str]:
+    return [route["route"]["cluster"] for route in host["routes"]]
+
+
+def to(host: str, **more: Any) -> list[dict[str, Any]]:
+    return [{"destination": {"host": host, **more}}]
+
+
+# Hosts ---
+
+
+def test_a_host_is_known_with_whatever_port_the_client_writes() -> None:
+    found = told(d.service("db", "10.9.0.2"), d.service("db", "10.9.0.3", "far"))
+    assert found["routes"]["80"]["ignore_port_in_host_matching"] is True
+    assert domains(found) == {
+        f"{DB}:80": {DB, "db", "db.shop", "db.shop.svc", "10.9.0.2"},
+        "db.far.svc.cluster.local:80": {"db.far.svc.cluster.local", "db.far", "db.far.svc", "10.9.0.3"},
+        "allow_any": {"*"},
+    }
+
+
+def test_hosts_of_virtual_services_that_nobody_has_are_served_on_port_80_and_beside_services() -> None:
+    http, other = d.service("db", "10.9.0.2"), d.service("cart", "10.9.0.3", port=9080)
+    lone = l7.routes("www.example.com", [{"route": to("db")}])
+    both = l7.routes("*.shop.example", [{"route": to("cart")}], hosts=["*.shop.example", "cart"])
+    found = told(http, other, lone, both)
+    assert {"www.example.com:80", "*.shop.example:80", "cart.shop.svc.cluster.local:80"} <= domains(found).keys()
+    assert {"*.shop.example:9080"} <= domains(found, "9080").keys()
+    assert "www.example.com:9080" not in domains(found, "9080")
+    hosts = {each["name"]: each for each in found["routes"]["80"]["virtual_hosts"]}
+    assert clusters(hosts["www.example.com:80"]) == [f"outbound|80||{DB}"]
+    assert clusters(hosts["*.shop.example:80"]) == ["outbound|9080||cart.shop.svc.cluster.local"]
+    assert "80" not in told(other, lone)["routes"]  # nothing listens there
+
+
+def test_http_to_the_address_of_a_service_of_no_stated_protocol_is_its_own_whatever_the_host_says() -> None:
+    auto = d.service("db", "10.9.0.2", spec=port("what", 7000))
+    found = told(auto, d.service("cart", "10.9.0.3", spec=port("what", 7000)))
+    [host] = found["routes"][f"{DB}:7000"]["virtual_hosts"]
+    assert (host["domains"], clusters(host)) == (["*"], [f"outbound|7000||{DB}"])
+    chains = {each["name"]: each for each in found["listeners"]["0.0.0.0_7000"]["filter_chains"]}
+    manager = chains[f"{DB}-http"]["filters"][0]["typed_config"]
+    assert manager["rds"]["route_config_name"] == f"{DB}:7000"
+    assert chains[f"{DB}-http"]["filter_chain_match"]["prefix_ranges"][0]["address_prefix"] == "10.9.0.2"
+
+
+# Headless services ---
+
+
+def test_connections_to_headless_services_of_one_port_part_by_the_pod_that_is_dialed() -> None:
+    cache = l7.sidecar_pod("cache-1", "10.0.2.1", labels={"app": "cache"})
+    found = told(headless("db", "tcp", 5432), headless("cache", "tcp", 5432), *PODS, cache)
+    proxies = {
+        each["filter_chain_match"]["prefix_ranges"][0]["address_prefix"]: each["filters"][-1]["typed_config"]
+        for each in found["listeners"]["0.0.0.0_5432"]["filter_chains"]
+    }
+    assert {address: proxy["cluster"] for address, proxy in proxies.items()} == {
+        "10.0.1.1": f"outbound|5432||{DB}",
+        "10.0.1.2": f"outbound|5432||{DB}",
+        "10.0.2.1": "outbound|5432||cache.shop.svc.cluster.local",
+    }
+    assert proxies["10.0.1.2"]["metadata_match"] == {"filter_metadata": {"envoy.lb": {"address": "10.0.1.2"}}}
+    [group] = found["endpoints"][f"outbound|5432||{DB}"]["endpoints"]
+    known = [each["metadata"]["filter_metadata"]["envoy.lb"]["address"] for each in group["lb_endpoints"]]
+    assert known == ["10.0.1.1", "10.0.1.2"]
+
+
+def test_requests_to_a_headless_service_name_its_pods_and_go_to_the_one_that_is_dialed() -> None:
+    found = told(headless("db", "http", 80), *PODS)
+    assert {"*.db", "*.db.shop", "*.db.shop.svc", f"*.{DB}", "db"} <= domains(found)[f"{DB}:80"]
+    cluster = found["clusters"][f"outbound|80||{DB}"]
+    assert cluster["lb_subset_config"]["subset_selectors"] == [{"keys": ["address"]}]
+    [chain] = found["listeners"]["0.0.0.0_80"]["filter_chains"]
+    names = [each["name"] for each in chain["filters"][0]["typed_config"]["http_filters"]]
+    assert names[:2] == ["envoy.filters.http.header_mutation", "envoy.filters.http.header_to_metadata"]
+
+
+def test_a_headless_service_without_pods_takes_no_connections() -> None:
+    assert "0.0.0.0_5432" not in told(headless("db", "tcp", 5432))["listeners"]
+
+
+# Other names ---
+
+
+def test_a_name_that_stands_for_a_service_is_that_service() -> None:
+    found = told(d.service("db", "10.9.0.2"), external("store", DB), l7.routes("x.example", [{"route": to("store")}]))
+    assert {"store", "store.shop", "store.shop.svc.cluster.local"} <= domains(found)[f"{DB}:80"]
+    assert "store.shop.svc.cluster.local:80" not in domains(found)
+    hosts = {each["name"]: each for each in found["routes"]["80"]["virtual_hosts"]}
+    assert clusters(hosts["x.example:80"]) == [f"outbound|80||{DB}"]
+
+
+def test_a_name_for_the_outside_takes_no_connections_but_its_own_requests() -> None:
+    found = told(external("store", "store.example.com"), external("queue", "q.example.com", "tcp", 5672))
+    assert "store.shop.svc.cluster.local:80" in domains(found)
+    assert "0.0.0.0_5672" not in found["listeners"]
+
+
+# Scopes ---
+
+
+@pytest.mark.parametrize(("hosts", "cluster"), [(["./*"], "db"), (["./*", "far/*"], "cart")])
+def test_a_scope_names_the_namespaces_of_virtual_services_too(hosts: list[str], cluster: str) -> None:
+    scope = l7.istio("Sidecar", "default", egress=[{"hosts": hosts}])
+    far = l7.routes(DB, [{"route": to("cart.shop.svc.cluster.local")}], "far")
+    found = told(d.service("db", "10.9.0.2"), d.service("cart", "10.9.0.3"), scope, far)
+    hosts_ = {each["name"]: each for each in found["routes"]["80"]["virtual_hosts"]}
+    assert clusters(hosts_[f"{DB}:80"]) == [f"outbound|80||{cluster}.shop.svc.cluster.local"]
+
+
+@pytest.mark.parametrize(("mode", "there"), [("ALLOW_ANY", True), ("REGISTRY_ONLY", False)])
+def test_the_rest_leaves_by_a_proxy_only_where_anything_may_leave(mode: str, there: bool) -> None:
+    policy = {"mode": mode, "egressProxy": {"host": "db", "port": {"number": 80}}}
+    scope = l7.istio("Sidecar", "default", outboundTrafficPolicy=policy)
+    assert (view(d.service("db", "10.9.0.2"), scope).egress_proxy is not None) is there
+
+
+# Connections ---
+
+
+def test_a_destination_s_times_hold_for_its_connections() -> None:
+    rule = l7.rules(
+        "db", trafficPolicy={"connectionPool": {"tcp": {"idleTimeout": "7s", "maxConnectionDuration": "9s"}}}
+    )
+    found = told(d.service("db", "10.9.0.2", spec=port("tcp", 5432)), rule)
+    [chain] = found["listeners"]["0.0.0.0_5432"]["filter_chains"]
+    proxy = chain["filters"][-1]["typed_config"]
+    assert (proxy["idle_timeout"], proxy["max_downstream_connection_duration"]) == ("7s", "9s")
+    web = told(d.service("db", "10.9.0.2"), rule)["clusters"][f"outbound|80||{DB}"]
+    [options] = web["typed_extension_protocol_options"].values()
+    assert options["common_http_protocol_options"]["idle_timeout"] == "7s"
