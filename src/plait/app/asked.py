@@ -14,6 +14,7 @@ import msgspec
 from plait.app import standins
 from plait.app.standins import Name, Standins
 from plait.base.bundle import Bundle
+from plait.envoy.l7 import tls
 from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
@@ -164,7 +165,18 @@ def said(
     if made is None:
         return view, None
     found = encode(made)
-    return view, Said(found.bundle, tuple(_problem(each, proxy) for each in found.refusals), found.secrets)
+    entitled = frozenset(each for each in found.secrets if _entitled(each, view))
+    return view, Said(found.bundle, tuple(_problem(each, proxy) for each in found.refusals), entitled)
+
+
+def _entitled(name: str, view: View) -> bool:
+    """Whether this proxy may have the secret: what its view decided, or anything of its own namespace. A name that a
+    patch brings in opens nothing else."""
+    bare = name.removeprefix(tls.SECRET)
+    if bare == name:
+        return True  # its own certificate, roots out of a ConfigMap
+    decided = view.secrets if isinstance(view, GatewayView) else ()
+    return bare.partition("/")[0] == view.proxy.namespace or bare.removesuffix(tls.ROOTS) in decided or bare in decided
 
 
 @overload

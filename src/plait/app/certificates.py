@@ -30,7 +30,9 @@ def shown(name: str, objects: Objects) -> Document:
     if found is not None and (chain := _text(found, "tls.crt", "cert")):
         return {"name": name, "tls_certificate": {"certificate_chain": _inline(chain)}}
     found = found or secrets.get(_ident(bare.removesuffix(_ROOTS)))
-    return _roots(name, _text(found, "ca.crt", "cacert") if found is not None else "")
+    if found is None:
+        return {"name": name}
+    return _roots(name, _text(found, "ca.crt", "cacert"), _whole(found, "ca.crl"))
 
 
 def served(name: str, objects: Objects) -> Document | None:
@@ -61,8 +63,11 @@ def _whole(secret: Secret | None, *fields: str) -> str:
     return ""
 
 
-def _roots(name: str, text: str) -> Document:
-    return {"name": name, **({"validation_context": {"trusted_ca": _inline(text)}} if text else {})}
+def _roots(name: str, text: str, revoked: str = "") -> Document:
+    if not text:
+        return {"name": name}
+    crl = {"crl": _inline(revoked)} if revoked else {}
+    return {"name": name, "validation_context": {"trusted_ca": _inline(text), **crl}}
 
 
 def _ident(text: str) -> tuple[str, str]:

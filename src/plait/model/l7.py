@@ -96,5 +96,7 @@ class L7(Struct, frozen=True, dict=True):
     plugins: Mapping[str, Plugin] = _NOTHING
     """By "Kind/ns/name"."""
     limits: Mapping[str, LimitPolicy] = _NOTHING
+    secrets: frozenset[str] = frozenset()
+    """Names ("ns/name") of all Secrets."""
     statuses: Mapping[str, Status] = _NOTHING
     """By "plural.group/ns/name" of the object (`kinds.Kind` as text)."""

@@ -108,7 +108,8 @@ class Outliers(Struct, frozen=True, gc=False):
 
 
 class ClientTls(Struct, frozen=True, gc=False):
-    """`istio_mutual` uses the workload's own certificate. Files, or `credential` by name ("ns/name" of a Secret)."""
+    """`istio_mutual` uses the workload's own certificate. Files, or `credential` by name (of a Secret
+    beside the proxy; in a view always "ns/name")."""
 
     mode: Literal["disable", "simple", "mutual", "istio_mutual"]
     sni: str = ""

@@ -15,21 +15,21 @@ from plait.envoy.pieces import ADS, Doc, any_of, extension
 from plait.model.gateways import Certificate, ServerTls
 from plait.model.traffic import ClientTls
 
-WORKLOAD = "default"
+WORKLOAD, SECRET, ROOTS = "default", "kubernetes://", "-cacert"
 _VERSION = {"1.0": "TLSv1_0", "1.1": "TLSv1_1", "1.2": "TLSv1_2", "1.3": "TLSv1_3"}
 HTTP_ALPN = ("h2", "http/1.1")
 
 
 def secret(name: str) -> str:
     """SDS name of a certificate with its key."""
-    return f"kubernetes://{name}"
+    return f"{SECRET}{name}"
 
 
 def roots(name: str) -> str:
     """SDS name of roots: of a Secret ("ns/name") or of a ConfigMap ("configmap:ns/name")."""
     if name.startswith("configmap:"):
-        return f"configmap://{name.removeprefix('configmap:')}-cacert"
-    return f"kubernetes://{name}-cacert"
+        return f"configmap://{name.removeprefix('configmap:')}{ROOTS}"
+    return f"{SECRET}{name}{ROOTS}"
 
 
 def sds(name: str) -> Doc:

@@ -15,7 +15,7 @@ from plait.model.index import index_of
 from plait.model.limits import LimitPolicy, narrowed
 from plait.model.mesh import Workload
 from plait.model.routes import Destination
-from plait.model.traffic import NO_POLICY, TrafficPolicy
+from plait.model.traffic import NO_POLICY, ClientTls, Traffic, TrafficPolicy
 from plait.model.views import localities
 from plait.model.views.destinations import peer_of
 from plait.model.views.scope import Scope
@@ -78,7 +78,8 @@ class Resolver:
             rule = self.scope.rule(service)
             if rule is None or rule.subset(found.subset) is None:
                 return _broken(found, port, f"subset {found.subset} of {found.hostname} does not exist")
-        if why := self._refused(service, port) or self._bypassed(service, port):
+        why = self._refused(service, port) or self._unheld(service, port, found.subset) or self._bypassed(service, port)
+        if why:
             return _broken(found, port, why)
         self.upstream(service, port, found.subset)
         return found if found.port == port else msgspec.structs.replace(found, port=port)
@@ -88,6 +89,33 @@ class Resolver:
         rules = self.scope.mesh.l7.backend_tls
         rule = rules.get(f"{service.key}:{port}") or rules.get(f"{service.key}:0")
         return rule.broken if rule is not None and self.scope.proxy.role == "gateway" else ""
+
+    def _unheld(self, service: HttpService, port: int, subset: str) -> str:
+        """The same of a certificate that is not beside this proxy: a Secret is shown by pods of its namespace only."""
+        rule = self.scope.rule(service)
+        if rule is None or self.through_waypoint(service):
+            return ""
+        tls = self._client_tls(rule, rule.effective(port, subset).tls)
+        if tls is None or not tls.credential:
+            return ""
+        if tls.credential.partition("/")[0] != self.scope.proxy.namespace:
+            return f"Secret {tls.credential} is of another namespace than the proxy"
+        if tls.credential not in self.scope.mesh.l7.secrets:
+            return f"Secret {tls.credential} does not exist"
+        return ""
+
+    def _client_tls(self, rule: Traffic, tls: ClientTls | None) -> ClientTls | None:
+        """What a rule asks for, as this proxy does it.
+
+        A sidecar shows Secrets only for rules that choose its pod, as in Istio: the others are meant for gateways.
+        """
+        if tls is None or not tls.credential:
+            return tls
+        if self.scope.proxy.role == "sidecar" and not rule.selector:
+            return None
+        if "/" in tls.credential:
+            return tls
+        return msgspec.structs.replace(tls, credential=f"{self.scope.proxy.namespace}/{tls.credential}")
 
     def _bypassed(self, service: HttpService, port: int) -> str:
         """Policies of other services that share these pods: who did not pass them must not get there."""
@@ -149,6 +177,8 @@ class Resolver:
     def _policy(self, service: HttpService, port: int, subset: str) -> TrafficPolicy:
         rule, settings = self.scope.rule(service), self.scope.mesh.l7.settings
         policy = rule.effective(port, subset) if rule is not None else NO_POLICY
+        if rule is not None and (tls := self._client_tls(rule, policy.tls)) is not policy.tls:
+            policy = msgspec.structs.replace(policy, tls=tls)
         if self.scope.proxy.role == "gateway":
             special = self.scope.mesh.l7.backend_tls
             backend = special.get(f"{service.key}:{port}") or special.get(f"{service.key}:0")

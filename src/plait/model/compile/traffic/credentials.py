@@ -24,6 +24,10 @@ class Credentials:
     def __init__(self, secrets: Mapping[Name, Secret], config_maps: Mapping[Name, ConfigMap], memory: Memory) -> None:
         self._secrets, self._maps, self._memory = secrets, config_maps, memory
 
+    def known(self, name: str) -> bool:
+        """Whether there is a Secret "ns/name"."""
+        return _name(name) in self._secrets
+
     def certificate(self, name: str) -> str:
         """Why the Secret "ns/name" is no certificate with key; "" when it is."""
         secret = self._secrets.get(_name(name))

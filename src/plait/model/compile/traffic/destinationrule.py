@@ -52,13 +52,13 @@ def _traffic(
         if subset.name in subsets:
             report.error(CONFLICT, f"{path}.name", f"subset {subset.name} is given twice; the first counts, remove one")
             continue
-        policy = policies.policy(subset.traffic_policy, f"{path}.trafficPolicy", each.namespace, report)
+        policy = policies.policy(subset.traffic_policy, f"{path}.trafficPolicy", report)
         subsets[subset.name] = Subset(subset.name, labels_of(subset.labels), policy)
     made = Traffic(
         namespace=each.namespace,
         name=each.name,
         host=hosts.full(spec.host, each.namespace, settings),
-        policy=policies.policy(spec.traffic_policy, "spec.trafficPolicy", each.namespace, report),
+        policy=policies.policy(spec.traffic_policy, "spec.trafficPolicy", report),
         subsets=tuple(subsets.values()),
         visible=visible(spec.export_to, each.namespace, exports),
         selector=labels_of(spec.workload_selector.match_labels) if spec.workload_selector is not None else (),

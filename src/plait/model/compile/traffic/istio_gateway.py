@@ -1,6 +1,6 @@
 """Istio Gateway -> Gateway: servers become listeners. Two objects that want one port in different ways are a problem.
 
-The pods are chosen by labels, in any namespace. Certificates are checked in `credentials`.
+The pods are chosen by labels, in any namespace. Certificates are found and checked in `gateway_credentials`.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _listener(each: Written, server: Server, number: int, report: Report) -> Lis
         broken = f"protocol {server.port.protocol!r} is unknown"
         words = "HTTP, HTTPS, GRPC, HTTP2, TLS, TCP or MONGO"
         report.error(BAD_VALUE, f"{path}.port.protocol", f"{broken}; write {words}")
-    tls = server_tls(server.tls, each.namespace, f"{path}.tls", report) if server.tls is not None else None
+    tls = server_tls(server.tls, "", f"{path}.tls", report) if server.tls is not None else None
     https_only = server.tls is not None and server.tls.https_redirect
     if protocol in ("HTTP", "HTTP2", "GRPC") and tls is not None:
         tls = None  # only httpsRedirect means anything here
@@ -113,6 +113,7 @@ def _scope(text: str, namespace: str) -> HostScope:
 
 
 def server_tls(found: ServerTlsSettings, namespace: str, path: str, report: Report) -> ServerTls:
+    """`namespace` is where Secrets are; "": that is settled later (`gateway_credentials`)."""
     names = found.credential_names or ((found.credential_name,) if found.credential_name else ())
     certificates = [Certificate(secret=_secret(name, namespace)) for name in names]
     certificates += [
@@ -145,9 +146,6 @@ def server_tls(found: ServerTlsSettings, namespace: str, path: str, report: Repo
 
 
 def _secret(name: str, namespace: str) -> str:
-    """As "ns/name". Istio looks a bare name up beside the proxy; we look beside the Gateway, which is what is meant."""
-    return (
-        name.removeprefix("kubernetes-gateway://").removeprefix("kubernetes://")
-        if "/" in name
-        else (f"{namespace}/{name}")
-    )
+    """As "ns/name", as far as that is known."""
+    bare = name.removeprefix("kubernetes-gateway://").removeprefix("kubernetes://")
+    return bare if "/" in bare or not namespace else f"{namespace}/{bare}"

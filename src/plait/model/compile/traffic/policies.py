@@ -34,14 +34,14 @@ _SIMPLE: dict[str, Simple] = {
 _MODES = {"DISABLE": "disable", "SIMPLE": "simple", "MUTUAL": "mutual", "ISTIO_MUTUAL": "istio_mutual"}
 
 
-def policy(given: written.TrafficPolicy | None, path: str, namespace: str, report: Report) -> TrafficPolicy:
+def policy(given: written.TrafficPolicy | None, path: str, report: Report) -> TrafficPolicy:
     if given is None:
         return NO_POLICY
     ports = []
     for number, port in enumerate(given.port_level_settings):
         if port.port is not None:
-            ports.append((port.port.number, _core(port, f"{path}.portLevelSettings[{number}]", namespace, report)))
-    core = _core(given, path, namespace, report)
+            ports.append((port.port.number, _core(port, f"{path}.portLevelSettings[{number}]", report)))
+    core = _core(given, path, report)
     tunnel = None
     if (wish := given.tunnel) is not None:
         method = wish.protocol or "CONNECT"
@@ -65,14 +65,12 @@ def policy(given: written.TrafficPolicy | None, path: str, namespace: str, repor
     )
 
 
-def _core(
-    given: written.TrafficPolicy | written.PortTrafficPolicy, path: str, namespace: str, report: Report
-) -> TrafficPolicy:
+def _core(given: written.TrafficPolicy | written.PortTrafficPolicy, path: str, report: Report) -> TrafficPolicy:
     return TrafficPolicy(
         balancing(given.load_balancer, f"{path}.loadBalancer", report),
         pool(given.connection_pool, f"{path}.connectionPool", report),
         outliers(given.outlier_detection, f"{path}.outlierDetection", report),
-        client_tls(given.tls, namespace),
+        client_tls(given.tls),
     )
 
 
@@ -192,10 +190,9 @@ def outliers(given: written.OutlierDetection | None, path: str, report: Report) 
     )
 
 
-def client_tls(given: written.ClientTlsSettings | None, namespace: str) -> ClientTls | None:
+def client_tls(given: written.ClientTlsSettings | None) -> ClientTls | None:
     if given is None:
         return None
-    name = given.credential_name
     return ClientTls(
         _MODES[given.mode],  # type: ignore[arg-type]
         given.sni,
@@ -204,6 +201,6 @@ def client_tls(given: written.ClientTlsSettings | None, namespace: str) -> Clien
         given.private_key,
         given.ca_certificates,
         given.ca_crl,
-        f"{namespace}/{name}" if name and "/" not in name and "://" not in name else name,
+        given.credential_name.removeprefix("kubernetes://"),
         insecure=bool(given.insecure_skip_verify),
     )

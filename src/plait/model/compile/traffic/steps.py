@@ -13,6 +13,7 @@ from plait.model.compile.traffic import (
     authorization_l7,
     destinationrule,
     extensions,
+    gateway_credentials,
     instances,
     istio_gateway,
     kubernetes_services,
@@ -69,8 +70,16 @@ def l7(
     credentials = Credentials(objects.of(kinds.SECRET), objects.of(kinds.CONFIG_MAP), memory)
     api = compiling.compiled(objects, written, credentials, settings, memory, said)
     found_gateways: dict[str, Gateway] = {each.key: each for each in api.gateways}
-    for gateway in istio_gateway.gateways(objects.of(kinds.ISTIO_GATEWAY).values(), memory, said):
-        found_gateways[gateway.key] = _checked(gateway, credentials, said)
+    written_gateways = tuple(istio_gateway.gateways(objects.of(kinds.ISTIO_GATEWAY).values(), memory, said))
+    beside = memory.step(
+        "beside-gateways",
+        said,
+        lambda _, __: gateway_credentials.beside(written_gateways, objects.of(kinds.POD).values()),
+        *(objects.of(kinds.ISTIO_GATEWAY), objects.of(kinds.POD)),
+    )
+    for gateway in written_gateways:
+        own = beside.get(gateway.key, ())
+        found_gateways[gateway.key] = gateway_credentials.checked(gateway, own, credentials, said)
     gateways = _kept(old.gateways, found_gateways)
     services, pods, modes = memory.step(
         "behind",
@@ -137,6 +146,9 @@ def l7(
         limits=_by_key(old.limits, limits.checked(limited, services, problems)),
         backend_tls=_kept(old.backend_tls, {f"{b.service}:{b.port}": b.rule for b in api.backend_tls}),
         statuses=_kept(old.statuses, api.statuses),
+        secrets=memory.step(
+            "secrets", said, lambda _, __: _names(old.secrets, objects.of(kinds.SECRET)), objects.of(kinds.SECRET)
+        ),
     )
     same = all(getattr(made, field) is getattr(old, field) for field in made.__struct_fields__)
     return old if same else made
@@ -207,25 +219,9 @@ def _behind(service: HttpService, waypoints: Waypoints) -> HttpService:
     return msgspec.structs.replace(service, waypoint=name) if name else service
 
 
-def _checked(gateway: Gateway, credentials: Credentials, problems: list[Problem]) -> Gateway:
-    """Listeners whose certificate cannot be used are broken, the others stand."""
-    listeners = []
-    for number, listener in enumerate(gateway.listeners):
-        tls = listener.tls
-        why = ""
-        if tls is not None and tls.mode in ("simple", "mutual", "optional_mutual"):
-            named = [c.secret for c in tls.certificates if c.secret]
-            why = next((text for name in named if (text := credentials.certificate(name))), "")
-            if not why and tls.client_roots_secret and tls.client_roots_secret not in named:
-                why = credentials.roots(tls.client_roots_secret)
-        if why:
-            path = f"spec.servers[{number}].tls.credentialName"
-            text = f"{why}; this server is closed, the others stand. Create it or mend the name"
-            problems.append(Problem("IST0101", "error", "Gateway", gateway.namespace, gateway.name, path, text))
-            listener = msgspec.structs.replace(listener, broken=why)
-        listeners.append(listener)
-    made = tuple(listeners)
-    return gateway if made == gateway.listeners else msgspec.structs.replace(gateway, listeners=made)
+def _names(old: frozenset[str], found: Iterable[tuple[str, str]]) -> frozenset[str]:
+    made = frozenset(f"{namespace}/{name}" for namespace, name in found)
+    return old if made == old else made
 
 
 def _by_key(old: Mapping[str, T], new: Iterable[Any]) -> Mapping[str, T]:
