@@ -46,7 +46,7 @@ def address(path: str, value: str) -> Iterator[Finding]:
 
 
 def bind(path: str, value: str, number: int | None, *, socket: bool) -> Iterator[Finding]:
-    """Where a listener of this port number listens: an IP address, or (`socket`) a Unix domain socket without a port."""
+    """Where a listener of this port number listens: an IP address, or (`socket`) a Unix domain socket with port 0."""
     if socket and value.startswith("unix://"):
         if value.removeprefix("unix://")[:1] not in ("/", "@"):
             yield bad(path, f"{value!r} names no absolute path; write unix:///PATH, or unix://@NAME")
