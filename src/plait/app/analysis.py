@@ -13,7 +13,7 @@ from typing import Any
 from plait.app import standins
 from plait.app.offline import World
 from plait.app.pipeline import READ
-from plait.diagnose.analysis import Suppression, analyze, heard
+from plait.diagnose.analysis import Suppression, analyze, heard, told_by_analyzers
 from plait.diagnose.evidence import TEMPLATED, Evidence
 from plait.model.mesh import Settings
 from plait.resources import codes, kinds
@@ -33,13 +33,53 @@ def analyzed(
     *,
     config: str | None = None,
     suppressions: Iterable[Suppression] = (),
+    installed: bool = True,
+    now: float | None = None,
 ) -> tuple[Problem, ...]:
-    """`problems` are those of reading; `config` is a mesh configuration that comes beside the documents."""
+    """`problems` are those of reading; `config` is a mesh configuration that comes beside the documents. Where the mesh
+    is not `installed`, documents are all there is, and what every installation has is thought beside them."""
     written = list(documents)
+    if not installed:
+        written += _ingress(written, settings.root_namespace)
     world = World([*written, *_stand_ins(written)], settings, problems, config)
-    evidence = Evidence(written, world.objects, world.mesh)
-    found = [problem for problem in world.problems if problem.code != codes.ASSUMED]
+    evidence = Evidence(written, world.objects, world.mesh, now)
+    found = [each for each in world.problems if each.code != codes.ASSUMED and not told_by_analyzers(each)]
     return heard((*found, *analyze(evidence)), evidence, suppressions)
+
+
+def _ingress(written: list[Document], root: str) -> list[Document]:
+    """The ingress gateway that most manifests are written for, unless they bring one: its pod and its Service."""
+    labels = {"istio": "ingressgateway"}
+    if any(labels.items() <= _carried(each).items() for each in written):
+        return []
+    metadata = {"name": "istio-ingressgateway", "namespace": root}
+    ports = [{"name": name, "port": number, "protocol": "TCP"} for name, number in _INGRESS_PORTS]
+    container = {"name": "istio-proxy", "image": "auto-injected"}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {**metadata, "labels": labels},
+            "spec": {"containers": [container]},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {**metadata, "labels": labels},
+            "spec": {"selector": labels, "ports": ports},
+        },
+    ]
+
+
+_INGRESS_PORTS = (("http2", 80), ("https", 443), ("tcp", 31400), ("tls", 15443))
+
+
+def _carried(each: Document) -> Document:
+    """The labels of pods that this is, or makes."""
+    kind = kinds.by_document(each)
+    if kind == kinds.POD:
+        return standins.part(each, "metadata", "labels")
+    return standins.part(each, "spec", "template", "metadata", "labels") if kind in TEMPLATED else {}
 
 
 def _stand_ins(written: list[Document]) -> list[Document]:

@@ -14,6 +14,7 @@ import click
 import typer
 
 from plait.app import analysis
+from plait.base import aio
 from plait.cli import connect, manifests, output
 from plait.diagnose.analysis import Suppression, suppression
 from plait.model.mesh import Settings
@@ -68,7 +69,10 @@ def analyze(
     else:
         found = asyncio.run(_running(name, kubeconfig))
         namespace = namespace or ("" if everywhere else "default")
-    told = analysis.analyzed(found, settings, problems, config=text, suppressions=_suppressions(suppress or ()))
+    asked = _suppressions(suppress or ())
+    told = analysis.analyzed(
+        found, settings, problems, config=text, suppressions=asked, installed=not file, now=aio.now()
+    )
     told = tuple(each for each in told if not namespace or namespace in (each.namespace, _space(each)))
     if told or form != "table":
         print(output.render([_shown(each) for each in told], form))

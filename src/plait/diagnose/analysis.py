@@ -8,10 +8,15 @@ from fnmatch import fnmatchcase
 
 from plait.diagnose import (
     annotated,
+    authorization,
+    bindings,
     conditions,
+    deprecated,
     destination_rules,
+    destinations,
     envoy_filters,
     gateways,
+    images,
     namespaces,
     pods,
     selectors,
@@ -30,6 +35,7 @@ SUPPRESS = "galley.istio.io/analyze-suppress"
 ANALYZERS: tuple[Analyzer, ...] = (
     namespaces.outside,
     namespaces.at_odds,
+    images.outdated,
     pods.without_proxy,
     pods.reserved_user,
     pods.reserved_ports,
@@ -37,30 +43,54 @@ ANALYZERS: tuple[Analyzer, ...] = (
     pods.image_auto,
     annotated.wrong,
     selectors.nobody,
+    selectors.dangling,
     selectors.same_workload,
     selectors.several_for_all,
     selectors.for_ambient,
+    selectors.of_gateways,
+    authorization.unknown_namespaces,
     services.unnamed_protocols,
     services.external_names,
     services.reserved_ports,
     services.one_port_two_protocols,
     services.one_target_two_ports,
-    virtual_services.ambiguous_ports,
+    destinations.dangling,
+    destinations.ambiguous_ports,
+    destinations.bypassed_subsets,
+    bindings.gateways,
+    bindings.rivals,
+    bindings.claims_unverified,
     virtual_services.unreachable,
-    virtual_services.claims_unverified,
     destination_rules.unverified,
     destination_rules.unknown_hosts,
     destination_rules.empty_subsets,
     service_entries.without_address,
     service_entries.protocols_at_odds,
+    gateways.unserved,
+    gateways.credentials,
     gateways.conflicting,
     gateways.shared_certificate,
     gateways.unexposed_port,
     envoy_filters.operations,
     telemetries.without_provider,
     webhooks.missing_service,
+    webhooks.overlapping,
+    webhooks.external_control_plane,
+    deprecated.fields,
+    deprecated.providers,
     conditions.negative,
 )
+_WHOLLY = frozenset({"IST0109", "IST0111", "IST0132"})
+_REFERENCES = {"VirtualService": ("spec.http", "spec.tls", "spec.tcp", "spec.gateways"), "Gateway": ("spec.se",)}
+
+
+def told_by_analyzers(problem: Problem) -> bool:
+    """Whether compile's word is one of those that analyzers say of every object concerned, also of refused ones.
+    (Delegates only compile follows.)"""
+    if problem.code in _WHOLLY:
+        return True
+    where = problem.path.startswith(_REFERENCES.get(problem.kind, ()))
+    return problem.code == "IST0101" and where and not problem.path.endswith(".delegate")
 
 
 def analyze(evidence: Evidence) -> Iterator[Problem]:

@@ -55,6 +55,7 @@ def _quantity(value: str) -> str:
     return "" if re.fullmatch(r"\d+(\.\d+)?(m|k|[KMGTP]i|[MGTP])?", value) else f"{value!r} is not a quantity"
 
 
+INGRESS_CLASS = "kubernetes.io/ingress.class"  # the one of another domain that Istio reads
 _BOOLEAN = _one_of("true", "false")
 _POD, _SERVICE, _GATEWAY = frozenset({"Pod"}), frozenset({"Service"}), frozenset({"Gateway"})
 _PORTS, _RANGES = _listed(_port, "*"), _listed(_range, "*")
@@ -132,6 +133,7 @@ ANNOTATIONS: dict[str, Known] = {
     "gateway.istio.io/controller-version": Known(_GATEWAY, _number),
     "istio.io/dry-run": Known(frozenset({"AuthorizationPolicy"}), _BOOLEAN, "alpha"),
     "istio.io/use-waypoint-canary-weight": Known(frozenset({"Service", "ServiceEntry", "Namespace"}), _number),
+    INGRESS_CLASS: Known(frozenset({"Ingress"})),
     "galley.istio.io/analyze-suppress": Known(),
     "topology.istio.io/controlPlaneClusters": Known(frozenset({"Namespace"})),
 }

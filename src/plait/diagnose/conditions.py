@@ -8,7 +8,7 @@ from plait.diagnose.evidence import Document, Evidence, Written, part
 from plait.diagnose.messages import say
 from plait.resources.problems import Problem
 
-_WAYPOINT = ("istio.io/WaypointBound",)
+_WAYPOINT = ("WaypointBound",)
 _API = ("Accepted", "Programmed", "ResolvedRefs")
 _BAD = {
     "Service": _WAYPOINT,
@@ -24,7 +24,8 @@ _BAD = {
 def negative(evidence: Evidence) -> Iterator[Problem]:
     for each in evidence.written:
         for path, condition in _conditions(each):
-            if condition.get("type") in _BAD.get(each.kind, ()) and condition.get("status") == "False":
+            name = str(condition.get("type")).removeprefix("istio.io/")
+            if name in _BAD.get(each.kind, ()) and condition.get("status") == "False":
                 kind, reason = condition.get("type"), condition.get("reason")
                 text = f"{kind} is False ({reason}): {condition.get('message') or 'no message'}; mend what it names"
                 yield say("IST0171", each, path, text)

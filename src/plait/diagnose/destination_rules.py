@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from plait.diagnose.evidence import Evidence, Workload
+from plait.diagnose.hosts import Hosts, readers
 from plait.diagnose.messages import say
 from plait.model import hostnames
 from plait.model.http_services import HttpService
@@ -13,7 +14,12 @@ from plait.resources.networking.destination_rule import ClientTlsSettings, Desti
 from plait.resources.networking.service_entry import ServiceEntry
 from plait.resources.problems import Problem
 
-_TOPOLOGY = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone", "kubernetes.io/hostname")
+_TOPOLOGY = (
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+    "topology.istio.io/subzone",
+    "kubernetes.io/hostname",
+)
 
 
 def unverified(evidence: Evidence) -> Iterator[Problem]:
@@ -22,32 +28,36 @@ def unverified(evidence: Evidence) -> Iterator[Problem]:
         policy = each.spec.traffic_policy
         if policy is None:
             continue
-        if _trusting(policy.tls):
+        if _trusting(policy.tls, each):
             yield say("IST0128", each, "spec.trafficPolicy.tls.caCertificates", _text(each.spec.host))
         for number, port in enumerate(policy.port_level_settings):
-            if _trusting(port.tls):
+            if _trusting(port.tls, each):
                 path = f"spec.trafficPolicy.portLevelSettings[{number}].tls.caCertificates"
                 at = port.port.number if port.port is not None else 0
                 yield say("IST0129", each, path, _text(f"{each.spec.host}:{at}"))
 
 
-def _trusting(tls: ClientTlsSettings | None) -> bool:
+def _trusting(tls: ClientTlsSettings | None, rule: DestinationRule) -> bool:
+    """A credential's authority is read by gateways, and by sidecars only where the rule selects them."""
     if tls is None or tls.mode not in ("SIMPLE", "MUTUAL"):
         return False
-    return not (tls.ca_certificates or tls.credential_name or tls.insecure_skip_verify)
+    named = tls.credential_name and rule.spec.workload_selector is not None
+    return not (tls.ca_certificates or named or tls.insecure_skip_verify)
 
 
 def _text(host: str) -> str:
-    return f"any certificate of a public authority passes for {host}; set caCertificates or credentialName"
+    text = f"to sidecars any certificate of a public authority passes for {host}"
+    return f"{text}; set caCertificates, or credentialName with a workloadSelector"
 
 
 def unknown_hosts(evidence: Evidence) -> Iterator[Problem]:
-    """Hosts that no service has: the rule is about nothing."""
-    known = {each.hostname for each in evidence.mesh.l7.services.values()}
+    """Hosts that no service has, or none that the rule's readers see: the rule is about nothing."""
+    hosts = Hosts(evidence)
     for each in evidence.all(DestinationRule):
         host = hostnames.full(each.spec.host, each.namespace, evidence.mesh.settings)
-        if not any(hostnames.overlap(host, name) is not None for name in known):
-            text = f"no Service or ServiceEntry has the host {host}; create it or mend the name"
+        asking = readers(each.spec.export_to, each.namespace)
+        if not any(found.seen(asking) for found in hosts.inside(host)):
+            text = f"no Service or ServiceEntry that is visible here has the host {host}; create it or mend the name"
             yield say("IST0174", each, "spec.host", text)
 
 
@@ -88,6 +98,6 @@ def _placed(workload: Workload, places: Mapping[str, str], nodes: Mapping[str, M
     """Does its node carry these? One that has no node yet may get one that does."""
     node = workload.spec.get("nodeName")
     if not places or not node:
-        return True
+        return all(places.values())
     labels = {"kubernetes.io/hostname": node, **nodes.get(str(node), {})}
-    return all(labels.get(key) == value for key, value in places.items())
+    return all(value and labels.get(key) == value for key, value in places.items())

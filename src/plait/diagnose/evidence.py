@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from plait.base.wellknown import DATAPLANE_MODE, INJECT, INJECTION, SIDECAR_STATUS
+from plait.base.wellknown import DATAPLANE_MODE, INJECT, INJECTION, PROXY_CONTAINER, REDIRECTION, SIDECAR_STATUS
+from plait.model.compile.traffic.mesh_settings import CONFIG_MAP
 from plait.model.mesh import Mesh
 from plait.model.modes import wanted_mode
 from plait.resources import kinds, kubernetes
+from plait.resources.decode import decode
 from plait.resources.kinds import Kind
+from plait.resources.mesh_config import mesh as mesh_config
 from plait.resources.meta import Resource
 from plait.resources.networking.workload import WorkloadEntry
 from plait.resources.objects import Objects
+from plait.resources.registry import TYPES
 
 Document = dict[str, Any]
 R = TypeVar("R", bound=Resource)
@@ -39,10 +43,14 @@ class Written:
     def annotations(self) -> Mapping[str, str]:
         return part(self.document, "metadata", "annotations")
 
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return part(self.document, "metadata", "labels")
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`spec` is a pod's; `path` is where it stands in the object."""
+    """`spec` is a pod's; `path` is where it stands in the object, `phase` what a pod's status says."""
 
     kind: str
     namespace: str
@@ -51,7 +59,11 @@ class Workload:
     annotations: Mapping[str, str]
     spec: Document
     path: str
-    running: bool = False
+    phase: str = ""
+
+    @property
+    def running(self) -> bool:
+        return self.phase == "Running"
 
     def carries(self, wanted: Mapping[str, str]) -> bool:
         return all(self.labels.get(key) == value for key, value in wanted.items())
@@ -63,10 +75,11 @@ class Workload:
 
 
 class Evidence:
-    """`documents` are all that were read, also of kinds the mesh does not read."""
+    """`documents` are all that were read, also of kinds the mesh does not read, and objects that break a rule of their
+    kind; `objects` and `mesh` are what is in effect of them. `now` (seconds) tells what has expired."""
 
-    def __init__(self, documents: Iterable[Document], objects: Objects, mesh: Mesh) -> None:
-        self.objects, self.mesh = objects, mesh
+    def __init__(self, documents: Iterable[Document], objects: Objects, mesh: Mesh, now: float | None = None) -> None:
+        self.objects, self.mesh, self.now = objects, mesh, now
         self.written = tuple(_written(documents))
 
     @property
@@ -74,8 +87,30 @@ class Evidence:
         return self.mesh.settings.root_namespace
 
     def all(self, cls: type[R]) -> list[R]:
-        """Objects of a type, by namespace and name."""
-        return sorted(self.objects.all(cls).values(), key=lambda each: each.ident)
+        """Objects of a type, by namespace and name; also those that are refused but can be read."""
+        found: dict[tuple[str, str], R] = {**self._refused.get(cls, {}), **self.objects.all(cls)}
+        return sorted(found.values(), key=lambda each: each.ident)
+
+    @cached_property
+    def _refused(self) -> Mapping[type[Resource], dict[tuple[str, str], Any]]:
+        found: dict[type[Resource], dict[tuple[str, str], Any]] = {}
+        for each in self.written:
+            kind = kinds.by_document(each.document)
+            if kind is None or kind not in TYPES or (each.namespace, each.name) in self.objects.of(kind):
+                continue
+            metadata = {**part(each.document, "metadata"), "namespace": each.namespace}
+            read, _ = decode({**each.document, "metadata": metadata})
+            if read is not None:
+                found.setdefault(TYPES[kind], {})[each.namespace, each.name] = read
+        return found
+
+    @cached_property
+    def config(self) -> mesh_config.MeshConfig:
+        """The mesh configuration as it is written; Istio's defaults when none is."""
+        found = self.objects.all(kubernetes.ConfigMap).get((self.root, CONFIG_MAP))
+        return (
+            mesh_config.read((found.data or {}).get("mesh", ""))[0] if found is not None else mesh_config.MeshConfig()
+        )
 
     @cached_property
     def spaces(self) -> Mapping[str, Mapping[str, str]]:
@@ -86,7 +121,7 @@ class Evidence:
     def workloads(self) -> tuple[Workload, ...]:
         found = [each for written in self.written for each in _workloads(written)]
         entries = self.all(WorkloadEntry)
-        found += [Workload(e.kind, e.namespace, e.name, e.spec.labels, {}, {}, "spec", True) for e in entries]
+        found += [Workload(e.kind, e.namespace, e.name, e.spec.labels, {}, {}, "spec", "Running") for e in entries]
         return tuple(sorted(found, key=lambda each: (each.namespace, each.kind, each.name)))
 
     @cached_property
@@ -100,6 +135,10 @@ class Evidence:
         """Workloads that a selector of an object in this namespace takes; in the root namespace, of all."""
         inside = self.workloads if namespace == self.root else self._by_space.get(namespace, ())
         return [each for each in inside if each.carries(labels)]
+
+    def serving(self, selector: Mapping[str, str]) -> list[Workload]:
+        """Proxies that an Istio Gateway with this selector takes, of whatever namespace; without a selector, nobody."""
+        return [each for each in self.workloads if selector and each.carries(selector)]
 
     def inside(self, namespace: str) -> tuple[Workload, ...]:
         return self._by_space.get(namespace, ())
@@ -115,16 +154,39 @@ class Evidence:
         return REVISION in space or REVISION in workload.labels
 
     def ambient(self, workload: Workload) -> bool:
+        if workload.annotations.get(REDIRECTION) == "enabled":
+            return True
         space, alone = self.spaces.get(workload.namespace, {}), bool(workload.spec.get("hostNetwork"))
         return wanted_mode(workload.labels, workload.annotations, space, alone) == "ambient"
 
     def has_sidecar(self, workload: Workload) -> bool:
         inits = workload.spec.get("initContainers") or []
         names = {each.get("name") for each in (*workload.containers, *inits) if isinstance(each, dict)}
-        return SIDECAR_STATUS in workload.annotations or "istio-proxy" in names
+        return SIDECAR_STATUS in workload.annotations or PROXY_CONTAINER in names
+
+    def in_mesh(self, workload: Workload) -> bool:
+        """Does a proxy stand before it? Of a namespace that nobody describes, it may."""
+        if self.has_sidecar(workload) or self.injected(workload) or self.ambient(workload):
+            return True
+        own = workload.labels.get(INJECT, workload.annotations.get(INJECT))
+        return workload.kind == "WorkloadEntry" or (own is None and workload.namespace not in self.spaces)
+
+    def left_out(self, workload: Workload) -> bool:
+        """Does somebody say that it is not to be in the mesh? (Of a namespace that says nothing, IST0102 is told.)"""
+        said = {INJECTION, REVISION, DATAPLANE_MODE} & self.spaces.get(workload.namespace, {}).keys()
+        own = {INJECT, DATAPLANE_MODE} & {*workload.labels, *workload.annotations}
+        return not self.in_mesh(workload) and bool(said or own)
 
     def ambient_space(self, namespace: str) -> bool:
-        return self.spaces.get(namespace, {}).get(DATAPLANE_MODE) == "ambient"
+        """Are its pods in ambient mode, rather than given a sidecar?"""
+        labels = self.spaces.get(namespace, {})
+        injected = labels.get(INJECTION) == "enabled" or bool(labels.get(REVISION))
+        return labels.get(DATAPLANE_MODE) == "ambient" and not injected
+
+
+def control_plane(labels: Mapping[str, str]) -> bool:
+    """Is this a part of Istio itself, by the labels that its charts give?"""
+    return "istio" in labels or labels.get("release") == "istio"
 
 
 def part(document: Any, *path: str) -> Document:
@@ -147,12 +209,12 @@ def _workloads(written: Written) -> Iterator[Workload]:
         status = part(written.document, "status")
         if status.get("phase") in ("Succeeded", "Failed"):
             return
-        yield _workload(written, written.document, "spec", status.get("phase") == "Running")
+        yield _workload(written, written.document, "spec", str(status.get("phase") or ""))
     elif written.kind in {kind.kind for kind in TEMPLATED}:
-        yield _workload(written, part(written.document, "spec", "template"), "spec.template.spec", False)
+        yield _workload(written, part(written.document, "spec", "template"), "spec.template.spec")
 
 
-def _workload(written: Written, template: Document, path: str, running: bool) -> Workload:
+def _workload(written: Written, template: Document, path: str, phase: str = "") -> Workload:
     labels, annotations = part(template, "metadata", "labels"), part(template, "metadata", "annotations")
     spec = part(template, "spec")
-    return Workload(written.kind, written.namespace, written.name, labels, annotations, spec, path, running)
+    return Workload(written.kind, written.namespace, written.name, labels, annotations, spec, path, phase)

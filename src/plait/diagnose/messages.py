@@ -1,6 +1,6 @@
 """The messages of analysis: Istio's codes, their names and how severe each is. One table; analyzers say only codes.
 
-Codes that compile and validation find (IST0101, IST0106, IST0109, IST0111, IST0132) bring their own severity.
+What compile and validation find (of IST0101, IST0106 and others) brings its own severity.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ class Message(NamedTuple):
 
 
 MESSAGES: dict[str, Message] = {
+    "IST0002": Message("Deprecated", "warning"),
     "IST0101": Message("ReferencedResourceNotFound", "error"),
     "IST0102": Message("NamespaceNotInjected", "info"),
     "IST0103": Message("PodMissingProxy", "warning"),
@@ -43,10 +44,12 @@ MESSAGES: dict[str, Message] = {
     "IST0137": Message("DeploymentConflictingPorts", "warning"),
     "IST0138": Message("GatewayDuplicateCertificate", "warning"),
     "IST0139": Message("InvalidWebhook", "error"),
+    "IST0140": Message("IngressRouteRulesNotAffected", "warning"),
     "IST0144": Message("InvalidApplicationUID", "warning"),
     "IST0145": Message("ConflictingGateways", "error"),
     "IST0146": Message("ImageAutoWithoutInjectionWarning", "warning"),
     "IST0147": Message("ImageAutoWithoutInjectionError", "error"),
+    "IST0148": Message("NamespaceInjectionEnabledByDefault", "info"),
     "IST0149": Message("JwtClaimBasedRoutingWithoutRequestAuthN", "error"),
     "IST0150": Message("ExternalNameServiceTypeInvalidPortName", "warning"),
     "IST0151": Message("EnvoyFilterUsesRelativeOperation", "warning"),
@@ -55,14 +58,20 @@ MESSAGES: dict[str, Message] = {
     "IST0154": Message("EnvoyFilterUsesRemoveOperationIncorrectly", "error"),
     "IST0155": Message("EnvoyFilterUsesRelativeOperationWithProxyVersion", "warning"),
     "IST0157": Message("InvalidTelemetryProvider", "warning"),
+    "IST0158": Message("PodsIstioProxyImageMismatchInNamespace", "warning"),
     "IST0159": Message("ConflictingTelemetryWorkloadSelectors", "error"),
     "IST0160": Message("MultipleTelemetriesWithoutWorkloadSelectors", "error"),
+    "IST0161": Message("InvalidGatewayCredential", "error"),
     "IST0162": Message("GatewayPortNotDefinedOnService", "warning"),
+    "IST0163": Message("InvalidExternalControlPlaneConfig", "warning"),
+    "IST0164": Message("ExternalControlPlaneAddressIsNotAHostname", "info"),
+    "IST0165": Message("ReferencedInternalGateway", "warning"),
+    "IST0166": Message("IneffectiveSelector", "warning"),
     "IST0167": Message("IneffectivePolicy", "warning"),
     "IST0171": Message("NegativeConditionStatus", "warning"),
-    "IST0173": Message("DestinationRuleSubsetNotSelectPods", "warning"),
+    "IST0173": Message("DestinationRuleSubsetNotSelectPods", "error"),
     "IST0174": Message("UnknownDestinationRuleHost", "warning"),
-    "IST0177": Message("ServiceEntryConflictingProtocols", "warning"),
+    "IST0177": Message("ConflictingServiceEntryProtocol", "warning"),
     codes.RESERVED_PORT: Message("ReservedPort", "warning"),
     codes.BOTH_MODES: Message("BothModes", "warning"),
 }

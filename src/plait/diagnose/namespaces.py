@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from plait.base.wellknown import DATAPLANE_MODE, INJECTION
+from plait.diagnose import injectors
 from plait.diagnose.evidence import REVISION, SYSTEM, Evidence
 from plait.diagnose.messages import say
 from plait.resources.kubernetes import Namespace
@@ -13,10 +14,15 @@ from plait.resources.problems import Problem
 
 def outside(evidence: Evidence) -> Iterator[Problem]:
     """Namespaces about which nobody said whether they are in the mesh."""
+    injecting = injectors.everywhere(injectors.values(evidence).get(injectors.DEFAULT, {}))
     for each in evidence.all(Namespace):
         if each.name in SYSTEM or each.name == evidence.root:
             continue
         if not {INJECTION, REVISION, DATAPLANE_MODE} & each.meta.labels.keys():
+            if injecting:
+                text = f"it says nothing, so sidecars are injected (enableNamespacesByDefault); label it {INJECTION}"
+                yield say("IST0148", each, "metadata.labels", text)
+                continue
             text = (
                 f"not in the mesh; label it {DATAPLANE_MODE}=ambient or {INJECTION}=enabled, or {DATAPLANE_MODE}=none"
             )

@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from plait.base.wellknown import DATAPLANE_MODE, INJECT, NODE_PROXY_PORTS, PROXY_CONTAINER, PROXY_PORTS, PROXY_UID
-from plait.diagnose.evidence import Document, Evidence, Workload, part
+from plait.diagnose.evidence import Document, Evidence, Workload, control_plane, part
 from plait.diagnose.messages import say
 from plait.resources import codes
 from plait.resources.problems import Problem
 
 
 def without_proxy(evidence: Evidence) -> Iterator[Problem]:
-    """Running pods that should have a sidecar and have none."""
+    """Pods that should have a sidecar and have none. (One that is pending may not be described wholly.)"""
     for each in evidence.workloads:
-        if each.kind == "Pod" and each.running and evidence.injected(each) and not evidence.has_sidecar(each):
-            text = "started before injection was on, so it has no sidecar; restart it (kubectl rollout restart)"
+        described = each.kind == "Pod" and (each.running or not each.phase) and not control_plane(each.labels)
+        if described and evidence.injected(each) and not evidence.has_sidecar(each):
+            text = "it has no sidecar though injection is on; let it be made again (kubectl rollout restart)"
             yield say("IST0103", each, "spec.containers", text)
 
 
 def reserved_user(evidence: Evidence) -> Iterator[Problem]:
     """Applications that run as the proxy's user: capture would let their packets pass."""
     for each in evidence.workloads:
-        if not evidence.injected(each) and not evidence.has_sidecar(each):
+        if control_plane(each.labels):
             continue
-        text = f"user {PROXY_UID} is the sidecar's, so this traffic would not be captured; choose another"
+        text = f"user {PROXY_UID} is a sidecar's, so its traffic is not captured; choose another"
         if _user(each.spec) == PROXY_UID:
             yield say("IST0144", each, f"{each.path}.securityContext.runAsUser", text)
         for number, container in enumerate(each.containers):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from plait.base.wellknown import GATEWAY_NAME, HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT
-from plait.diagnose.evidence import SYSTEM, Evidence, Workload
+from plait.diagnose.evidence import SYSTEM, Evidence, Workload, control_plane
 from plait.diagnose.messages import say
 from plait.model.compile.traffic.kubernetes_services import protocol
 from plait.resources import codes
@@ -13,6 +13,7 @@ from plait.resources.kubernetes import Service, ServicePort
 from plait.resources.problems import Problem
 
 # Not the ports of status and metrics: Services of gateways show those.
+WAYPOINT_NAME = "istio.io/gateway-name"  # as older versions of Istio label a waypoint's pods
 _CAPTURE_PORTS = (OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT)
 
 
@@ -33,7 +34,8 @@ def external_names(evidence: Evidence) -> Iterator[Problem]:
         if each.spec.type != "ExternalName":
             continue
         for number, port in enumerate(each.spec.ports):
-            if protocol(port.name, port.app_protocol) in ("auto", "tcp"):
+            spoken = protocol(port.name, port.app_protocol) if port.protocol in ("TCP", "") else "udp"
+            if spoken == "auto" or port.name == "tcp":
                 text = f"an ExternalName's port {port.port} without a protocol above TCP catches other traffic; name it"
                 yield say("IST0150", each, f"spec.ports[{number}].name", f"{text} http-… or tls-…")
 
@@ -75,15 +77,19 @@ def one_target_two_ports(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _applications(evidence: Evidence) -> Iterator[Service]:
-    return (each for each in evidence.all(Service) if each.namespace not in SYSTEM)
+    """Services of users: not of Kubernetes, not of Istio itself."""
+    every = (each for each in evidence.all(Service) if each.namespace not in SYSTEM)
+    return (each for each in every if not control_plane(each.meta.labels))
 
 
 def _behind(evidence: Evidence) -> Iterator[tuple[Workload, list[tuple[Service, ServicePort]]]]:
-    """Every template and bare pod with the ports of the services that select it."""
+    """Every template and bare pod of the mesh with the ports of the services that select it."""
     services = [each for each in evidence.all(Service) if each.spec.selector]
     for workload in evidence.workloads:
         if workload.kind == "Pod" and workload.running:
             continue  # its Deployment stands for it
+        if GATEWAY_NAME in workload.labels or WAYPOINT_NAME in workload.labels or not evidence.in_mesh(workload):
+            continue
         mine = [each for each in services if each.namespace == workload.namespace]
         found = [(each, port) for each in mine if workload.carries(each.spec.selector) for port in each.spec.ports]
         if found:

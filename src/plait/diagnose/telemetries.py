@@ -11,11 +11,16 @@ from plait.resources.telemetry import Telemetry
 
 
 def without_provider(evidence: Evidence) -> Iterator[Problem]:
-    """Tracing without a provider, neither here nor in the mesh configuration's defaults."""
-    if evidence.mesh.l7.settings.tracing_sinks:
-        return
+    """Tracing or access logs without a provider, neither here nor in the mesh configuration's defaults."""
+    default, settings = evidence.config.default_providers, evidence.mesh.l7.settings
     for each in evidence.all(Telemetry):
         for number, tracing in enumerate(each.spec.tracing):
-            if not tracing.providers and not tracing.disable_span_reporting:
-                text = "no provider is named here or in defaultProviders of the mesh configuration; name one"
-                yield say("IST0157", each, f"spec.tracing[{number}].providers", text)
+            if not settings.tracing_sinks and not tracing.providers and not tracing.disable_span_reporting:
+                yield say("IST0157", each, f"spec.tracing[{number}].providers", _text("tracing"))
+        for number, logging in enumerate(each.spec.access_logging):
+            if not default.access_logging and not logging.providers and not logging.disabled:
+                yield say("IST0157", each, f"spec.accessLogging[{number}].providers", _text("accessLogging"))
+
+
+def _text(field: str) -> str:
+    return f"no provider is named here or in defaultProviders.{field} of the mesh configuration; name one"

@@ -39,7 +39,7 @@ def test_what_is_found_is_a_list_and_the_exit_code_says_how_bad(capsys: pytest.C
     assert code == 1
     (problem,) = found
     assert set(problem) == {"code", "severity", "kind", "namespace", "name", "path", "message"}
-    assert (problem["code"], problem["path"]) == ("IST0101", "spec.http[0].route[0].destination")
+    assert (problem["code"], problem["path"]) == ("IST0101", "spec.http[0].route[0].destination.host")
     code, found = run(capsys, "-f", write(namespace("shop")))
     assert (code, [each["code"] for each in found]) == (0, ["IST0102"]), "an info is no failure"
     assert run(capsys, "-f", write(namespace("shop")), "--failure-threshold", "info")[0] == 1
@@ -72,8 +72,24 @@ def test_a_deployment_without_pods_answers_for_them(capsys: pytest.CaptureFixtur
     gateway = istio("Gateway", "edge", selector={"app": "edge"}, servers=[server])
     template = {"metadata": {"labels": {"app": "edge"}}, "spec": {"containers": [{"name": "a", "image": "a"}]}}
     deployment = d.document("apps/v1", "Deployment", "edge", spec={"template": template})
-    assert run(capsys, "-f", write(gateway, deployment)) == (0, [])
+    service = d.document(
+        "v1", "Service", "edge", spec={"selector": {"app": "edge"}, "ports": [{"port": 80, "name": "http"}]}
+    )
+    assert run(capsys, "-f", write(gateway, deployment, service)) == (0, [])
     assert [each["code"] for each in run(capsys, "-f", write(gateway))[1]] == ["IST0101"]
+
+
+def test_of_files_the_usual_ingress_gateway_is_thought_to_be_there(
+    capsys: pytest.CaptureFixture[str], write: Any
+) -> None:
+    def gateway(port: int) -> d.Document:
+        server = {"port": {"number": port, "name": "a", "protocol": "HTTP"}, "hosts": ["*"]}
+        return istio("Gateway", "edge", selector={"istio": "ingressgateway"}, servers=[server])
+
+    assert run(capsys, "-f", write(gateway(80))) == (0, [])
+    assert [each["code"] for each in run(capsys, "-f", write(gateway(8004)))[1]] == ["IST0162"]
+    own = d.pod("edge", "10.0.0.1", labels={"istio": "ingressgateway"})
+    assert [each["code"] for each in run(capsys, "-f", write(gateway(80), own))[1]] == ["IST0162"], "they bring one"
 
 
 def test_a_mesh_configuration_counts(capsys: pytest.CaptureFixture[str], write: Any, tmp_path: Path) -> None:

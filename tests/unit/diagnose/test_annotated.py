@@ -32,6 +32,12 @@ def test_a_template_s_annotations_are_a_pod_s() -> None:
     outside = deployment("web")
     outside["metadata"]["annotations"] = {"sidecar.istio.io/proxyCPU": "1"}
     assert codes(wrong, outside) == ["IST0107"]
+    outside["metadata"]["annotations"] = {"sidecar.istio.io/statsInclusionPrefixes": "a"}
+    assert codes(wrong, outside) == ["IST0107", "IST0135"]
+
+
+def test_the_ingress_class_is_for_ingresses() -> None:
+    assert codes(wrong, pod(**{"kubernetes.io/ingress.class": "istio", "kubernetes.io/psp": "x"})) == ["IST0107"]
 
 
 def test_values_are_checked() -> None:
@@ -50,5 +56,8 @@ def test_values_are_checked() -> None:
 
 def test_deprecated_and_alpha_ones_are_told() -> None:
     assert codes(wrong, pod(**{"sidecar.istio.io/inject": "true"})) == ["IST0135"]
+    replaced = pod(**{"sidecar.istio.io/inject": "true"})
+    replaced["metadata"]["labels"] = {"sidecar.istio.io/inject": "true"}
+    assert codes(wrong, replaced) == [], "the label that took its place is there too"
     policy = d.allow("open", [{}], annotations={"istio.io/dry-run": "true"})
     assert codes(wrong, policy) == ["IST0136"]

@@ -22,6 +22,12 @@ def test_what_controllers_refuse_is_told() -> None:
     assert said(negative, bound) == [("IST0171", "web", "status.conditions[0]")]
 
 
+def test_a_policy_s_conditions_are_known_with_and_without_istio_s_domain() -> None:
+    for name in ("ZtunnelAccepted", "istio.io/ZtunnelAccepted", "istio.io/WaypointAccepted"):
+        policy = d.allow("open", [{}], status={"conditions": [condition(name, "False")]})
+        assert codes(negative, policy) == ["IST0171"], name
+
+
 def test_good_and_foreign_conditions_are_not() -> None:
     assert codes(negative, route("True")) == []
     foreign = d.service("web", "10.96.0.1", status={"conditions": [condition("example.com/Audited", "False")]})

@@ -25,7 +25,6 @@ def test_tls_that_names_no_authority_is_told() -> None:
 def test_tls_that_names_one_or_needs_none_is_not() -> None:
     for tls in (
         {"mode": "SIMPLE", "caCertificates": "/a"},
-        {"mode": "MUTUAL", "credentialName": "a"},
         {"mode": "SIMPLE", "insecureSkipVerify": True},
         {"mode": "ISTIO_MUTUAL"},
         {"mode": "DISABLE"},
@@ -33,10 +32,18 @@ def test_tls_that_names_one_or_needs_none_is_not() -> None:
         assert codes(unverified, rules(trafficPolicy={"tls": tls})) == [], tls
 
 
+def test_a_credential_is_read_by_sidecars_only_where_the_rule_selects_them() -> None:
+    named = {"tls": {"mode": "MUTUAL", "credentialName": "a"}}
+    assert codes(unverified, rules(trafficPolicy=named)) == ["IST0128"]
+    assert codes(unverified, rules(trafficPolicy=named, workloadSelector={"matchLabels": {"app": "api"}})) == []
+
+
 def test_a_host_that_nobody_has_is_told() -> None:
     assert said(unknown_hosts, WEB, rules("wbe")) == [("IST0174", "web", "spec.host")]
     for known in ("web", "web.shop.svc.cluster.local", "*.shop.svc.cluster.local"):
         assert codes(unknown_hosts, WEB, rules(known)) == []
+    hidden = d.service("web", "10.96.0.1", annotations={"networking.istio.io/exportTo": "other"})
+    assert codes(unknown_hosts, hidden, rules()) == ["IST0174"], "nobody who has the rule sees it"
 
 
 def test_a_subset_without_workloads_is_told() -> None:
@@ -55,3 +62,6 @@ def test_topology_labels_are_the_node_s() -> None:
     assert codes(empty_subsets, WEB, pod, node, rules(subsets=[subset])) == []
     node["metadata"]["labels"] = {"topology.kubernetes.io/zone": "z2"}
     assert codes(empty_subsets, WEB, pod, node, rules(subsets=[subset])) == ["IST0173"]
+    nowhere = {"name": "near", "labels": {"topology.kubernetes.io/zone": ""}}
+    node["metadata"]["labels"] = {"topology.kubernetes.io/zone": ""}
+    assert codes(empty_subsets, WEB, pod, node, rules(subsets=[nowhere])) == ["IST0173"], "no zone is no place"

@@ -16,9 +16,16 @@ def patched(operation: str, place: str = "HTTP_FILTER", version: str = "", **spe
 
 def test_relative_operations_need_a_priority() -> None:
     assert codes(operations, patched("INSERT_BEFORE")) == ["IST0151"]
-    assert codes(operations, patched("MERGE", "CLUSTER", version="^1.2.*")) == ["IST0155"]
+    assert codes(operations, patched("REMOVE", "CLUSTER")) == ["IST0151"]
+    assert codes(operations, patched("MERGE", "CLUSTER")) == [], "it adds to whatever is there"
     assert codes(operations, patched("INSERT_BEFORE", priority=10)) == []
     assert codes(operations, patched("INSERT_FIRST")) == []
+
+
+def test_one_filter_of_which_a_patch_is_for_one_version_is_told_as_such() -> None:
+    first = patched("INSERT_BEFORE", version="^1.2.*")
+    second = {**patched("INSERT_BEFORE"), "metadata": {"name": "g", "namespace": "shop"}}
+    assert codes(operations, first, second) == ["IST0151", "IST0155"]
 
 
 def test_operations_that_a_place_does_not_take_are_told() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from kit import documents as d
 from kit.evidence import AMBIENT, INJECTED, namespace, said
 from plait.diagnose.namespaces import at_odds, outside
 
@@ -16,6 +17,12 @@ def test_a_namespace_in_the_mesh_or_left_out_on_purpose_is_not() -> None:
     }
     assert said(outside, AMBIENT, refused) == []
     assert said(outside, INJECTED, namespace("kube-system"), namespace("istio-system")) == []
+
+
+def test_an_injector_that_takes_every_namespace_is_heard() -> None:
+    values = '{"sidecarInjectorWebhook": {"enableNamespacesByDefault": true}}'
+    config = {**d.document("v1", "ConfigMap", "istio-sidecar-injector", "istio-system"), "data": {"values": values}}
+    assert said(outside, namespace("shop"), config) == [("IST0148", "shop", "metadata.labels")]
 
 
 def test_labels_at_odds() -> None:

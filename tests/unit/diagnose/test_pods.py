@@ -11,6 +11,13 @@ def test_a_running_pod_without_its_sidecar_is_told() -> None:
     assert said(without_proxy, INJECTED, d.pod("web", "10.0.0.1")) == [("IST0103", "web", "spec.containers")]
 
 
+def test_of_a_manifest_without_a_status_it_is_told_too() -> None:
+    written = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "shop"}, "spec": {}}
+    assert codes(without_proxy, INJECTED, written) == ["IST0103"]
+    istiod = {**written, "metadata": {**written["metadata"], "labels": {"istio": "pilot"}}}
+    assert codes(without_proxy, INJECTED, istiod) == []
+
+
 def test_who_has_one_or_shall_have_none_is_not() -> None:
     assert codes(without_proxy, INJECTED, d.pod("web", "10.0.0.1", spec=SIDECAR)) == []
     refused = d.pod("web", "10.0.0.1", labels={"sidecar.istio.io/inject": "false"})
@@ -31,12 +38,13 @@ def test_an_application_as_the_proxy_s_user_is_told() -> None:
     ]
 
 
-def test_the_proxy_itself_other_users_and_other_namespaces_are_not() -> None:
+def test_the_proxy_itself_other_users_and_istio_are_not() -> None:
     user = {"runAsUser": 1337}
     proxy = {"containers": [{"name": "istio-proxy", "securityContext": user}]}
     assert codes(reserved_user, INJECTED, d.pod("web", "10.0.0.1", spec=proxy)) == []
     assert codes(reserved_user, INJECTED, deployment("web", securityContext={"runAsUser": 1000})) == []
-    assert codes(reserved_user, AMBIENT, deployment("web", securityContext=user)) == []
+    istiod = d.pod("istiod", "10.0.0.1", labels={"istio": "pilot"}, spec={"securityContext": user})
+    assert codes(reserved_user, istiod) == [], "a part of Istio"
 
 
 def test_an_application_on_a_port_of_the_proxy_is_told_with_the_way_out() -> None:
@@ -49,7 +57,9 @@ def test_an_application_on_a_port_of_the_proxy_is_told_with_the_way_out() -> Non
     assert said(reserved_ports, AMBIENT, listening(15053)) == [("PLT0021", "web", path)]
     assert codes(reserved_ports, AMBIENT, listening(15021)) == [], "a sidecar's readiness only"
     assert codes(reserved_ports, INJECTED, listening(15021, "istio-proxy")) == []
-    assert codes(reserved_ports, listening(15001)) == []
+    outside = listening(15001)
+    outside["metadata"]["annotations"] = {}
+    assert codes(reserved_ports, outside) == []
     assert codes(reserved_ports, INJECTED, listening(8080)) == []
 
 

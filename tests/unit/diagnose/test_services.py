@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from kit import documents as d
-from kit.evidence import codes, deployment, said
+from kit.evidence import AMBIENT, INJECTED, codes, deployment, namespace, said
 from plait.diagnose.services import (
     external_names,
     one_port_two_protocols,
@@ -31,6 +31,9 @@ def test_ports_that_tell_one_are_not() -> None:
     known = (port(80, "http-web"), port(90, "main", appProtocol="grpc"), port(53, "dns", protocol="UDP"))
     assert codes(unnamed_protocols, service("web", *known)) == []
     assert codes(unnamed_protocols, service("dns", port(53, "dns-tcp"), namespace="kube-system")) == []
+    istiod = service("istiod", port(15014, "monitoring"))
+    istiod["metadata"]["labels"] = {"istio": "pilot"}
+    assert codes(unnamed_protocols, istiod) == [], "a part of Istio"
 
 
 def test_a_service_on_a_port_of_the_proxies_is_told() -> None:
@@ -46,7 +49,8 @@ def test_a_service_on_a_port_of_the_proxies_is_told() -> None:
 def test_an_external_name_s_tcp_port_is_told() -> None:
     outside = {"type": "ExternalName", "externalName": "a.example"}
     assert codes(external_names, service("far", port(443, "main"), **outside)) == ["IST0150"]
-    assert codes(external_names, service("far", port(443, "tls-web"), **outside)) == []
+    assert codes(external_names, service("far", port(443, "tcp"), **outside)) == ["IST0150"]
+    assert codes(external_names, service("far", port(443, "tls-web"), port(444, "tcp-web"), **outside)) == []
     assert codes(external_names, service("near", port(443, "main"))) == []
 
 
@@ -56,6 +60,15 @@ def test_one_port_with_two_protocols_is_told() -> None:
     assert codes(one_port_two_protocols, deployment("web"), first, service("b", port(80, "http-x"))) == []
     elsewhere = service("b", port(80, "tcp"), app="api")
     assert codes(one_port_two_protocols, deployment("web"), first, elsewhere) == []
+
+
+def test_workloads_without_a_proxy_and_proxies_themselves_are_no_concern() -> None:
+    pair = service("a", port(80, "http")), service("b", port(80, "tcp"))
+    assert codes(one_port_two_protocols, namespace("shop"), deployment("web"), *pair) == []
+    assert codes(one_port_two_protocols, INJECTED, deployment("web"), *pair) == ["IST0116"]
+    assert codes(one_port_two_protocols, AMBIENT, deployment("web"), *pair) == ["IST0116"]
+    waypoint = deployment("web", labels={"gateway.networking.k8s.io/gateway-name": "web"})
+    assert codes(one_port_two_protocols, waypoint, *pair) == []
 
 
 def test_one_target_under_two_numbers_is_told() -> None:

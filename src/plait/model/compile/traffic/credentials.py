@@ -16,6 +16,7 @@ from plait.model.compile.memory import Memory
 from plait.resources.kubernetes import ConfigMap, Secret
 
 Name = tuple[str, str]
+CERTIFICATE, KEY = ("tls.crt", "cert"), ("tls.key", "key")
 
 
 class Credentials:
@@ -33,7 +34,7 @@ class Credentials:
         secret = self._secrets.get(_name(name))
         if secret is None:
             return f"Secret {name} does not exist"
-        return self._memory.made(("certificate", name), secret, lambda: _pair(secret))
+        return self._memory.made(("certificate", name), secret, lambda: pair(secret))
 
     def roots(self, name: str) -> str:
         """Why "ns/name" (a Secret) or "configmap:ns/name" holds no root certificates; "" when it does."""
@@ -58,7 +59,8 @@ def _name(text: str) -> Name:
     return namespace, name
 
 
-def _value(secret: Secret, *names: str) -> bytes:
+def value(secret: Secret, *names: str) -> bytes:
+    """What stands under the first of these names; empty when nothing does, or it is no base64."""
     for name in names:
         if text := (secret.data or {}).get(name):
             try:
@@ -70,9 +72,10 @@ def _value(secret: Secret, *names: str) -> bytes:
     return b""
 
 
-def _pair(secret: Secret) -> str:
+def pair(secret: Secret) -> str:
+    """Why it is no certificate with its key; "" when it is."""
     where = f"Secret {secret.namespace}/{secret.name}"
-    certificate, key = _value(secret, "tls.crt", "cert"), _value(secret, "tls.key", "key")
+    certificate, key = value(secret, *CERTIFICATE), value(secret, *KEY)
     if not certificate or not key:
         return f"{where} lacks tls.crt or tls.key"
     try:
@@ -90,7 +93,7 @@ def _pair(secret: Secret) -> str:
 
 
 def _secret_roots(secret: Secret) -> str:
-    found = _value(secret, "ca.crt", "cacert")
+    found = value(secret, "ca.crt", "cacert")
     return (
         _roots(found.decode("utf-8", "replace")) if found else f"Secret {secret.namespace}/{secret.name} lacks ca.crt"
     )
