@@ -90,7 +90,7 @@ def told_by_analyzers(problem: Problem) -> bool:
     if problem.code in _WHOLLY:
         return True
     where = problem.path.startswith(_REFERENCES.get(problem.kind, ()))
-    return problem.code == "IST0101" and where and not problem.path.endswith(".delegate")
+    return problem.code in ("IST0101", "IST0161") and where and not problem.path.endswith(".delegate")
 
 
 def analyze(evidence: Evidence) -> Iterator[Problem]:

@@ -7,9 +7,10 @@ import pytest
 
 from kit import documents as d
 from kit.evidence import AMBIENT, evidence, namespace
-from plait.diagnose.analysis import ANALYZERS, SUPPRESS, Suppression, analyze, heard, suppression
+from plait.diagnose.analysis import ANALYZERS, SUPPRESS, Suppression, analyze, heard, suppression, told_by_analyzers
 from plait.diagnose.messages import MESSAGES
 from plait.resources import codes
+from plait.resources.problems import Problem
 
 
 def test_a_clean_world_is_silent() -> None:
@@ -61,3 +62,16 @@ def test_suppressions_are_patterns() -> None:
 def test_what_is_no_suppression_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="write CODE or"):
         suppression(text)
+
+
+def test_what_compile_says_of_the_loser_analyzers_say_of_all() -> None:
+    for code, kind, path, told in (
+        ("IST0109", "VirtualService", "spec.hosts", True),
+        ("IST0111", "Sidecar", "spec", True),
+        ("IST0101", "VirtualService", "spec.http[0].route[0].destination", True),
+        ("IST0101", "VirtualService", "spec.http[0].delegate", False),
+        ("IST0101", "Gateway", "spec.selector", True),
+        ("IST0101", "HTTPRoute", "spec.parentRefs[0]", False),
+        ("PLT0407", "Telemetry", "spec.tracing[0].providers[0].name", False),
+    ):
+        assert told_by_analyzers(Problem(code, "error", kind, "shop", "a", path, "m")) == told, path

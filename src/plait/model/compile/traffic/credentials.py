@@ -26,7 +26,9 @@ class Credentials:
         self._secrets, self._maps, self._memory = secrets, config_maps, memory
 
     def known(self, name: str) -> bool:
-        """Whether there is a Secret "ns/name"."""
+        """Whether there is a Secret "ns/name", or "configmap:ns/name", whatever is in it."""
+        if name.startswith("configmap:"):
+            return _name(name.removeprefix("configmap:")) in self._maps
         return _name(name) in self._secrets
 
     def certificate(self, name: str) -> str:

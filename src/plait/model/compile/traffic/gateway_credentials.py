@@ -13,6 +13,7 @@ from plait.resources.kubernetes import Pod
 from plait.resources.problems import Problem
 
 Namespaces = tuple[str, ...]
+MISSING, UNUSABLE = "IST0101", "IST0161"
 
 
 def beside(gateways: Iterable[Gateway], pods: Iterable[Pod]) -> Mapping[str, Namespaces]:
@@ -35,7 +36,8 @@ def checked(gateway: Gateway, beside: Namespaces, credentials: Credentials, prob
         if why:
             path = f"spec.servers[{number}].tls.credentialName"
             text = f"{why}; this server is closed, the others stand. Create it or mend the name"
-            problems.append(Problem("IST0101", "error", "Gateway", gateway.namespace, gateway.name, path, text))
+            code = MISSING if _absent(found, credentials) else UNUSABLE
+            problems.append(Problem(code, "error", "Gateway", gateway.namespace, gateway.name, path, text))
         listeners.append(found)
     made = tuple(listeners)
     return gateway if made == gateway.listeners else msgspec.structs.replace(gateway, listeners=made)
@@ -56,6 +58,14 @@ def _checked(listener: Listener, places: Namespaces, credentials: Credentials) -
         if not why and tls.client_roots_secret and tls.client_roots_secret not in named:
             why = credentials.roots(tls.client_roots_secret)
     return msgspec.structs.replace(listener, tls=tls, broken=why or listener.broken), why
+
+
+def _absent(listener: Listener, credentials: Credentials) -> bool:
+    """Whether one that is named is not there at all."""
+    if listener.tls is None:
+        return False
+    named = [*(each.secret for each in listener.tls.certificates), listener.tls.client_roots_secret]
+    return not all(credentials.known(each) for each in named if each)
 
 
 def _placed(tls: ServerTls, places: Namespaces, credentials: Credentials) -> ServerTls:

@@ -31,6 +31,11 @@ _SINKS: dict[str, SinkKind] = {
     "datadog": "datadog",
     "skywalking": "skywalking",
 }
+_BUILT_IN = {
+    "prometheus": Sink("prometheus", "prometheus"),
+    "envoy": Sink("envoy", "file"),
+}
+"""Providers that need not be configured, as in Istio."""
 _NORMAL = {"NONE": "none", "MERGE_SLASHES": "merge_slashes", "DECODE_AND_MERGE_SLASHES": "decode_and_merge_slashes"}
 
 
@@ -47,7 +52,7 @@ class Configured(msgspec.Struct, frozen=True):
 def configured(text: str, settings: Settings) -> Configured:
     config, problems = mesh.read(text, "mesh") if text.strip() else (MeshConfig(), ())
     report = Report("MeshConfig", settings.root_namespace, CONFIG_MAP)
-    authorizers, sinks = {}, {"prometheus": Sink("prometheus", "prometheus")}
+    authorizers, sinks = {}, dict(_BUILT_IN)
     for number, provider in enumerate(config.extension_providers):
         path = f"extensionProviders[{number}]"
         if (authorizer := _authorizer(provider, path, report)) is not None:
