@@ -206,6 +206,27 @@ def test_the_way_follows_what_the_endpoint_is() -> None:
     }
 
 
+def test_a_sidecar_finds_the_pods_and_the_names_that_a_service_entry_chooses() -> None:
+    def entry(host: str, resolution: str) -> d.Document:
+        ports = [{"number": 80, "targetPort": 8080, "name": "http", "protocol": "HTTP"}]
+        chosen = {"labels": {"app": "out"}}
+        return l7.istio("ServiceEntry", host, hosts=[host], resolution=resolution, ports=ports, workloadSelector=chosen)
+
+    mesh, problems = l7.world(
+        l7.sidecar_pod("web", "10.0.0.1"),
+        entry("by-name.example", "DNS"),
+        entry("by-address.example", "STATIC"),
+        l7.istio("WorkloadEntry", "vm", address="vm.example", labels={"app": "out"}),
+        d.pod("out", "10.0.0.7", labels={"app": "out"}),
+    )
+    found = {u.hostname: {(e.address, e.port) for e in u.endpoints} for u in l7.seen_by(mesh, "web").upstreams}
+    assert found == {
+        "by-name.example": {("vm.example", 8080), ("10.0.0.7", 8080)},
+        "by-address.example": {("10.0.0.7", 8080)},
+    }
+    assert not problems
+
+
 def test_inbound_ports_are_those_of_the_pods_services_with_their_mtls_mode() -> None:
     strict = d.peers("strict", "STRICT")
     mesh, _ = l7.world(*SHOP, strict)

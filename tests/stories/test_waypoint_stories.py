@@ -83,6 +83,21 @@ def test_a_namespaces_label_binds_and_a_services_none_unbinds() -> None:
     assert [service.name for service in l7.behind(mesh, "waypoint-1").services] == ["cart", "plain"]
 
 
+def test_gateways_are_told_to_use_the_waypoint_by_the_service_or_its_namespace() -> None:
+    label = "istio.io/ingress-use-waypoint"
+    spaces = l7.namespace("shop", **USE, **{label: "true"})
+
+    def told(*documents: d.Document, **labels: str) -> bool:
+        cart = d.service("cart", "10.9.0.1", labels={**USE, **labels})
+        mesh, _ = l7.world(*WORLD[:2], d.service("waypoint", "10.9.0.9"), cart, *documents)
+        return mesh.services["shop/cart.shop.svc.cluster.local"].ingress_use_waypoint
+
+    assert not told()
+    assert told(spaces)
+    assert told(**{label: "True"})
+    assert not told(spaces, **{label: "false"})
+
+
 def test_a_missing_waypoint_is_a_problem_and_nobody_goes_around_it() -> None:
     mesh, problems = l7.world(*WORLD[2:])
     assert [(p.code, p.kind, p.name) for p in problems] == [("PLT0408", "Service", "cart")]

@@ -44,6 +44,7 @@ CAPTURE_PROBE_NAME: Final = "capture-probe.plait.internal"  # only the mesh's re
 
 # Labels and annotations.
 DATAPLANE_MODE: Final = "istio.io/dataplane-mode"  # "ambient" | "none", on a Namespace or Pod
+INGRESS_WAYPOINT: Final = "istio.io/ingress-use-waypoint"
 USE_WAYPOINT: Final = "istio.io/use-waypoint"
 USE_WAYPOINT_NAMESPACE: Final = "istio.io/use-waypoint-namespace"
 WAYPOINT_FOR: Final = "istio.io/waypoint-for"
@@ -72,6 +73,7 @@ TEMPLATES: Final = "inject.istio.io/templates"  # "gateway": the container of im
 TLS_MODE: Final = "security.istio.io/tlsMode"
 CANONICAL_NAME: Final = "service.istio.io/canonical-name"
 CANONICAL_REVISION: Final = "service.istio.io/canonical-revision"
+WORKLOAD_NAME: Final = "service.istio.io/workload-name"
 DRY_RUN: Final = "istio.io/dry-run"
 ADDRESS: Final = "plait.dev/address"  # on a Pod of the local runtime: the address it is to have
 ACTIVATOR: Final = "plait-activator"  # value of MANAGED_SLICE: the activator's slice of a Service

@@ -20,7 +20,7 @@ class Index(Struct, frozen=True, eq=False):
 
     mesh: Mesh
     by_address: Groups[Workload]
-    """By `<network>/<ip>`; several only for host-network pods."""
+    """By `<network>/<ip>`; several only for host-network pods, and endpoints nobody knows more of."""
     services_by_address: Groups[Service]
     by_hostname: Groups[Service]
     """By host (a wildcard as written, `*.example.com`)."""
@@ -30,8 +30,13 @@ class Index(Struct, frozen=True, eq=False):
     """By namespace ("" for mesh-wide), without workload-scoped ones."""
 
     def workload(self, address: str, network: str = "") -> Workload | None:
-        """The one workload that owns this address; None when nobody does or several share it."""
+        """The one workload that owns this address; None when nobody does or several share it.
+
+        Who shares the address of somebody else's network takes it from nobody who has it alone.
+        """
         owners = self.by_address.get(f"{network}/{address}", ())
+        if len(owners) > 1:
+            owners = tuple(owner for owner in owners if not owner.host_network)
         return owners[0] if len(owners) == 1 else None
 
     def service(self, address: str, network: str = "") -> Service | None:

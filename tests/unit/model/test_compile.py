@@ -6,6 +6,7 @@ import pytest
 
 from kit import documents as d
 from plait.model.compile import compile
+from plait.model.index import index_of
 from plait.model.mesh import Mesh, Port, Workload
 from plait.model.modes import wanted_mode
 from plait.model.policies import Account, Group, Match, Policy, Range, Rule, Text
@@ -321,6 +322,98 @@ def test_service_entries_and_workload_entries_are_services_and_workloads() -> No
     assert workload.uid == "Kubernetes/networking.istio.io/WorkloadEntry/shop/vm"
     assert [(m.service, m.ports) for m in workload.services] == [("shop/db.example", (Port(5432, 5432, "tcp"),))]
     assert [(p.code, p.name) for p in problems] == [("PLT0321", "bad")]
+
+
+def chosen(resolution: str = "STATIC", **more: Any) -> dict[str, Any]:
+    spec = {
+        "hosts": ["db.example"],
+        "ports": [{"number": 5432, "targetPort": 15432, "name": "tcp", "protocol": "TCP"}],
+        "resolution": resolution,
+        "workloadSelector": {"labels": {"app": "db"}},
+        **more,
+    }
+    return d.document("networking.istio.io/v1", "ServiceEntry", "db", spec=spec)
+
+
+def entry(name: str, /, annotations: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    spec = {"labels": {"app": "db"}, **spec}
+    return d.document("networking.istio.io/v1", "WorkloadEntry", name, spec=spec, annotations=annotations or {})
+
+
+def test_a_service_entry_chooses_pods_of_its_namespace_too() -> None:
+    mesh, _ = compiled(
+        chosen(),
+        d.pod("a", "10.0.0.1", labels={"app": "db"}),
+        d.pod("b", "10.0.0.2", labels={"app": "x"}),
+        d.pod("c", "10.0.0.3", "elsewhere", labels={"app": "db"}),
+    )
+    members = {w.name: [(m.service, m.ports) for m in w.services] for w in mesh.workloads.values()}
+    assert members == {"a": [("shop/db.example", (Port(5432, 15432, "tcp"),))], "b": [], "c": []}
+
+
+def test_a_name_is_a_workload_where_a_service_that_looks_names_up_chooses_it() -> None:
+    vm = entry("vm", address="DB.internal.", ports={"tcp": 6432})
+    mesh, problems = compiled(chosen("DNS"), vm)
+    (workload,) = mesh.workloads.values()
+    assert (workload.hostname, workload.addresses, problems) == ("db.internal", (), ())
+    assert workload.services[0].ports == (Port(5432, 6432, "tcp"),)
+    assert [p.code for p in compiled(chosen("STATIC"), vm)[1]] == ["PLT0321"]
+
+
+def test_behind_a_service_a_workload_entry_serves_the_target_ports() -> None:
+    ports = [
+        {"name": "http", "port": 80, "targetPort": 8080},
+        {"name": "grpc", "port": 90, "targetPort": "rpc"},
+        {"name": "tcp", "port": 70, "targetPort": "absent"},
+    ]
+    vm = entry("vm", address="192.0.2.9", ports={"rpc": 9090, "http": 1})
+    mesh, _ = compiled(d.service("db", "10.1.0.1", spec={"ports": ports}), vm)
+    (workload,) = mesh.workloads.values()
+    assert workload.services[0].ports == (Port(80, 8080, "http11"), Port(90, 9090, "grpc"))
+
+
+def test_a_label_or_the_group_it_registered_with_names_what_a_workload_is_one_of() -> None:
+    named = {"app": "db", "service.istio.io/workload-name": "store"}
+    group = {"istio.io/autoRegistrationGroup": "vms"}
+    mesh, _ = compiled(
+        d.pod("a", "10.0.0.1", labels=named),
+        entry("b", address="192.0.2.1", labels={"service.istio.io/workload-name": "store"}),
+        entry("c", group, address="192.0.2.2", labels=named),
+    )
+    found = {w.name: (w.workload_name, w.canonical_name) for w in mesh.workloads.values()}
+    assert found == {"a": ("store", "db"), "b": ("store", "store"), "c": ("vms", "db")}
+
+
+def test_traffic_distribution_is_the_specs_then_the_annotations_then_the_namespaces() -> None:
+    key = "networking.istio.io/traffic-distribution"
+    namespace = d.document("v1", "Namespace", "shop", "", annotations={key: "PreferSameNode"})
+    near = {"annotations": {key: "preferclose"}}
+    node, zone = ("network", "region", "zone", "subzone", "node"), ("network", "region", "zone")
+
+    def scopes(*documents: dict[str, Any]) -> tuple[str, ...]:
+        (service,) = compiled(*documents)[0].services.values()
+        return service.load_balancing.preference if service.load_balancing is not None else ()
+
+    assert scopes(d.service("a", "10.1.0.1")) == ()
+    assert scopes(d.service("a", "10.1.0.1"), namespace) == node
+    assert scopes(d.service("a", "10.1.0.1", **near), namespace) == zone
+    own = {"trafficDistribution": "PreferSameNode"}
+    assert scopes(d.service("a", "10.1.0.1", spec=own, **near)) == node
+
+
+def test_an_endpoint_nobody_knows_more_of_takes_no_pods_address() -> None:
+    each = d.document(
+        "discovery.k8s.io/v1",
+        "EndpointSlice",
+        "db-1",
+        labels={"kubernetes.io/service-name": "db"},
+        addressType="IPv4",
+        endpoints=[{"addresses": ["10.0.0.1"]}],
+        ports=[{"name": "http", "port": 5432, "protocol": "TCP"}],
+    )
+    mesh, _ = compiled(d.service("db", "10.1.0.2", spec={"selector": {}}), each, d.pod("a", "10.0.0.1"))
+    owner = index_of(mesh).workload("10.0.0.1")
+    assert owner is not None and owner.uid == "Kubernetes//Pod/shop/a"
 
 
 def test_a_hand_written_slice_makes_endpoints() -> None:

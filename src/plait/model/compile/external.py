@@ -9,53 +9,80 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from ipaddress import ip_address, ip_network
 
-from plait.base.wellknown import TUNNEL_LABEL
+from msgspec.structs import replace
+
+from plait.base.wellknown import TUNNEL_LABEL, WORKLOAD_NAME
 from plait.model.compile.memory import Memory
-from plait.model.compile.services import Selection, application_protocol
+from plait.model.compile.services import (
+    DISTRIBUTION,
+    Namespaces,
+    Selection,
+    application_protocol,
+    balancing,
+    entry_ports,
+    inherited,
+)
 from plait.model.compile.workloads import Attached, canonical
-from plait.model.mesh import Locality, Membership, NetworkAddress, Port, Service, Settings, Tunnel, Workload
+from plait.model.mesh import (
+    LoadBalancing,
+    Locality,
+    Membership,
+    NetworkAddress,
+    Port,
+    Service,
+    Settings,
+    Tunnel,
+    Workload,
+)
+from plait.resources import kubernetes
 from plait.resources.networking.service_entry import ServiceEntry, ServiceEntryAddress
 from plait.resources.networking.workload import WorkloadEntry, WorkloadEntrySpec
 from plait.resources.problems import Problem
 
+_GROUP = "istio.io/autoRegistrationGroup"
 _LOOKED_UP = ("DNS", "DNS_ROUND_ROBIN")
 
 
-def services(found: Iterable[ServiceEntry], memory: Memory) -> Iterator[Service]:
+def services(found: Iterable[ServiceEntry], memory: Memory, namespaces: Namespaces) -> Iterator[Service]:
     for each in found:
-        yield from memory.made(("entry", each.ident), each, partial(_services, each))
+        near = inherited(namespaces, each.namespace)
+        yield from memory.made(("entry", each.ident), each, partial(_services, each, near), near)
 
 
 def entries(
     found: Iterable[WorkloadEntry],
-    outside: Iterable[ServiceEntry],
     chosen: Selection,
     attached: Attached,
     settings: Settings,
     problems: list[Problem],
 ) -> Iterator[Workload]:
-    """One workload for each WorkloadEntry with an IP address."""
+    """One workload for each WorkloadEntry; its address may be a name where a service that looks names up chooses it."""
     for each in found:
         labels = {**each.meta.labels, **each.spec.labels}
-        members = [
-            Membership(chosen.key(s), tuple(Port(p.port, _entry_port(each.spec, p.name, p.port)) for p in s.spec.ports))
-            for s in chosen.of(each.namespace, labels)
-        ]
-        for entry in outside:
-            selector = entry.spec.workload_selector
-            if entry.namespace == each.namespace and selector and selector.labels.items() <= labels.items():
-                members += _memberships(entry, each.spec, entry.spec.hosts)
+        members = [Membership(chosen.key(s), tuple(_behind(s, each.spec))) for s in chosen.of(each.namespace, labels)]
+        by_name = False
+        for entry in chosen.entries(each.namespace, labels):
+            members += _memberships(entry, each.spec, entry.spec.hosts)
+            by_name = by_name or entry.spec.resolution in _LOOKED_UP
         uid = f"{settings.cluster_id}/networking.istio.io/WorkloadEntry/{each.namespace}/{each.name}"
         policies = attached.to(each.namespace, labels)
-        workload = _workload(uid, each.namespace, each.name, each.spec, labels, members, policies, settings)
+        name = each.meta.annotations.get(_GROUP) or labels.get(WORKLOAD_NAME) or each.name
+        workload = _workload(
+            uid, each.namespace, each.name, each.spec, labels, members, policies, settings, by_name=by_name, of=name
+        )
         if workload is None:
             problems.append(_no_address("WorkloadEntry", each.namespace, each.name, "spec.address", each.spec.address))
         else:
             yield workload
 
 
-def inline(found: Iterable[ServiceEntry], settings: Settings, problems: list[Problem]) -> Iterator[Workload]:
-    """The endpoints written into ServiceEntries; with DNS resolution names too, and without any the host itself."""
+def inline(
+    found: Iterable[ServiceEntry], attached: Attached, settings: Settings, problems: list[Problem]
+) -> Iterator[Workload]:
+    """The endpoints written into ServiceEntries; with DNS resolution names too, and without any the host itself.
+
+    Labels of the ServiceEntry are those of its endpoints, too, where they have no such label themselves.
+    """
     for each in found:
         if each.spec.resolution not in ("STATIC", *_LOOKED_UP):
             continue
@@ -63,8 +90,10 @@ def inline(found: Iterable[ServiceEntry], settings: Settings, problems: list[Pro
         entry = f"{settings.cluster_id}/networking.istio.io/ServiceEntry/{each.namespace}/{each.name}"
         for number, endpoint in enumerate(each.spec.endpoints):
             uid, members = f"{entry}/{endpoint.address}", _memberships(each, endpoint, each.spec.hosts)
+            labels = {**each.meta.labels, **endpoint.labels}
+            policies = attached.to(each.namespace, labels)
             workload = _workload(
-                uid, each.namespace, each.name, endpoint, endpoint.labels, members, (), settings, by_name=by_name
+                uid, each.namespace, each.name, endpoint, labels, members, policies, settings, by_name=by_name
             )
             if workload is None:
                 path = f"spec.endpoints[{number}].address"
@@ -82,7 +111,7 @@ def inline(found: Iterable[ServiceEntry], settings: Settings, problems: list[Pro
                     yield workload
 
 
-def _services(each: ServiceEntry) -> tuple[Service, ...]:
+def _services(each: ServiceEntry, near: str) -> tuple[Service, ...]:
     addresses: list[NetworkAddress] = []
     for text in each.spec.addresses:
         try:
@@ -92,16 +121,17 @@ def _services(each: ServiceEntry) -> tuple[Service, ...]:
         length = None if network.prefixlen == network.max_prefixlen else network.prefixlen
         addresses.append(NetworkAddress(str(network.network_address), "", length))
     given = each.status.addresses if each.status is not None and not each.spec.addresses else ()
+    load_balancing = balancing(each.meta.annotations.get(DISTRIBUTION) or near)
+    if each.spec.resolution == "NONE":  # to wherever the client looked the name up
+        load_balancing = LoadBalancing(mode="passthrough", allow_unhealthy=True)
     return tuple(
         Service(
             name=each.name,
             namespace=each.namespace,
             hostname=host,
             addresses=tuple(addresses) or tuple(_given(given, host)),
-            ports=tuple(
-                Port(p.number, p.target_port or p.number, application_protocol(p.protocol, None))
-                for p in each.spec.ports
-            ),
+            ports=tuple(entry_ports(each)),
+            load_balancing=load_balancing,
             subject_alt_names=tuple(each.spec.subject_alt_names),
             namespace_only=each.spec.export_to == (".",),
         )
@@ -117,19 +147,21 @@ def _given(given: Iterable[ServiceEntryAddress], host: str) -> Iterator[NetworkA
 
 
 def _memberships(each: ServiceEntry, endpoint: WorkloadEntrySpec, hosts: Iterable[str]) -> list[Membership]:
-    ports = tuple(
-        Port(
-            p.number,
-            _entry_port(endpoint, p.name, p.target_port or p.number),
-            application_protocol(p.protocol, None),
-        )
-        for p in each.spec.ports
-    )
+    named = {port.number: endpoint.ports[port.name] for port in each.spec.ports if port.name in endpoint.ports}
+    ports = tuple(replace(port, target=named.get(port.service, port.target)) for port in entry_ports(each))
     return [Membership(f"{each.namespace}/{host}", ports) for host in hosts]
 
 
-def _entry_port(spec: WorkloadEntrySpec, name: str, default: int) -> int:
-    return spec.ports.get(name, default)
+def _behind(service: kubernetes.Service, entry: WorkloadEntrySpec) -> Iterator[Port]:
+    """Ports of a Service at a workload outside: a named target is one of the entry's own, or there is none."""
+    for port in service.spec.ports:
+        if port.protocol not in ("TCP", ""):
+            continue
+        target = port.target_port or port.port
+        if isinstance(target, str):
+            target = int(target) if target.isdigit() else entry.ports.get(target, 0)
+        if target:
+            yield Port(port.port, target, application_protocol(port.name, port.app_protocol))
 
 
 def _workload(
@@ -143,14 +175,16 @@ def _workload(
     settings: Settings,
     *,
     by_name: bool = False,
+    of: str = "",
 ) -> Workload | None:
-    """`by_name`: an address may be a DNS name, which proxies look up."""
+    """`by_name`: an address may be a DNS name, which proxies look up. `of`: what it is one of, else it stands alone."""
     addresses, host = _address(spec.address), ""
     if not addresses:
         if not by_name or not _is_name(spec.address):
             return None
         host = spec.address.lower().rstrip(".")
-    service, revision = canonical(labels, name)
+    workload_name = of or name
+    service, revision = canonical(labels, workload_name)
     tunnel: Tunnel = "hbone" if labels.get(TUNNEL_LABEL) == "http" else "none"
     region, _, rest = spec.locality.partition("/")
     zone, _, subzone = rest.partition("/")
@@ -164,7 +198,7 @@ def _workload(
         tunnel=tunnel,
         trust_domain=settings.trust_domain,
         service_account=spec.service_account or "default",
-        workload_name=name,
+        workload_name=workload_name,
         workload_type="pod",
         canonical_name=service,
         canonical_revision=revision,

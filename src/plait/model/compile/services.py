@@ -1,4 +1,4 @@
-"""Service -> services; which pods back which service; EndpointSlices written by hand -> endpoints.
+"""Service -> services; which pods back which service or ServiceEntry; EndpointSlices written by hand -> endpoints.
 
 As in other implementations of workload discovery, membership of pods follows selectors and health follows the pod's
 readiness, so an endpoint is right as soon as the pod is. Slices count for Services without a selector, where they make
@@ -26,7 +26,10 @@ from plait.model.mesh import (
     Workload,
 )
 from plait.resources import kubernetes
-from plait.resources.kubernetes import EndpointSlice, Pod, ServicePort
+from plait.resources.kubernetes import EndpointSlice, Namespace, Pod, ServicePort
+from plait.resources.networking.service_entry import ServiceEntry
+
+Namespaces = Mapping[tuple[str, str], Namespace]
 
 _SERVICE_NAME = "kubernetes.io/service-name"
 _PROTOCOLS: Mapping[str, AppProtocol] = {
@@ -39,10 +42,11 @@ _PROTOCOLS: Mapping[str, AppProtocol] = {
     "https": "tls",
     "tls": "tls",
 }
+DISTRIBUTION = "networking.istio.io/traffic-distribution"
 _NEAR: Mapping[str, tuple[Scope, ...]] = {
-    "PreferClose": ("network", "region", "zone"),
-    "PreferSameZone": ("network", "region", "zone"),
-    "PreferSameNode": ("network", "region", "zone", "subzone", "node"),
+    "preferclose": ("network", "region", "zone"),
+    "prefersamezone": ("network", "region", "zone"),
+    "prefersamenode": ("network", "region", "zone", "subzone", "node"),
 }
 
 
@@ -50,9 +54,17 @@ class Selection:
     """All Services, findable by the labels they select; the ways from a pod to its memberships."""
 
     def __init__(
-        self, services: Iterable[kubernetes.Service], settings: Settings, slices: Iterable[EndpointSlice] = ()
+        self,
+        services: Iterable[kubernetes.Service],
+        settings: Settings,
+        slices: Iterable[EndpointSlice] = (),
+        entries: Iterable[ServiceEntry] = (),
     ) -> None:
         self._settings = settings
+        self._entries: dict[str, list[ServiceEntry]] = {}
+        for entry in entries:
+            if entry.spec.workload_selector is not None and entry.spec.workload_selector.labels:
+                self._entries.setdefault(entry.namespace, []).append(entry)
         self._all = [s for s in services if s.spec.type != "ExternalName"]
         self._by_label: dict[tuple[str, str, str], list[kubernetes.Service]] = {}
         for service in self._all:
@@ -77,9 +89,11 @@ class Selection:
                 key = self.key(service)
                 members[key] = tuple(dict.fromkeys((*members.get(key, ()), *ports)))
 
-    def services(self, memory: Memory) -> Iterator[Service]:
+    def services(self, memory: Memory, namespaces: Namespaces) -> Iterator[Service]:
         for service in self._all:
-            yield memory.made(("service", service.ident), service, partial(_service, service, self._settings))
+            near = inherited(namespaces, service.namespace)
+            made = partial(_service, service, self._settings, near)
+            yield memory.made(("service", service.ident), service, made, near)
 
     def named(self, namespace: str, name: str) -> kubernetes.Service | None:
         return self._by_name.get((namespace, name))
@@ -98,13 +112,35 @@ class Selection:
                 if service.spec.selector.items() <= labels.items():
                     yield service
 
+    def entries(self, namespace: str, labels: Mapping[str, str]) -> Iterator[ServiceEntry]:
+        """ServiceEntries of this namespace whose workloadSelector these labels meet."""
+        for entry in self._entries.get(namespace, ()):
+            selector = entry.spec.workload_selector
+            if selector is not None and selector.labels.items() <= labels.items():
+                yield entry
+
     def memberships(self, pod: Pod) -> tuple[Membership, ...]:
         found = [
             Membership(self.key(service), tuple(_targets(service, pod)))
             for service in self.of(pod.namespace, pod.meta.labels)
         ]
         found += [Membership(key, ports) for key, ports in self._listed.get(pod.ident, {}).items()]
+        for entry in self.entries(pod.namespace, pod.meta.labels):
+            ports = tuple(entry_ports(entry))
+            found += [Membership(f"{entry.namespace}/{host}", ports) for host in entry.spec.hosts]
         return tuple(sorted(found, key=lambda m: m.service))
+
+
+def inherited(namespaces: Namespaces, namespace: str) -> str:
+    """The traffic distribution that a namespace's annotation asks for where its services say nothing."""
+    found = namespaces.get(("", namespace))
+    return found.meta.annotations.get(DISTRIBUTION, "") if found is not None else ""
+
+
+def entry_ports(entry: ServiceEntry) -> Iterator[Port]:
+    """The ports of its services, each with the one behind it that workloads have which say nothing else."""
+    for port in entry.spec.ports:
+        yield Port(port.number, port.target_port or port.number, application_protocol(port.protocol, None))
 
 
 def hostname(name: str, namespace: str, settings: Settings) -> str:
@@ -127,7 +163,7 @@ def manual(
         yield from memory.made(("slice", each.ident), each, partial(_listed, each, service, chosen, settings), service)
 
 
-def _service(service: kubernetes.Service, settings: Settings) -> Service:
+def _service(service: kubernetes.Service, settings: Settings, near: str) -> Service:
     spec = service.spec
     given = (*(spec.cluster_ips or (spec.cluster_ip,)), *(each.ip for each in service.status.load_balancer.ingress))
     addresses = dict.fromkeys(text for address in given if (text := _address(address)))
@@ -137,7 +173,7 @@ def _service(service: kubernetes.Service, settings: Settings) -> Service:
         hostname=hostname(service.name, service.namespace, settings),
         addresses=tuple(NetworkAddress(address, settings.network) for address in addresses),
         ports=tuple(_port(port) for port in spec.ports if port.protocol in ("TCP", "")),
-        load_balancing=_balancing(service),
+        load_balancing=_balancing(service, near),
         ip_families=_families(spec.ip_families),
         canonical=True,
     )
@@ -175,15 +211,19 @@ def _named(pod: Pod, name: str) -> int:
     return next((p.container_port for c in containers for p in c.ports if p.name == name and p.protocol == "TCP"), 0)
 
 
-def _balancing(service: kubernetes.Service) -> LoadBalancing | None:
+def _balancing(service: kubernetes.Service, near: str) -> LoadBalancing | None:
     spec = service.spec
-    wanted = service.meta.annotations.get("networking.istio.io/traffic-distribution") or spec.traffic_distribution or ""
     unready = spec.publish_not_ready_addresses
     if spec.internal_traffic_policy == "Local":
         return LoadBalancing(("node",), "strict", unready)
-    if wanted in _NEAR:
-        return LoadBalancing(_NEAR[wanted], "failover", unready)
-    return LoadBalancing(allow_unhealthy=True) if unready else None
+    wanted = spec.traffic_distribution or service.meta.annotations.get(DISTRIBUTION) or near
+    return balancing(wanted, unready) or (LoadBalancing(allow_unhealthy=True) if unready else None)
+
+
+def balancing(wanted: str, unready: bool = False) -> LoadBalancing | None:
+    """Near endpoints first, as a traffic distribution asks for; None where it asks for nothing known."""
+    scopes = _NEAR.get(wanted.lower())
+    return LoadBalancing(scopes, "failover", unready) if scopes else None
 
 
 def _families(families: tuple[str, ...]) -> IpFamilies:
@@ -226,4 +266,5 @@ def _endpoints(
                 services=(Membership(chosen.key(service), ports),),
                 cluster_id=settings.cluster_id,
                 node=endpoint.node_name or "",
+                host_network=True,  # nobody knows whose address it is: it says nothing of who else has it
             )

@@ -72,6 +72,7 @@ def compile(
 _DESCRIBING = (
     kinds.AUTHORIZATION_POLICY,
     kinds.PEER_AUTHENTICATION,
+    kinds.NAMESPACE,
     kinds.SERVICE,
     kinds.SERVICE_ENTRY,
     kinds.POD,
@@ -106,17 +107,17 @@ def _described(
     authenticated = authentication.Authentication(objects.of(kinds.PEER_AUTHENTICATION).values(), settings, problems)
     attached = workloads.Attached(authorized.selecting, authenticated)
     slices = objects.of(kinds.ENDPOINT_SLICE).values()
-    chosen = services.Selection(objects.of(kinds.SERVICE).values(), settings, slices)
+    outside, namespaces = objects.of(kinds.SERVICE_ENTRY).values(), objects.of(kinds.NAMESPACE)
+    chosen = services.Selection(objects.of(kinds.SERVICE).values(), settings, slices, outside)
 
-    found_services: list[Service] = list(chosen.services(memory))
-    outside = objects.of(kinds.SERVICE_ENTRY).values()
-    found_services += external.services(outside, memory)
+    found_services: list[Service] = list(chosen.services(memory, namespaces))
+    found_services += external.services(outside, memory, namespaces)
     found: list[Workload] = list(
         workloads.pods(objects.of(kinds.POD).values(), objects.of(kinds.NODE), chosen, attached, settings, memory)
     )
     entries = objects.of(kinds.WORKLOAD_ENTRY).values()
-    found += external.entries(entries, outside, chosen, attached, settings, problems)
-    found += external.inline(outside, settings, problems)
+    found += external.entries(entries, chosen, attached, settings, problems)
+    found += external.inline(outside, attached, settings, problems)
     found += services.manual(slices, chosen, settings, memory)
     found += activation.asleep(slices, chosen, found, settings)
     by_uid = _kept({}, found, lambda w: w.uid)

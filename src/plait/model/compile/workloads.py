@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from ipaddress import ip_address
 
-from plait.base.wellknown import CANONICAL_NAME, CANONICAL_REVISION, REDIRECTION, TUNNEL_LABEL
+from plait.base.wellknown import CANONICAL_NAME, CANONICAL_REVISION, REDIRECTION, TUNNEL_LABEL, WORKLOAD_NAME
 from plait.model import pool
 from plait.model.compile.authentication import Authentication
 from plait.model.compile.memory import Memory
@@ -104,7 +104,12 @@ def _addresses(pod: Pod) -> Iterator[str]:
 
 
 def controller(pod: Pod) -> tuple[str, WorkloadType]:
-    """Name and kind of the workload that a pod belongs to, as telemetry calls them."""
+    """Name and kind of the workload that a pod belongs to, as telemetry calls them; a label may name it."""
+    name, kind = _owner(pod)
+    return pod.meta.labels.get(WORKLOAD_NAME) or name, kind
+
+
+def _owner(pod: Pod) -> tuple[str, WorkloadType]:
     owner = next((o for o in pod.meta.owner_references if o.controller), None)
     if owner is None:
         return pod.name, "pod"

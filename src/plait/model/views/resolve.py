@@ -233,15 +233,18 @@ class Resolver:
             yield endpoint, dict(named.labels)
         if service.resolution == "none":
             return
+        said = {named.address.lower() for named in service.endpoints}
         for workload in sorted(self._index.workloads_of(service.key), key=lambda w: w.uid):
             target = _target(workload, service.key, port)
-            if not target or not workload.addresses:
+            looked_up = service.resolution in ("dns", "dns_round_robin") and workload.hostname not in said
+            address = workload.addresses[0] if workload.addresses else workload.hostname if looked_up else ""
+            if not target or not address:
                 continue
             instance = self.scope.mesh.l7.instances.get(workload.uid)
             identities = (str(workload.identity), *service.subject_alt_names)
             way = self._way(workload, target, plain, policy)
             endpoint = UpstreamEndpoint(
-                address=workload.addresses[0],
+                address=address,
                 port=target,
                 way=way,
                 identities=identities if way != "plain" else (),

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from plait.model.compile import external
+from plait.model.compile.authentication import Authentication
 from plait.model.compile.memory import Memory
-from plait.model.mesh import NetworkAddress, Service, Settings, Workload
+from plait.model.compile.workloads import Attached
+from plait.model.mesh import LoadBalancing, NetworkAddress, Service, Settings, Workload
 from plait.resources.decode import decode
 from plait.resources.networking.service_entry import ServiceEntry
 from plait.resources.problems import Problem
 
 
-def entry(status: dict[str, object] | None = None, **spec: object) -> ServiceEntry:
+def entry(
+    status: dict[str, object] | None = None, meta: dict[str, object] | None = None, **spec: object
+) -> ServiceEntry:
     document = {
         "apiVersion": "networking.istio.io/v1",
         "kind": "ServiceEntry",
-        "metadata": {"name": "e", "namespace": "shop"},
+        "metadata": {"name": "e", "namespace": "shop", **(meta or {})},
         "spec": {
             "hosts": ["one.test"],
             "ports": [{"number": 80, "targetPort": 8080, "name": "tcp", "protocol": "TCP"}],
@@ -28,12 +32,13 @@ def entry(status: dict[str, object] | None = None, **spec: object) -> ServiceEnt
 
 
 def services(each: ServiceEntry) -> list[Service]:
-    return list(external.services([each], Memory.of(None)))
+    return list(external.services([each], Memory.of(None), {}))
 
 
 def workloads(each: ServiceEntry) -> tuple[list[Workload], list[Problem]]:
     problems: list[Problem] = []
-    return list(external.inline([each], Settings(), problems)), problems
+    attached = Attached(lambda _, labels: sorted(labels.values()), Authentication([], Settings(), problems))
+    return list(external.inline([each], attached, Settings(), problems)), problems
 
 
 GIVEN = {"addresses": [{"value": "240.240.0.1", "host": "one.test"}, {"value": "240.240.0.2", "host": "two.test"}]}
@@ -65,3 +70,19 @@ def test_without_endpoints_each_host_is_looked_up_itself_and_serves_itself_only(
 def test_what_is_not_exported_is_its_namespaces_own() -> None:
     assert services(entry(exportTo=["."]))[0].namespace_only
     assert not services(entry())[0].namespace_only
+
+
+def test_near_endpoints_come_first_where_the_annotation_says_so_and_none_where_nothing_is_looked_up() -> None:
+    near = {"annotations": {"networking.istio.io/traffic-distribution": "PreferSameZone"}}
+    zone = LoadBalancing(("network", "region", "zone"), "failover")
+    assert [s.load_balancing for s in services(entry(meta=near, resolution="STATIC"))] == [zone]
+    passed = LoadBalancing((), "passthrough", allow_unhealthy=True)
+    assert [s.load_balancing for s in services(entry(meta=near, resolution="NONE"))] == [passed]
+
+
+def test_labels_of_the_entry_are_its_endpoints_too() -> None:
+    labels = {"app": "outside", "networking.istio.io/tunnel": "http"}
+    endpoints = [{"address": "192.0.2.1", "labels": {"app": "db"}}, {"address": "192.0.2.2"}]
+    found, _ = workloads(entry(meta={"labels": labels}, resolution="STATIC", endpoints=endpoints))
+    assert [(w.canonical_name, w.tunnel) for w in found] == [("db", "hbone"), ("outside", "hbone")]
+    assert [w.policies for w in found] == [("db", "http"), ("http", "outside")]

@@ -86,7 +86,6 @@ def _service(each: Service, settings: Settings, exports: tuple[str, ...]) -> Htt
         alias=spec.external_name.lower().rstrip(".") if spec.type == "ExternalName" else "",
         visible=exported(each.meta.annotations, each.namespace, exports),
         labels=labels_of(each.meta.labels),
-        ingress_waypoint=each.meta.labels.get("istio.io/ingress-use-waypoint") == "true",
         optional_waypoints=tuple(filter(None, (each.meta.annotations.get(OPTIONAL_WAYPOINT),))),
         sticky_seconds=10800 if spec.session_affinity == "ClientIP" else 0,
         created=each.meta.creation_timestamp or "",

@@ -82,11 +82,10 @@ def _services(each: ServiceEntry, exports: tuple[str, ...]) -> tuple[tuple[HttpS
             addresses=_addresses(each, host, report),
             resolution=resolution,
             external=external,
-            endpoints=tuple(endpoints) or _itself(host, resolution),
+            endpoints=tuple(endpoints) or (_itself(host, resolution) if spec.workload_selector is None else ()),
             subject_alt_names=spec.subject_alt_names,
             visible=visible(spec.export_to, each.namespace, exports),
             labels=labels_of(each.meta.labels),
-            ingress_waypoint=each.meta.labels.get("istio.io/ingress-use-waypoint") == "true",
             created=each.meta.creation_timestamp or "",
         )
         for host in spec.hosts

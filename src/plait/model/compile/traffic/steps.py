@@ -215,8 +215,10 @@ def _configured(objects: compiling.Objects, settings: Settings, memory: Memory) 
 
 
 def _behind(service: HttpService, waypoints: Waypoints) -> HttpService:
-    name = waypoints.of_service(service.kind, service.namespace, service.name, dict(service.labels))
-    return msgspec.structs.replace(service, waypoint=name) if name else service
+    labels = dict(service.labels)
+    name = waypoints.of_service(service.kind, service.namespace, service.name, labels)
+    ingress = waypoints.of_ingress(service.namespace, labels)
+    return msgspec.structs.replace(service, waypoint=name, ingress_waypoint=ingress) if name or ingress else service
 
 
 def _names(old: frozenset[str], found: Iterable[tuple[str, str]]) -> frozenset[str]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from plait.base.wellknown import USE_WAYPOINT
+from plait.base.wellknown import INGRESS_WAYPOINT, USE_WAYPOINT
 from plait.model.binding import wanted_waypoint
+from plait.model.compile.rule_values import true
 from plait.model.compile.traffic.report import WAYPOINT
 from plait.model.gateways import Gateway
 from plait.resources.kubernetes import Namespace
@@ -31,6 +32,12 @@ class Waypoints:
     def of_pod(self, namespace: str, name: str, labels: Mapping[str, str]) -> str:
         """Gateway "ns/name" before this pod's own address; "" none. Gateways' own pods have none."""
         return self._bound("Pod", namespace, name, labels, ("workload", "all"))
+
+    def of_ingress(self, namespace: str, labels: Mapping[str, str]) -> bool:
+        """Whether gateways are to send through the waypoint: as the service's label says, else its namespace's."""
+        found = self._namespaces.get(("", namespace))
+        inherited = found.meta.labels.get(INGRESS_WAYPOINT, "") if found is not None else ""
+        return true(labels.get(INGRESS_WAYPOINT, inherited))
 
     def _bound(self, kind: str, namespace: str, name: str, labels: Mapping[str, str], wanted: tuple[str, ...]) -> str:
         own = USE_WAYPOINT in labels
