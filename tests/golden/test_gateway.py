@@ -15,6 +15,7 @@ from kit import l7
 from kit.envoys import validate
 from kit.l7 import forward, route, to, upstream, virtual
 from plait.envoy.roles import gateway
+from plait.model.compile.traffic import ciphers
 from plait.model.gateways import Certificate, ServerTls
 from plait.model.routes import (
     Abort,
@@ -98,6 +99,7 @@ STORIES: dict[str, GatewayView] = {
     "tls_simple": secure(ServerTls("simple", CERTIFICATES, least="1.2", most="1.3"), "shop.example"),
     "tls_mutual": secure(ServerTls("mutual", CERTIFICATES[:1], subject_alt_names=("client.example",)), "shop.example"),
     "tls_istio": secure(ServerTls("istio_mutual"), "*.mesh.example"),
+    "tls_workload": secure(ServerTls("istio_simple", ciphers=tuple(sorted(ciphers.KNOWN))), "*.mesh.example"),
     "passthrough": view(
         ServerPort(
             443,

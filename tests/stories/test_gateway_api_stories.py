@@ -123,13 +123,21 @@ def test_routes_that_fit_no_listener_are_told_why() -> None:
         "section": route("section", {}, parent={"name": "edge", "sectionName": "none"}),
         "gateway": route("gateway", {}, parent={"name": "gone"}),
         "namespace": route("namespace", {}, parent={"name": "edge", "namespace": "shop"}, namespace="other"),
+        "both": route("both", {}, parent={"name": "edge", "namespace": "shop"}, namespace="other", hostnames=["x.y"]),
+        "kind": l7.api("TCPRoute", "kind", parentRefs=[{"name": "edge"}], rules=[{"backendRefs": [backend("cart")]}]),
     }
     mesh, _ = l7.world(*SERVICES, gateway, *cases.values())
-    assert {name: of_route(mesh, name, doc["metadata"]["namespace"])["Accepted"] for name, doc in cases.items()} == {
+    found = {}
+    for name, document in cases.items():
+        plural, namespace = f"{document['kind'].lower()}s", document["metadata"]["namespace"]
+        found[name] = conditions(mesh, f"{plural}.gateway.networking.k8s.io/{namespace}/{name}")["Accepted"]
+    assert found == {
         "host": ("False", "NoMatchingListenerHostname"),
         "section": ("False", "NoMatchingParent"),
         "gateway": ("False", "NoMatchingParent"),
         "namespace": ("False", "NotAllowedByListeners"),
+        "both": ("False", "NoMatchingListenerHostname"),
+        "kind": ("False", "NotAllowedByListeners"),
     }
 
 

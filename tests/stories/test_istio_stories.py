@@ -321,3 +321,13 @@ def test_a_service_at_a_port_of_the_proxy_itself_takes_no_listener_from_it() -> 
     view = l7.seen_by(l7.world(*SHOP, waypoint)[0], "web")
     assert 15008 not in {each.port for each in (*view.http, *view.tcp)}
     assert 80 in {each.port for each in view.http}
+
+
+def test_a_cipher_that_envoy_does_not_know_is_left_out_and_told() -> None:
+    tls = {"mode": "SIMPLE", "credentialName": "cert", "cipherSuites": ["ROT13", "AES256-SHA", "AES256-SHA"]}
+    server = {"port": {"number": 443, "name": "https", "protocol": "HTTPS"}, "hosts": ["*"], "tls": tls}
+    mesh, problems = l7.world(l7.istio("Gateway", "edge", selector={"app": "edge"}, servers=[server]))
+    assert ("PLT0401", "spec.servers[0].tls.cipherSuites") in [(p.code, p.path) for p in problems]
+    (gateway,) = mesh.l7.gateways.values()
+    assert gateway.listeners[0].tls is not None
+    assert gateway.listeners[0].tls.ciphers == ("AES256-SHA",)

@@ -17,6 +17,8 @@ OURS = frozenset(
     {
         "Accepted",
         "Programmed",
+        "ResolvedRefs",
+        "InsecureFrontendValidationMode",
         acceptance.CONDITION,
         acceptance.WAYPOINT,
         attaching.ATTACHED,

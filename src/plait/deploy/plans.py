@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from plait.base.wellknown import CLUSTER_DOMAIN
 from plait.model.compile.traffic.gateway_api.classes import Runs
-from plait.model.compile.traffic.gateway_api.compiling import ADDRESS_TYPES
+from plait.model.compile.traffic.gateway_api.gateway_status import ADDRESS_TYPES
 from plait.model.gateways import Names, names
 from plait.resources.gateway_api.gateway import Gateway, Listener, ListenerSet
 

@@ -14,7 +14,9 @@ from plait.base.wellknown import GATEWAY_ACCOUNT, GATEWAY_NAME_OVERRIDE
 from plait.model.attachment import Labels
 
 Protocol = Literal["HTTP", "HTTPS", "GRPC", "HTTP2", "TLS", "TCP", "MONGO", "HBONE"]
-TlsMode = Literal["passthrough", "simple", "mutual", "istio_mutual", "auto_passthrough", "optional_mutual"]
+TlsMode = Literal[
+    "passthrough", "simple", "mutual", "istio_mutual", "istio_simple", "auto_passthrough", "optional_mutual"
+]
 TlsVersion = Literal["", "1.0", "1.1", "1.2", "1.3"]
 
 

@@ -44,6 +44,9 @@ def server(ctx: Context, wanted: ServerTls, alpn: Iterable[str], source: str) ->
     common: Doc = {"tls_params": _params(ctx, wanted.least, wanted.most, wanted.ciphers)}
     if alpn:
         common["alpn_protocols"] = list(alpn)
+    if wanted.mode == "istio_simple":
+        common["tls_certificate_sds_secret_configs"] = [sds(WORKLOAD)]
+        return _downstream(common, require=False)
     if wanted.mode == "istio_mutual":
         common["tls_certificate_sds_secret_configs"] = [sds(WORKLOAD)]
         common["combined_validation_context"] = _combined(names.ROOT_SECRET, _checks(wanted))

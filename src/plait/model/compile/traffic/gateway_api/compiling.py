@@ -10,25 +10,25 @@ import msgspec
 from plait.base.wellknown import WAYPOINT_FOR
 from plait.model.compile.memory import Memory
 from plait.model.compile.traffic.credentials import Credentials
-from plait.model.compile.traffic.gateway_api import backend_tls, classes, http_route, placing
+from plait.model.compile.traffic.gateway_api import backend_tls, classes, gateway_status, http_route, placing
 from plait.model.compile.traffic.gateway_api.backends import Backends
+from plait.model.compile.traffic.gateway_api.gateway_status import strange_address
 from plait.model.compile.traffic.gateway_api.grants import Grants
-from plait.model.compile.traffic.gateway_api.listeners import GROUP, Open, chosen, client_certificate, opened
+from plait.model.compile.traffic.gateway_api.listener_tls import GROUP, Owner, client_certificate, options_wrong
+from plait.model.compile.traffic.gateway_api.listeners import Open, chosen, opened
 from plait.model.compile.traffic.gateway_api.parents import Attached, Listening, Parents
-from plait.model.compile.traffic.report import NO_EFFECT, NOT_GRANTED, Report
+from plait.model.compile.traffic.report import BAD_VALUE, NO_EFFECT, NOT_GRANTED, Report
 from plait.model.gateways import Gateway
 from plait.model.http_services import HttpService
 from plait.model.mesh import Settings
 from plait.model.routes import Destination, Forward, Parent, Route, Routing, TcpRoute, TlsMatch, TlsRoute
-from plait.model.status import Condition, GatewayStatus, ParentReference, ParentStatus, RouteStatus, State, Status
+from plait.model.status import Condition, ParentReference, ParentStatus, RouteStatus, Status
 from plait.resources import kinds
 from plait.resources.gateway_api import gateway as written
 from plait.resources.kinds import Kind
 from plait.resources.problems import Problem
 
 Name = tuple[str, str]
-ADDRESS_TYPES = ("IPAddress", "Hostname")
-"""Types of addresses that a Gateway may ask for."""
 
 
 class Objects(Protocol):
@@ -54,8 +54,12 @@ def compiled(
     grants = Grants(objects.of(kinds.REFERENCE_GRANT).values())
     gateways: Mapping[Name, written.Gateway] = objects.of(kinds.GATEWAY)
     ours = {name: run for name, each in gateways.items() if (run := classes.runs(each.spec.gateway_class_name, known))}
-    sets = allowed_sets(objects, {name: gateways[name] for name in ours})
-    listening = {name: tuple(opened(gateways[name], sets[name], grants, credentials)) for name in ours}
+    taking = {n: g for n, run in ours.items() if run == "gateway" and not strange_address(g := gateways[n])}
+    sets = {**dict.fromkeys(ours, ()), **allowed_sets(objects, taking)}
+    listening = {
+        name: opened(gateways[name], sets[name], grants, credentials, waypoint=run == "waypoint")
+        for name, run in ours.items()
+    }
     members = {each.ident: name for name, found in sets.items() for each in found}
     parents = Parents(
         listening, gateways.keys() - ours.keys(), members, services, objects.of(kinds.NAMESPACE), settings
@@ -85,30 +89,26 @@ def compiled(
                 said = Report("GatewayClass", "", each.name)
                 said.unsupported("spec.parametersRef", "give the parameters in infrastructure of each Gateway")
                 problems.extend(said.problems)
-    for name in ours:
-        statuses[f"{kinds.GATEWAY}/{name[0]}/{name[1]}"] = _gateway_status(
-            gateways[name], listening[name], sets[name], parents
-        )
-        for each in sets[name]:
-            statuses[f"{kinds.LISTENER_SET}/{each.namespace}/{each.name}"] = _set_status(
-                each, name, listening[name], parents
-            )
-        problems.extend(_wrong(gateways[name], sets[name], listening[name]))
-    problems.extend(_refused_sets(objects, members, ours.keys(), statuses))
-    _policy_statuses(tls, routings.values(), statuses)
     parameters = objects.of(kinds.CONFIG_MAP)
-    accounts = {
-        name: placing.account(gateways[name], run == "waypoint", parameters, memory) for name, run in ours.items()
-    }
     made = []
     for name, run in ours.items():
-        key = f"{kinds.GATEWAY}/{name[0]}/{name[1]}"
-        shown, refused = client_certificate(gateways[name], grants, credentials)
-        if refused is not None and isinstance(status := statuses[key], GatewayStatus):
-            statuses[key] = msgspec.structs.replace(status, conditions=(*status.conditions, refused))
+        gateway = gateways[name]
+        shown, unshown = client_certificate(Owner("Gateway", gateway, grants, credentials))
+        if unshown is not None:
             path = "spec.tls.backend.clientCertificateRef"
-            problems.append(Problem("PLT0405", "error", "Gateway", *name, path, refused.message))
-        made.append(_noun(gateways[name], run, listening[name], accounts[name], shown))
+            problems.append(Problem("PLT0405", "error", "Gateway", *name, path, unshown.message))
+        statuses[f"{kinds.GATEWAY}/{name[0]}/{name[1]}"] = gateway_status.of_gateway(
+            gateway, listening[name], sets[name], parents, parameters, unshown
+        )
+        for each in sets[name]:
+            statuses[f"{kinds.LISTENER_SET}/{each.namespace}/{each.name}"] = gateway_status.of_set(
+                each, name, listening[name], parents
+            )
+        problems.extend(_wrong(gateway, sets[name], listening[name]))
+        account = placing.account(gateway, run == "waypoint", parameters, memory)
+        made.append(_noun(gateway, run, listening[name], account, shown))
+    problems.extend(_refused_sets(objects, members, ours, gateways, statuses))
+    _policy_statuses(tls, routings.values(), statuses)
     return Compiled(made, routings, tls.policies, statuses)
 
 
@@ -280,48 +280,12 @@ def _split(
     return tuple(destinations), wrong
 
 
-def _gateway_status(
-    gateway: written.Gateway, listening: tuple[Open, ...], sets: list[written.ListenerSet], parents: Parents
-) -> GatewayStatus:
-    own = [each for each in listening if "/" not in each.section]
-    bad = [each for each in own if each.listener.broken]
-    accepted = Condition("Accepted", "True", "Accepted")
-    if bad:
-        word = "ListenersNotValid"
-        text = f"listeners {', '.join(each.section for each in bad)} are not valid; see their conditions"
-        accepted = Condition("Accepted", "False" if len(bad) == len(own) else "True", word, text)
-    if strange := [each.type for each in gateway.spec.addresses if each.type not in ADDRESS_TYPES]:
-        text = f"addresses of type {', '.join(strange)} cannot be given; ask for an {ADDRESS_TYPES[0]}"
-        accepted = Condition("Accepted", "False", "UnsupportedAddress", text)
-    good = len(bad) < len(own)
-    programmed = Condition("Programmed", "True" if good else "False", "Programmed" if good else "Invalid")
-    listeners = tuple(each.status(parents.attached(gateway.ident, each.section)) for each in own)
-    valid = {each.owner for each in listening if not each.listener.broken}
-    attached = sum(("ListenerSet", each.namespace, each.name) in valid for each in sets)
-    return GatewayStatus((accepted, programmed), listeners, attached)
-
-
-def _set_status(
-    each: written.ListenerSet, gateway: Name, listening: tuple[Open, ...], parents: Parents
-) -> GatewayStatus:
-    prefix = f"{each.namespace}/{each.name}/"
-    own = [item for item in listening if item.section.startswith(prefix)]
-    good = any(not item.listener.broken for item in own)
-    word: State = "True" if good else "False"
-    accepted, programmed = (
-        Condition(kind, word, kind if good else "ListenersNotValid") for kind in ("Accepted", "Programmed")
-    )
-    listeners = tuple(
-        msgspec.structs.replace(
-            item.status(parents.attached(gateway, item.section)), name=item.section.removeprefix(prefix)
-        )
-        for item in own
-    )
-    return GatewayStatus((accepted, programmed), listeners)
-
-
 def _refused_sets(
-    objects: Objects, members: Mapping[Name, Name], ours: Any, statuses: dict[str, Status]
+    objects: Objects,
+    members: Mapping[Name, Name],
+    ours: Mapping[Name, classes.Runs],
+    gateways: Mapping[Name, written.Gateway],
+    statuses: dict[str, Status],
 ) -> Iterator[Problem]:
     for each in objects.of(kinds.LISTENER_SET).values():
         named = each.spec.parent_ref.named(each.namespace)
@@ -330,10 +294,8 @@ def _refused_sets(
             report.say(NO_EFFECT, "spec.parentRef", "listeners are added to a Gateway only; name one, or delete this")
             yield from report.problems
         elif each.ident not in members and named in ours:
-            text = "the Gateway's allowedListeners do not allow this namespace; set them"
-            accepted = Condition("Accepted", "False", "NotAllowed", text)
-            programmed = Condition("Programmed", "False", "NotAllowed", text)
-            statuses[f"{kinds.LISTENER_SET}/{each.namespace}/{each.name}"] = GatewayStatus((accepted, programmed))
+            key = f"{kinds.LISTENER_SET}/{each.namespace}/{each.name}"
+            statuses[key] = gateway_status.of_refused_set(gateways[named], ours[named])
 
 
 def _wrong(
@@ -358,8 +320,12 @@ def _wrong(
 
 def _optioned(listeners: Iterable[written.Listener], report: Report) -> None:
     for number, listener in enumerate(listeners):
-        if listener.tls is not None and listener.tls.options:
-            report.unsupported(f"spec.listeners[{number}].tls.options", "use an Istio Gateway for TLS details")
+        for option, why in options_wrong(listener):
+            path = f"spec.listeners[{number}].tls.options[{option}]"
+            if why:
+                report.say(BAD_VALUE, path, why)
+            else:
+                report.unsupported(path, "use an Istio Gateway for TLS details")
 
 
 def _policy_statuses(tls: backend_tls.Read, routings: Iterable[Routing], statuses: dict[str, Status]) -> None:

@@ -5,20 +5,21 @@ Own listeners come before those of sets, sets by age and name; of two that exclu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from plait.model import hostnames
 from plait.model.compile.traffic.credentials import Credentials
 from plait.model.compile.traffic.gateway_api.grants import Grants
-from plait.model.gateways import Certificate, HostScope, Listener, Protocol, ServerTls
+from plait.model.compile.traffic.gateway_api.listener_tls import GROUP, Owner, secured
+from plait.model.gateways import HostScope, Listener, Protocol
 from plait.model.status import Condition, ListenerStatus, RouteKind
 from plait.resources.gateway_api import gateway as written
 from plait.resources.gateway_api.gateway import Gateway, ListenerSet
-from plait.resources.gateway_api.shared import SecretObjectReference
 from plait.resources.kubernetes import Namespace
 
-GROUP = "gateway.networking.k8s.io"
+HBONE_PORT = 15008
 _PROTOCOLS: dict[str, tuple[Protocol, tuple[str, ...]]] = {
     "HTTP": ("HTTP", ("HTTPRoute", "GRPCRoute")),
     "HTTPS": ("HTTPS", ("HTTPRoute", "GRPCRoute")),
@@ -43,11 +44,14 @@ class Open(msgspec.Struct, frozen=True):
     def status(self, attached: int) -> ListenerStatus:
         return ListenerStatus(self.section, self.kinds, attached, self.conditions)
 
-    def takes(self, namespace: str, kind: str, namespaces: Mapping[tuple[str, str], Namespace]) -> bool:
-        """Whether routes of this kind and namespace may attach."""
-        return any(k.kind == kind for k in self.kinds) and chosen(
-            self.allowed.namespaces.from_, self.allowed.namespaces.selector, self.owner[1], namespace, namespaces
-        )
+    def takes(self, kind: str) -> bool:
+        """Whether routes of this kind may attach."""
+        return any(each.kind == kind for each in self.kinds)
+
+    def admits(self, namespace: str, namespaces: Mapping[tuple[str, str], Namespace]) -> bool:
+        """Whether routes of this namespace may attach."""
+        allowed = self.allowed.namespaces
+        return chosen(allowed.from_, allowed.selector, self.owner[1], namespace, namespaces)
 
 
 def chosen(
@@ -70,24 +74,33 @@ def opened(
     sets: Iterable[ListenerSet],
     grants: Grants,
     credentials: Credentials,
-) -> Iterator[Open]:
+    *,
+    waypoint: bool = False,
+) -> tuple[Open, ...]:
     seen: list[Listener] = []
     frontend = gateway.spec.tls.frontend if gateway.spec.tls is not None else None
-    for kind, owner in (("Gateway", gateway), *(("ListenerSet", each) for each in sets)):
-        for item in owner.spec.listeners:  # type: ignore[attr-defined]
-            yield _open(kind, owner, item, frontend, seen, grants, credentials)  # type: ignore[arg-type]
+    owners = (
+        Owner("Gateway", gateway, grants, credentials),
+        *(Owner("ListenerSet", s, grants, credentials) for s in sets),
+    )
+    found = [
+        _open(owner, item, frontend, seen, waypoint=waypoint)
+        for owner in owners
+        for item in owner.written.spec.listeners
+    ]
+    return tuple(_with_overlaps(each, found) for each in found)
 
 
 def _open(
-    kind: str,
-    owner: Gateway | ListenerSet,
+    owner: Owner,
     item: written.Listener,
     frontend: written.FrontendTLSConfig | None,
     seen: list[Listener],
-    grants: Grants,
-    credentials: Credentials,
+    *,
+    waypoint: bool,
 ) -> Open:
-    section = item.name if kind == "Gateway" else f"{owner.namespace}/{owner.name}/{item.name}"
+    kind, by = owner.kind, owner.written
+    section = item.name if kind == "Gateway" else f"{by.namespace}/{by.name}/{item.name}"
     known = _PROTOCOLS.get(item.protocol)
     accepted = Condition("Accepted", "True", "Accepted")
     resolved = Condition("ResolvedRefs", "True", "ResolvedRefs")
@@ -106,12 +119,15 @@ def _open(
     if unknown:
         text = f"routes of kind {', '.join(unknown)} cannot attach to protocol {item.protocol}; remove them"
         resolved = Condition("ResolvedRefs", "False", "InvalidRouteKinds", text)
-    tls, why, reason = _tls(kind, owner, item, frontend, grants, credentials)
-    if why:
-        resolved = Condition("ResolvedRefs", "False", reason, why)
-        broken = broken or why
+    if waypoint and known is not None and (protocol != "HBONE" or item.port != HBONE_PORT):
+        broken = f"a waypoint serves protocol HBONE on port {HBONE_PORT} only; change the listener or the class"
+        accepted = Condition("Accepted", "False", "UnsupportedProtocol", broken)
+    tls = secured(owner, item, frontend)
+    accepted = accepted if broken else tls.accepted
+    resolved = tls.resolved if tls.resolved.status == "False" else resolved
+    broken = broken or tls.broken
     listener = Listener(
-        section, item.port, protocol, (HostScope((item.hostname or "*").lower()),), "", tls, False, "", broken
+        section, item.port, protocol, (HostScope((item.hostname or "*").lower()),), "", tls.tls, False, "", broken
     )
     clash = next((_clash(listener, other) for other in seen if _clash(listener, other)), "")
     if clash:
@@ -119,13 +135,37 @@ def _open(
         conflicted = Condition("Conflicted", "True", clash, text)
         accepted = Condition("Accepted", "False", clash, text)
         listener = msgspec.structs.replace(listener, broken=text)
-    elif not listener.broken or why:
+    elif not listener.broken or tls.broken:
         seen.append(listener)
     good = not listener.broken
     programmed = Condition("Programmed", "True" if good else "False", "Programmed" if good else clash or "Invalid")
     conditions = (accepted, conflicted, programmed, resolved)
-    where = (kind, owner.namespace, owner.name)
+    where = (kind, by.namespace, by.name)
     return Open(listener, section, where, (item.hostname or "").lower(), kinds, item.allowed_routes, conditions)
+
+
+def _with_overlaps(each: Open, all_: Iterable[Open]) -> Open:
+    """Told, as the specification wants, when a client's one connection could mean several listeners' TLS."""
+    if not _ends_tls(each):
+        return each
+    others = [
+        other.section
+        for other in all_
+        if other is not each
+        and _ends_tls(other)
+        and other.listener.port == each.listener.port
+        and hostnames.meet(each.hostname, other.hostname) is not None
+    ]
+    if not others:
+        return each
+    text = f"the hostnames of {', '.join(others)} overlap: clients may use one connection for both, with either's TLS"
+    overlap = Condition("OverlappingTLSConfig", "True", "OverlappingHostnames", text)
+    return msgspec.structs.replace(each, conditions=(*each.conditions, overlap))
+
+
+def _ends_tls(each: Open) -> bool:
+    tls = each.listener.tls
+    return tls is not None and not each.listener.broken and "passthrough" not in tls.mode
 
 
 def _clash(one: Listener, other: Listener) -> str:
@@ -150,86 +190,3 @@ def _kinds(item: written.Listener, possible: tuple[str, ...]) -> tuple[tuple[Rou
         else:
             bad.append(each.kind)
     return tuple(good), bad
-
-
-def _tls(
-    kind: str,
-    owner: Gateway | ListenerSet,
-    item: written.Listener,
-    frontend: written.FrontendTLSConfig | None,
-    grants: Grants,
-    credentials: Credentials,
-) -> tuple[ServerTls | None, str, str]:
-    """TLS of the listener; why it cannot be, and the condition's reason."""
-    if item.protocol not in ("HTTPS", "TLS") or item.tls is None:
-        needs = item.protocol in ("HTTPS", "TLS")
-        return None, "tls is missing; add it" if needs else "", "InvalidCertificateRef"
-    if item.tls.mode == "Passthrough":
-        return ServerTls("passthrough"), "", ""
-    why, reason = "", ""
-    certificates = []
-    for ref in item.tls.certificate_refs:
-        name = f"{ref.namespace or owner.namespace}/{ref.name}"
-        why, reason = _secret(kind, owner, ref, name, grants, credentials)
-        if why:
-            break
-        certificates.append(Certificate(name))
-    if not certificates and not why:
-        why, reason = "there is no certificate; add certificateRefs", "InvalidCertificateRef"
-    asked = None
-    if frontend is not None:
-        special = next((each.tls for each in frontend.per_port if each.port == item.port), frontend.default)
-        asked = special.validation
-    if asked is None:
-        return ServerTls("simple", tuple(certificates)), why, reason
-    roots = []
-    for root in asked.ca_certificate_refs:
-        prefix = "configmap:" if root.kind == "ConfigMap" else ""
-        name = f"{prefix}{root.namespace or owner.namespace}/{root.name}"
-        to = (root.group, root.kind, root.namespace or owner.namespace)
-        if not grants.permits((GROUP, kind, owner.namespace), to, root.name):
-            why, reason = f"no ReferenceGrant allows {kind}s to name {root.kind} {name}; create one", "RefNotPermitted"
-        elif wrong := credentials.roots(name):
-            why, reason = wrong, "InvalidCACertificateRef"
-        else:
-            roots.append(name)
-    insecure = asked.mode == "AllowInsecureFallback"
-    tls = ServerTls(
-        "optional_mutual" if insecure else "mutual",
-        tuple(certificates),
-        roots[0] if roots else "",
-        client_roots_more=tuple(roots[1:]),
-        insecure=insecure,
-    )
-    return tls, why, reason
-
-
-def client_certificate(each: Gateway, grants: Grants, credentials: Credentials) -> tuple[str, Condition | None]:
-    """What the gateway shows to backends that a BackendTLSPolicy is about ("ns/name"), or why it shows nothing."""
-    backend = each.spec.tls.backend if each.spec.tls is not None else None
-    ref = backend.client_certificate_ref if backend is not None else None
-    if ref is None:
-        return "", None
-    name = f"{ref.namespace or each.namespace}/{ref.name}"
-    why, reason = _secret("Gateway", each, ref, name, grants, credentials)
-    if not why:
-        return name, None
-    reason = "InvalidClientCertificateRef" if reason == "InvalidCertificateRef" else reason
-    return "", Condition("ResolvedRefs", "False", reason, f"{why}; no certificate is shown to backends")
-
-
-def _secret(
-    kind: str,
-    owner: Gateway | ListenerSet,
-    ref: SecretObjectReference,
-    name: str,
-    grants: Grants,
-    credentials: Credentials,
-) -> tuple[str, str]:
-    if ref.group not in ("", "core") or ref.kind != "Secret":
-        return f"{ref.kind} cannot be a certificate; name a Secret", "InvalidCertificateRef"
-    to = ("", "Secret", ref.namespace or owner.namespace)
-    if not grants.permits((GROUP, kind, owner.namespace), to, ref.name):
-        return f"no ReferenceGrant allows {kind}s of {owner.namespace} to name Secret {name}", "RefNotPermitted"
-    why = credentials.certificate(name)
-    return why, "InvalidCertificateRef" if why else ""

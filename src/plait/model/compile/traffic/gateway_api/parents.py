@@ -9,7 +9,8 @@ import msgspec
 
 from plait.model import hostnames as hosts
 from plait.model.compile.services import hostname
-from plait.model.compile.traffic.gateway_api.listeners import GROUP, Open
+from plait.model.compile.traffic.gateway_api.listener_tls import GROUP
+from plait.model.compile.traffic.gateway_api.listeners import Open
 from plait.model.http_services import HttpService
 from plait.model.mesh import Settings
 from plait.model.routes import Parent
@@ -117,14 +118,17 @@ class Parents:
         ]
         if not wanted:
             return _refused(reference, "NoMatchingParent", "the gateway has no such listener; mend sectionName or port")
-        allowed = [each for each in wanted if each.takes(namespace, kind, self._namespaces)]
-        if not allowed:
-            text = f"no listener allows {kind}s of namespace {namespace}; set allowedRoutes"
-            return _refused(reference, "NotAllowedByListeners", text)
-        fitting = [each for each in allowed if _meets(each.hostname, hostnames)]
-        if not fitting:
+        of_kind = [each for each in wanted if each.takes(kind)]
+        if not of_kind:
+            return _refused(reference, "NotAllowedByListeners", f"no listener takes {kind}s; set allowedRoutes.kinds")
+        meeting = [each for each in of_kind if _meets(each.hostname, hostnames)]
+        if not meeting:
             text = "no hostname of the route is one of the listener's; change one of them"
             return _refused(reference, "NoMatchingListenerHostname", text)
+        fitting = [each for each in meeting if each.admits(namespace, self._namespaces)]
+        if not fitting:
+            text = f"no listener allows {kind}s of namespace {namespace}; set allowedRoutes"
+            return _refused(reference, "NotAllowedByListeners", text)
         for each in fitting:
             self._counting.append((name, each.section))
         sections = tuple(each.section for each in fitting if not each.listener.broken)
