@@ -11,7 +11,7 @@ from kit import pki
 from kit import worlds as l7
 from plait.model.gateways import ServerTls
 from plait.model.mesh import Mesh
-from plait.model.status import Condition, GatewayStatus
+from plait.model.status import Condition, GatewayStatus, RouteStatus
 
 SERVER, ROOT = pki.Authority().issue("spiffe://a/b"), pki.Authority().root.decode()
 CERTIFICATE = d.document(
@@ -239,3 +239,119 @@ def test_neither_a_waypoint_nor_a_gateway_that_is_not_accepted_takes_listeners_o
         "odd": dict.fromkeys(("Accepted", "Programmed"), ("False", "NotAllowed")),
     }
     assert (status(mesh).attached_listener_sets, len(status(mesh).listeners)) == (0, 1)
+
+
+def backend_tls(name: str, target: dict[str, Any], created: str = "", **validation: Any) -> d.Document:
+    written = {"hostname": "cart.example", "wellKnownCACertificates": "System", **validation}
+    if "caCertificateRefs" in validation:
+        del written["wellKnownCACertificates"]
+    rest = {"creationTimestamp": created} if created else {}
+    written_target = {**ref("Service", "cart"), **target}
+    return l7.api("BackendTLSPolicy", name, targetRefs=[written_target], validation=written, **rest)
+
+
+def of_policy(mesh: Mesh, name: str) -> tuple[str, Said]:
+    """The kind of its only ancestor, and what is said there."""
+    found = mesh.l7.statuses[f"backendtlspolicies.gateway.networking.k8s.io/shop/{name}"]
+    assert isinstance(found, RouteStatus)
+    (one,) = found.parents
+    return one.parent.kind, said(one.conditions)
+
+
+CART = (
+    d.service("cart", "10.9.0.1"),
+    l7.gateway(),
+    l7.api("HTTPRoute", "r", parentRefs=[{"name": "edge"}], rules=[{"backendRefs": [{"name": "cart", "port": 80}]}]),
+)
+
+
+@pytest.mark.parametrize(
+    ("policy", "accepted", "resolved"),
+    [
+        (backend_tls("p", {"sectionName": "http"}), ("True", "Accepted"), ("True", "ResolvedRefs")),
+        (backend_tls("p", {"sectionName": "gone"}), ("False", "TargetNotFound"), ("True", "ResolvedRefs")),
+        (
+            backend_tls("p", {}, caCertificateRefs=[ref("ConfigMap", "gone")]),
+            ("False", "NoValidCACertificate"),
+            ("False", "InvalidCACertificateRef"),
+        ),
+        (
+            backend_tls("p", {}, caCertificateRefs=[ref("Secret", "cert")]),
+            ("False", "NoValidCACertificate"),
+            ("False", "InvalidKind"),
+        ),
+        (
+            backend_tls("p", {}, caCertificateRefs=[ref("ConfigMap", "gone"), ref("ConfigMap", "clients")]),
+            ("True", "Accepted"),
+            ("False", "InvalidCACertificateRef"),
+        ),
+        (
+            backend_tls("p", {}, wellKnownCACertificates="example.com/ours"),
+            ("False", "Invalid"),
+            ("True", "ResolvedRefs"),
+        ),
+    ],
+)
+def test_a_backend_policy_says_what_is_wrong_with_target_and_roots(
+    policy: d.Document, accepted: tuple[str, str], resolved: tuple[str, str]
+) -> None:
+    mesh, _ = l7.world(*CART, CLIENTS, policy)
+    assert of_policy(mesh, "p") == ("Gateway", {"Accepted": accepted, "ResolvedRefs": resolved})
+    refusing = accepted[0] == "False" and accepted[1] != "TargetNotFound"
+    assert [bool(each.broken) for each in mesh.l7.backend_tls.values()] in ([refusing], []), (
+        "never spoken to unverified"
+    )
+
+
+def test_a_backend_policy_that_no_gateway_needs_speaks_of_its_target() -> None:
+    lost = backend_tls("p", {"name": "gone"})
+    mesh, _ = l7.world(lost)
+    assert of_policy(mesh, "p") == (
+        "Service",
+        {"Accepted": ("False", "TargetNotFound"), "ResolvedRefs": ("True", "ResolvedRefs")},
+    )
+
+
+def test_a_mirror_reaches_the_target_of_a_backend_policy_too() -> None:
+    mirror = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "cart", "port": 80}}}
+    rule = {"filters": [mirror], "backendRefs": [{"name": "reviews", "port": 80}]}
+    route = l7.api("HTTPRoute", "r", parentRefs=[{"name": "edge"}], rules=[rule])
+    mesh, _ = l7.world(*CART[:2], d.service("reviews", "10.9.0.2"), route, backend_tls("p", {}))
+    assert of_policy(mesh, "p")[0] == "Gateway"
+
+
+def test_a_policy_that_is_to_be_ignored_neither_speaks_nor_stands_in_anothers_way() -> None:
+    old = backend_tls("old", {}, "2024-01-01T00:00:00Z")
+    old["metadata"]["annotations"] = {"istio.io/ignore-policy-attachment": "true"}
+    mesh, _ = l7.world(*CART, old, backend_tls("young", {}, "2025-01-01T00:00:00Z"))
+    assert of_policy(mesh, "young")[1]["Accepted"] == ("True", "Accepted")
+    assert "backendtlspolicies.gateway.networking.k8s.io/shop/old" not in mesh.l7.statuses
+
+
+def test_a_host_must_be_exported_to_the_gateway_that_sends_there() -> None:
+    def entry(name: str, *export: str) -> d.Document:
+        ports = [{"number": 80, "name": "http", "protocol": "HTTP"}]
+        host = f"{name}.example"
+        return l7.istio(
+            "ServiceEntry", name, "other", hosts=[host], ports=ports, resolution="DNS", exportTo=list(export)
+        )
+
+    def route(name: str, *parents: dict[str, Any]) -> d.Document:
+        backend = {"group": "networking.istio.io", "kind": "Hostname", "name": f"{name}.example", "port": 80}
+        return l7.api("HTTPRoute", name, "away", parentRefs=list(parents), rules=[{"backendRefs": [backend]}])
+
+    everybody = {"name": "all", "port": 80, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}}
+    edge, service = {"name": "edge", "namespace": "shop"}, {"group": "", "kind": "Service", "name": "own"}
+    mesh, _ = l7.world(
+        l7.gateway("edge", "shop", everybody),
+        d.service("own", "10.9.0.7", "away"),
+        *(entry("shown", "shop"), entry("hidden", "away"), entry("half", "away")),
+        *(route("shown", edge), route("hidden", edge), route("half", edge, service)),
+    )
+    found = {}
+    for name in ("shown", "hidden", "half"):
+        status = mesh.l7.statuses[f"httproutes.gateway.networking.k8s.io/away/{name}"]
+        assert isinstance(status, RouteStatus)
+        found[name] = [said(each.conditions)["ResolvedRefs"] for each in status.parents]
+    good, lost = ("True", "ResolvedRefs"), ("False", "BackendNotFound")
+    assert found == {"shown": [good], "hidden": [lost], "half": [lost, good]}

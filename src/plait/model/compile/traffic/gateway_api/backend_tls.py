@@ -17,6 +17,9 @@ from plait.model.status import Condition
 from plait.model.traffic import BackendRule, ClientTls
 from plait.resources.gateway_api.policies import BackendTLSPolicy
 
+IGNORED = "istio.io/ignore-policy-attachment"
+"""Annotation, "true": as if the policy were not there."""
+
 
 class BackendTls(msgspec.Struct, frozen=True):
     """What one policy says about one service key and port (0 all)."""
@@ -44,25 +47,24 @@ def read(
     made: dict[tuple[str, int], BackendTls] = {}
     conditions: dict[tuple[str, str], tuple[Condition, ...]] = {}
     targets: dict[tuple[str, str], tuple[str, ...]] = {}
-    for each in sorted(found, key=lambda p: (p.meta.creation_timestamp or "", p.namespace, p.name)):
-        tls, resolved = _tls(each, credentials)
-        accepted = Condition("Accepted", "True", "Accepted")
-        if resolved.status == "False":
-            accepted = Condition("Accepted", "False", "NoValidCACertificate", resolved.message)
+    heard = (each for each in found if each.meta.annotations.get(IGNORED, "").lower() != "true")
+    for each in sorted(heard, key=lambda p: (p.meta.creation_timestamp or "", p.namespace, p.name)):
+        tls, accepted, resolved = _tls(each, credentials)
+        broken = accepted.message if accepted.status == "False" else ""
+        source = f"BackendTLSPolicy/{each.namespace}/{each.name}"
         named: list[str] = []
         for ref in each.spec.target_refs:
-            host = hostname(ref.name, each.namespace, settings)
-            service = services.get(f"{each.namespace}/{host}")
+            service = services.get(f"{each.namespace}/{hostname(ref.name, each.namespace, settings)}")
             if ref.kind != "Service" or ref.group not in ("", "core") or service is None:
                 text = f"{ref.kind} {ref.name} does not exist; name a Service"
                 accepted = Condition("Accepted", "False", "TargetNotFound", text)
                 continue
             named.append(service.key)
-            port = 0
-            if ref.section_name is not None:
-                port = next((p.number for p in service.ports if p.name == ref.section_name), -1)
-            source = f"BackendTLSPolicy/{each.namespace}/{each.name}"
-            broken = resolved.message if resolved.status == "False" else ""
+            port = next((p.number for p in service.ports if p.name == ref.section_name), 0)
+            if ref.section_name is not None and not port:
+                text = f"Service {ref.name} has no port named {ref.section_name}; mend sectionName"
+                accepted = Condition("Accepted", "False", "TargetNotFound", text)
+                continue
             policy = BackendTls(source, service.key, port, BackendRule(source, tls, broken))
             first = made.setdefault((service.key, port), policy)
             if first is not policy:
@@ -72,9 +74,10 @@ def read(
     return Read(tuple(made.values()), conditions, targets)
 
 
-def _tls(each: BackendTLSPolicy, credentials: Credentials) -> tuple[ClientTls, Condition]:
+def _tls(each: BackendTLSPolicy, credentials: Credentials) -> tuple[ClientTls, Condition, Condition]:
+    """With the conditions Accepted and ResolvedRefs. Roots that cannot be used are told; one that can is enough."""
     check = each.spec.validation
-    resolved = Condition("ResolvedRefs", "True", "ResolvedRefs")
+    accepted, resolved = Condition("Accepted", "True", "Accepted"), Condition("ResolvedRefs", "True", "ResolvedRefs")
     roots: list[str] = []
     for ref in check.ca_certificate_refs:
         name = f"{each.namespace}/{ref.name}"
@@ -85,9 +88,11 @@ def _tls(each: BackendTLSPolicy, credentials: Credentials) -> tuple[ClientTls, C
             resolved = Condition("ResolvedRefs", "False", "InvalidCACertificateRef", why)
         else:
             roots.append(credentials.pem(name))
+    if check.ca_certificate_refs and not roots:
+        accepted = Condition("Accepted", "False", "NoValidCACertificate", resolved.message)
     if check.well_known_ca_certificates not in (None, "System"):
-        text = f"{check.well_known_ca_certificates} is not known; write System"
-        resolved = Condition("ResolvedRefs", "False", "InvalidCACertificateRef", text)
+        text = f"wellKnownCACertificates {check.well_known_ca_certificates} is not known; write System"
+        accepted = Condition("Accepted", "False", "Invalid", text)
     names = tuple(name.hostname or name.uri or "" for name in check.subject_alt_names)
     tls = ClientTls(
         "simple",
@@ -96,6 +101,4 @@ def _tls(each: BackendTLSPolicy, credentials: Credentials) -> tuple[ClientTls, C
         inline_roots="\n".join(roots),
         system_roots=check.well_known_ca_certificates == "System",
     )
-    if resolved.status == "False" and roots:
-        resolved = Condition("ResolvedRefs", "True", "ResolvedRefs")  # one usable root is enough
-    return tls, resolved
+    return tls, accepted, resolved

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -46,24 +46,31 @@ class Backends:
         grants: Grants,
         settings: Settings,
         parents: frozenset[tuple[str, str]] = frozenset(),
+        viewers: frozenset[str] = frozenset(),
     ) -> None:
         self._services, self._grants, self._settings, self._parents = services, grants, settings, parents
+        self._viewers = viewers
 
-    def of_route(self, parents: Sequence[Written], namespace: str) -> Backends:
-        """As one route finds them. A route of Services alone needs no grant to send to one of them.
+    def of_route(self, parents: Sequence[Written], namespace: str, viewers: Iterable[str]) -> Backends:
+        """As one route finds them; `viewers` are the namespaces that must see what it names by host.
 
-        Its requests are addressed to that Service anyway: the route only says how its callers are served.
+        A route of Services alone needs no grant to send to one of them: its requests are addressed to that Service
+        anyway, the route only says how its callers are served.
         """
-        if not parents or any(each.kind != "Service" or each.group not in ("", "core") for each in parents):
-            return self
-        own = frozenset((each.namespace or namespace, each.name) for each in parents)
-        return Backends(self._services, self._grants, self._settings, own)
+        own: frozenset[tuple[str, str]] = frozenset()
+        if all(each.kind == "Service" and each.group in ("", "core") for each in parents):
+            own = frozenset((each.namespace or namespace, each.name) for each in parents)
+        return Backends(self._services, self._grants, self._settings, own, frozenset(viewers))
+
+    def seen(self, ref: Reference, namespace: str) -> bool:
+        """Whether a proxy of the namespace knows the host that is named. Services are known by their grants."""
+        return not _by_host(ref) or self._by_name(ref.name.lower(), (namespace,)) is not None
 
     def find(self, ref: Reference, kind: str, namespace: str, weight: int = 1) -> Found:
         """The destination of a reference written in a route of this kind and namespace."""
         where = ref.namespace or namespace
         port = ref.port or 0
-        if ref.group == "networking.istio.io" and ref.kind == "Hostname":
+        if _by_host(ref):
             host, where_of = ref.name.lower(), ""
             if ref.namespace is not None and ref.namespace != namespace:
                 return _broken(host, port, weight, "InvalidKind", "a Hostname has no namespace")
@@ -78,9 +85,11 @@ class Backends:
         if not granted:
             text = f"no ReferenceGrant of {where} allows {kind}s of {namespace} to name {ref.name}; create one"
             return _broken(host, port, weight, "RefNotPermitted", text)
-        service = self._services.get(f"{where}/{host}") if where_of else self._by_name(host)
+        service = self._services.get(f"{where}/{host}") if where_of else self._by_name(host, self._viewers)
         if service is None:
             text = f"{ref.kind} {ref.name} does not exist in {where}; create it or mend the name"
+            if not where_of:
+                text = f"{ref.kind} {ref.name} does not exist, or is not exported to {', '.join(sorted(self._viewers))}"
             return _broken(host, port, weight, "BackendNotFound", text)
         if not port and ref.kind == "Service":
             return _broken(host, port, weight, "InvalidKind", f"the port of Service {ref.name} is missing; add it")
@@ -89,8 +98,14 @@ class Backends:
             return _broken(host, port, weight, "BackendNotFound", text)
         return Found(Destination(host, port, "", weight, namespace=where_of))
 
-    def _by_name(self, host: str) -> HttpService | None:
-        return next((s for s in self._services.values() if s.hostname == host), None)
+    def _by_name(self, host: str, viewers: Iterable[str]) -> HttpService | None:
+        """The service of that host that one of the viewers sees."""
+        wanted = {"*", *viewers}
+        return next((s for s in self._services.values() if s.hostname == host and wanted & set(s.visible)), None)
+
+
+def _by_host(ref: Reference) -> bool:
+    return ref.group == "networking.istio.io" and ref.kind == "Hostname"
 
 
 def _broken(host: str, port: int, weight: int, reason: str, text: str) -> Found:

@@ -10,19 +10,26 @@ import msgspec
 from plait.base.wellknown import WAYPOINT_FOR
 from plait.model.compile.memory import Memory
 from plait.model.compile.traffic.credentials import Credentials
-from plait.model.compile.traffic.gateway_api import backend_tls, classes, gateway_status, http_route, placing
+from plait.model.compile.traffic.gateway_api import (
+    backend_tls,
+    classes,
+    gateway_status,
+    http_route,
+    placing,
+    policy_status,
+)
 from plait.model.compile.traffic.gateway_api.backends import Backends
 from plait.model.compile.traffic.gateway_api.gateway_status import strange_address
 from plait.model.compile.traffic.gateway_api.grants import Grants
-from plait.model.compile.traffic.gateway_api.listener_tls import GROUP, Owner, client_certificate, options_wrong
+from plait.model.compile.traffic.gateway_api.listener_tls import Owner, client_certificate, options_wrong
 from plait.model.compile.traffic.gateway_api.listeners import Open, chosen, opened
 from plait.model.compile.traffic.gateway_api.parents import Attached, Listening, Parents
 from plait.model.compile.traffic.report import BAD_VALUE, NO_EFFECT, NOT_GRANTED, Report
 from plait.model.gateways import Gateway
 from plait.model.http_services import HttpService
 from plait.model.mesh import Settings
-from plait.model.routes import Destination, Forward, Parent, Route, Routing, TcpRoute, TlsMatch, TlsRoute
-from plait.model.status import Condition, ParentReference, ParentStatus, RouteStatus, Status
+from plait.model.routes import Destination, Parent, Route, Routing, TcpRoute, TlsMatch, TlsRoute
+from plait.model.status import Condition, ParentStatus, RouteStatus, Status
 from plait.resources import kinds
 from plait.resources.gateway_api import gateway as written
 from plait.resources.kinds import Kind
@@ -66,11 +73,12 @@ def compiled(
     )
     backends = Backends(services, grants, settings)
     statuses: dict[str, Status] = {}
-    for policy in objects.of(kinds.BACKEND_TLS_POLICY).values():
+    policies = objects.of(kinds.BACKEND_TLS_POLICY).values()
+    for policy in policies:
         if policy.spec.options:
-            said = Report("BackendTLSPolicy", policy.namespace, policy.name)
-            said.unsupported("spec.options", "remove them")
-            problems.extend(said.problems)
+            report = Report("BackendTLSPolicy", policy.namespace, policy.name)
+            report.unsupported("spec.options", "remove them")
+            problems.extend(report.problems)
     surroundings = (services, *(objects.of(kind) for kind in _AROUND_ROUTES))
     around = memory.step("around-routes", [], lambda _, __: object(), *surroundings)  # another one with any of them
     routings: dict[str, Routing] = {}
@@ -81,14 +89,14 @@ def compiled(
             if route.counted:
                 parents.count(route.counted)
             problems.extend(route.problems)
-    tls = backend_tls.read(objects.of(kinds.BACKEND_TLS_POLICY).values(), services, credentials, settings)
+    tls = backend_tls.read(policies, services, credentials, settings)
     for each in known.values():
         if (found := classes.status(each)) is not None:
             statuses[f"{kinds.GATEWAY_CLASS}//{each.name}"] = found
             if each.spec.parameters_ref is not None:
-                said = Report("GatewayClass", "", each.name)
-                said.unsupported("spec.parametersRef", "give the parameters in infrastructure of each Gateway")
-                problems.extend(said.problems)
+                report = Report("GatewayClass", "", each.name)
+                report.unsupported("spec.parametersRef", "give the parameters in infrastructure of each Gateway")
+                problems.extend(report.problems)
     parameters = objects.of(kinds.CONFIG_MAP)
     made = []
     for name, run in ours.items():
@@ -108,7 +116,8 @@ def compiled(
         account = placing.account(gateway, run == "waypoint", parameters, memory)
         made.append(_noun(gateway, run, listening[name], account, shown))
     problems.extend(_refused_sets(objects, members, ours, gateways, statuses))
-    _policy_statuses(tls, routings.values(), statuses)
+    for policy, said in policy_status.of_policies(policies, tls, routings.values()):
+        statuses[f"{kinds.BACKEND_TLS_POLICY}/{policy.namespace}/{policy.name}"] = said
     return Compiled(made, routings, tls.policies, statuses)
 
 
@@ -193,7 +202,6 @@ def _routing(
     hostnames = tuple(host.lower() for host in getattr(each.spec, "hostnames", ()))
     if each.spec.use_default_gateways is not None:
         report.unsupported("spec.useDefaultGateways", "name the gateways in parentRefs")
-    backends = backends.of_route(each.spec.parent_refs, each.namespace)
     answers: list[Attached] = []
     for number, ref in enumerate(each.spec.parent_refs):
         mesh = ref.kind in ("Service", "ServiceEntry")
@@ -205,6 +213,7 @@ def _routing(
             report.error("IST0101", f"spec.parentRefs[{number}]", answer.accepted.message)
     if not answers:
         return None, RouteStatus(())
+    backends = backends.of_route(each.spec.parent_refs, each.namespace, {a.sees_from(each.namespace) for a in answers})
     routes: list[Route] = []
     tcp: list[TcpRoute] = []
     tls: list[TlsRoute] = []
@@ -234,7 +243,12 @@ def _routing(
         extra: tuple[Condition, ...] = (resolved_extra,)
     else:
         extra = ()
-    status = RouteStatus(tuple(ParentStatus(a.reference, (bad or a.accepted, resolved, *extra)) for a in answers))
+    status = RouteStatus(
+        tuple(
+            ParentStatus(a.reference, (bad or a.accepted, _seen_by(a, each, backends, resolved), *extra))
+            for a in answers
+        )
+    )
     bound = _merged(a.parent for a in answers if a.parent is not None)
     if not bound:
         return None, status
@@ -250,6 +264,18 @@ def _routing(
         created=each.meta.creation_timestamp or "",
     )
     return routing, status
+
+
+def _seen_by(answer: Attached, each: Any, backends: Backends, resolved: Condition) -> Condition:
+    """ResolvedRefs at one parent: a ServiceEntry may be exported to one of them only."""
+    if resolved.status == "False":
+        return resolved
+    namespace = answer.sees_from(each.namespace)
+    for ref in (ref for rule in each.spec.rules for ref in rule.backend_refs):
+        if not backends.seen(ref, namespace):
+            text = f"{ref.kind} {ref.name} is not exported to {namespace}; set exportTo of its ServiceEntry"
+            return Condition("ResolvedRefs", "False", "BackendNotFound", text)
+    return resolved
 
 
 def _merged(found: Iterator[Parent]) -> tuple[Parent, ...]:
@@ -326,33 +352,3 @@ def _optioned(listeners: Iterable[written.Listener], report: Report) -> None:
                 report.say(BAD_VALUE, path, why)
             else:
                 report.unsupported(path, "use an Istio Gateway for TLS details")
-
-
-def _policy_statuses(tls: backend_tls.Read, routings: Iterable[Routing], statuses: dict[str, Status]) -> None:
-    """A BackendTLSPolicy is reported for every gateway whose routes reach its service."""
-    if not tls.conditions:
-        return
-    reached: dict[str, set[str]] = {}
-    for routing in routings:
-        gateways = {p.key for p in routing.parents if p.kind == "gateway"}
-        for destination in _destinations(routing):
-            reached.setdefault(f"{destination.namespace}/{destination.hostname}", set()).update(gateways)
-    for (namespace, name), conditions in tls.conditions.items():
-        keys = {key for service in tls.targets[namespace, name] for key in reached.get(service, ())}
-        parents = []
-        for key in sorted(keys):
-            _, where, gateway = key.split("/", 2)
-            parents.append(ParentStatus(ParentReference(GROUP, "Gateway", gateway, where), conditions))
-        if parents:
-            statuses[f"{kinds.BACKEND_TLS_POLICY}/{namespace}/{name}"] = RouteStatus(tuple(parents))
-
-
-def _destinations(routing: Routing) -> Iterator[Destination]:
-    for route in routing.http:
-        action = route.action
-        if isinstance(action, Forward):
-            yield from action.destinations
-    for tls in routing.tls:
-        yield from tls.destinations
-    for tcp in routing.tcp:
-        yield from tcp.destinations

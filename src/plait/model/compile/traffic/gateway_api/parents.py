@@ -29,6 +29,12 @@ class Attached(msgspec.Struct, frozen=True):
     reference: ParentReference
     parent: Parent | None
     accepted: Condition
+    gateway: str = ""
+    """Namespace of the gateway that answers."""
+
+    def sees_from(self, namespace: str) -> str:
+        """The namespace that must see what a route of `namespace` names by host: the gateway's, or its own."""
+        return self.gateway or namespace
 
 
 class Parents:
@@ -133,7 +139,7 @@ class Parents:
             self._counting.append((name, each.section))
         sections = tuple(each.section for each in fitting if not each.listener.broken)
         parent = Parent("gateway", f"gateway-api/{name[0]}/{name[1]}", sections) if sections else None
-        return Attached(reference, parent, Condition("Accepted", "True", "Accepted"))
+        return Attached(reference, parent, Condition("Accepted", "True", "Accepted"), name[0])
 
 
 def _meets(listener: str, hostnames: tuple[str, ...]) -> bool:
@@ -142,7 +148,3 @@ def _meets(listener: str, hostnames: tuple[str, ...]) -> bool:
 
 def _refused(reference: ParentReference, reason: str, text: str) -> Attached:
     return Attached(reference, None, Condition("Accepted", "False", reason, text))
-
-
-def status_of(attached: Attached, resolved: Condition, unsupported: Condition | None) -> tuple[Condition, ...]:
-    return (unsupported or attached.accepted, resolved)
