@@ -10,6 +10,7 @@ from plait.model.routes import HeaderChange
 
 _OPERATOR = re.compile(r"%%|%[A-Z][A-Z0-9_]*(?:\([^()%]*(?:\([^()%]*\)[^()%]*)*\))?(?::\d+)?%")
 _HOSTS = ("host", ":authority")
+_BREAKS = re.compile(r"[\x00\n\r]")
 
 
 def value(ctx: Context, text: str, source: str, path: str) -> str:
@@ -40,6 +41,9 @@ def _changes(ctx: Context, change: HeaderChange, side: str, source: str) -> Doc:
         for name, text in pairs:
             if not _changeable(ctx, name, side, source):
                 continue
+            if _BREAKS.search(name + text):
+                ctx.refuse(source, f"headers.{side}.{name!r}", "a header has no line breaks or zero bytes; left out")
+                continue
             written = value(ctx, text, source, f"headers.{side}.{name}")
             added.append({"header": {"key": name, "value": written}, "append_action": action})
             if not written:
@@ -56,7 +60,7 @@ def _changes(ctx: Context, change: HeaderChange, side: str, source: str) -> Doc:
 def _changeable(ctx: Context, name: str, side: str, source: str) -> bool:
     if side == "request" and name.lower() in _HOSTS:
         return False  # said by `host`
-    if name.startswith(":") or not name:
+    if name.startswith(":") or not name or name.lower() in _HOSTS:
         ctx.refuse(source, f"headers.{side}.{name}", "Envoy changes no pseudo headers; use rewrite for path and host")
         return False
     return True

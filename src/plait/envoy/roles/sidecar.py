@@ -13,6 +13,7 @@ from plait.envoy import names
 from plait.envoy.l7 import chains, inbound, manager, on_demand, patches, points, routes, terminate
 from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.context import Context, seconds
+from plait.envoy.l7.distinct import distinct
 from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.report import Refusal
@@ -117,7 +118,7 @@ def _of_port(
         "name": f"{address}_{port}" if not address.startswith("unix://") else address,
         **_bound(ctx, bind, port),
         "traffic_direction": "OUTBOUND",
-        "filter_chains": _distinct(ctx, made, f"{address}_{port}"),
+        "filter_chains": distinct(ctx, made, f"{address}_{port}"),
     }
     if not bind or (http and all(each.capture for each in http)):
         document["bind_to_port"] = False
@@ -137,20 +138,6 @@ def _bound(ctx: Context, bind: str, port: int) -> Doc:
     if bind in ("", "0.0.0.0"):
         return bound(ctx.proxy.addresses, "0.0.0.0", "::", port)
     return {"address": socket_address(bind, port)}
-
-
-def _distinct(ctx: Context, made: list[Doc], source: str) -> list[Doc]:
-    """Two chains of one match make Envoy refuse the listener; the first keeps what both want."""
-    taken: set[str] = set()
-    kept: list[Doc] = []
-    for chain in made:
-        key = repr(sorted(chain.get("filter_chain_match", {}).items()))
-        if key in taken:
-            ctx.refuse(f"listener/{source}", chain["name"], "another chain has the same match; this one is left out")
-            continue
-        taken.add(key)
-        kept.append(chain)
-    return kept
 
 
 def _tcp(ctx: Context, view: SidecarView, each: TcpOutbound, number: int, routed: bool) -> Iterator[Doc]:
