@@ -51,6 +51,8 @@ def cluster(ctx: Context, upstream: Upstream) -> Doc:
     protocol = _protocol(ctx, upstream, pool)
     if found is not None and found.codes:
         protocol["outlier_detection"] = _codes(found.codes)
+    if protocol and upstream.resolution == "dynamic_dns" and not _own_checks(upstream):
+        protocol["upstream_http_protocol_options"] = {"auto_sni": True, "auto_san_validation": True}
     if protocol:
         document["typed_extension_protocol_options"] = {OPTIONS: any_of(OPTIONS, **protocol)}
         if not any(key in protocol for key in ("explicit_http_config", "use_downstream_protocol_config")):
@@ -116,8 +118,18 @@ def _dynamic(upstream: Upstream) -> Doc:
             "envoy.clusters.dynamic_forward_proxy",
             "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig",
             dns_cache_config=cache,
+            **({"allow_insecure_cluster_options": True} if _own_checks(upstream) else {}),
         ),
     }
+
+
+def _own_checks(upstream: Upstream) -> bool:
+    """Does a rule say itself what the server is asked for and must prove? Else that follows from the request's host,
+    and of a cluster of any host Envoy wants it said so."""
+    tls = upstream.policy.tls
+    return (
+        tls is not None and tls.mode in ("simple", "mutual") and bool(tls.sni or tls.subject_alt_names or tls.insecure)
+    )
 
 
 def dns_cache(name: str) -> Doc:

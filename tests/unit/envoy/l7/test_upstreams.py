@@ -8,13 +8,17 @@ from kit import l7
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.options import DEFAULT
 from plait.envoy.l7.upstreams import cluster, discovered, lifetimes
-from plait.model.traffic import Pool
+from plait.model.traffic import ClientTls, Pool
 from plait.model.views.upstreams import Upstream
+
+
+def context(upstream: Upstream) -> Context:
+    return Context(l7.proxy("sidecar", "client"), l7.SETTINGS, DEFAULT, {upstream.key: upstream})
 
 
 def names(upstream: Upstream) -> tuple[str, str, str]:
     """Of the cluster, of what it asks for, and of what is served."""
-    ctx = Context(l7.proxy("sidecar", "client"), l7.SETTINGS, DEFAULT, {upstream.key: upstream})
+    ctx = context(upstream)
     made, served = cluster(ctx, upstream), discovered(ctx, upstream)
     assert served is not None
     return made["name"], made["eds_cluster_config"]["service_name"], served["cluster_name"]
@@ -40,3 +44,20 @@ def test_idle_connections_end_as_said_for_http_and_else_as_said_for_tcp() -> Non
     assert idle(True, tcp_idle_timeout=3.0, http_idle_timeout=0.0) == "0s", "zero is a word, too: never"
     assert idle(False, tcp_idle_timeout=3.0, http_idle_timeout=5.0) == "3s"
     assert idle(False, http_idle_timeout=5.0) is None
+
+
+def test_a_cluster_of_any_host_says_how_servers_prove_theirs_unless_a_rule_does() -> None:
+    """Envoy refuses such a cluster otherwise, once it has any HTTP options."""
+
+    def said(tls: ClientTls | None) -> tuple[object, bool]:
+        policy = structs.replace(l7.upstream("a").policy, tls=tls)
+        upstream = l7.upstream("*.example", resolution="dynamic_dns", external=True, policy=policy)
+        made = cluster(context(upstream), upstream)
+        (options,) = made["typed_extension_protocol_options"].values()
+        config = made["cluster_type"]["typed_config"]
+        return options.get("upstream_http_protocol_options"), config.get("allow_insecure_cluster_options", False)
+
+    checked = {"auto_sni": True, "auto_san_validation": True}
+    assert said(None) == said(ClientTls("simple")) == (checked, False)
+    assert said(ClientTls("simple", sni="a.example")) == (None, True)
+    assert said(ClientTls("simple", subject_alt_names=("a.example",))) == ({"auto_sni": True}, True)
