@@ -99,7 +99,7 @@ STORIES: dict[str, GatewayView] = {
     "tls_simple": secure(ServerTls("simple", CERTIFICATES, least="1.2", most="1.3"), "shop.example"),
     "tls_mutual": secure(ServerTls("mutual", CERTIFICATES[:1], subject_alt_names=("client.example",)), "shop.example"),
     "tls_istio": secure(ServerTls("istio_mutual"), "*.mesh.example"),
-    "tls_workload": secure(ServerTls("istio_simple", ciphers=tuple(sorted(ciphers.KNOWN))), "*.mesh.example"),
+    "tls_workload": secure(ServerTls("istio_simple", ciphers=tuple(sorted(ciphers.SUITES))), "*.mesh.example"),
     "passthrough": view(
         ServerPort(
             443,

@@ -327,7 +327,7 @@ def test_a_cipher_that_envoy_does_not_know_is_left_out_and_told() -> None:
     tls = {"mode": "SIMPLE", "credentialName": "cert", "cipherSuites": ["ROT13", "AES256-SHA", "AES256-SHA"]}
     server = {"port": {"number": 443, "name": "https", "protocol": "HTTPS"}, "hosts": ["*"], "tls": tls}
     mesh, problems = l7.world(l7.istio("Gateway", "edge", selector={"app": "edge"}, servers=[server]))
-    assert ("PLT0401", "spec.servers[0].tls.cipherSuites") in [(p.code, p.path) for p in problems]
+    assert ("PLT0401", "spec.servers[0].tls.cipherSuites[0]") in [(p.code, p.path) for p in problems]
     (gateway,) = mesh.l7.gateways.values()
     assert gateway.listeners[0].tls is not None
     assert gateway.listeners[0].tls.ciphers == ("AES256-SHA",)

@@ -36,8 +36,22 @@ def bound(bind: str, port: int) -> dict[str, Any]:
     return document("Gateway", {"servers": [server]})
 
 
-@pytest.mark.parametrize("right", [bound("127.0.0.1", 80), bound("::1", 80), bound("unix://@name", 0)])
-def test_a_listener_may_stand_at_an_address_or_a_unix_domain_socket(right: dict[str, Any]) -> None:
+def pinned(**digests: list[str]) -> dict[str, Any]:
+    tls = {"mode": "MUTUAL", "credentialName": "a", **digests}
+    server = {"port": {"number": 443, "name": "a", "protocol": "HTTPS"}, "hosts": ["*"], "tls": tls}
+    return document("Gateway", {"servers": [server]})
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        bound("127.0.0.1", 80),
+        bound("::1", 80),
+        bound("unix://@name", 0),
+        pinned(verifyCertificateHash=["ab" * 32, ":".join(["AB"] * 32)]),
+    ],
+)
+def test_listeners_stand_at_addresses_or_unix_domain_sockets_and_may_pin_certificates(right: dict[str, Any]) -> None:
     assert not validate(right)
 
 
@@ -58,6 +72,8 @@ def test_a_listener_may_stand_at_an_address_or_a_unix_domain_socket(right: dict[
         (bound("unix://relative", 0), "spec.servers[0].bind"),
         (bound("unix:///run/gateway.sock", 80), "spec.servers[0].bind"),
         (bound("localhost", 80), "spec.servers[0].bind"),
+        (pinned(verifyCertificateSpki=["ab" * 32]), "spec.servers[0].tls.verifyCertificateSpki[0]"),
+        (pinned(verifyCertificateHash=["ab" * 32, "ab"]), "spec.servers[0].tls.verifyCertificateHash[1]"),
         (document("Sidecar", {"ingress": [{"port": {"number": 80, "protocol": "HTTP"}, "bind": "unix:///run/a.sock"}]}),
          "spec.ingress[0].bind"),
         (document("Sidecar", {"egress": [{"hosts": ["./*"], "bind": "10.0.0.0/8"}]}), "spec.egress[0].bind"),

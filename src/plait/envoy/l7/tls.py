@@ -38,6 +38,9 @@ def sds(name: str) -> Doc:
 
 # Servers ---
 
+_NOBODY: Doc = {"verify_certificate_hash": ["0" * 64]}
+"""Without roots Envoy would take any certificate, or refuse the listener where names are expected."""
+
 
 def server(ctx: Context, wanted: ServerTls, alpn: Iterable[str], source: str) -> Doc:
     """The transport socket that ends TLS as a gateway's server says."""
@@ -87,8 +90,11 @@ def _client_roots(ctx: Context, common: Doc, wanted: ServerTls, source: str) -> 
         common["validation_context"] = {**checks, "trusted_ca": {"filename": wanted.client_roots_file}}
     elif name:
         common["combined_validation_context"] = _combined(roots(name), checks)
-    else:
+    elif wanted.insecure:
         common["validation_context"] = checks
+    else:
+        ctx.refuse(source, "tls", "no roots are given for client certificates: every client is refused; add them")
+        common["validation_context"] = _NOBODY
 
 
 def _checks(wanted: ServerTls) -> Doc:

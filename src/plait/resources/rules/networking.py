@@ -13,6 +13,11 @@ from plait.resources.rules import words
 from plait.resources.rules.words import bad
 from plait.resources.structure import Finding
 
+_DIGESTS = {
+    "Spki": re.compile(r"[A-Za-z0-9+/]{43}="),
+    "Hash": re.compile(r"[0-9A-Fa-f]{64}|[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){31}"),
+}
+"""SHA-256 as Envoy reads it, of a public key or of a whole certificate."""
 _HEADER = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -360,6 +365,11 @@ def _server_tls(path: str, server: Any) -> Iterator[Finding]:
                 yield bad(f"{path}.tls.{name}", f"mode {tls.mode} needs credentialName or {name}; add one")
         if tls.mode != "SIMPLE" and not tls.ca_certificates:
             yield bad(f"{path}.tls.caCertificates", f"mode {tls.mode} needs credentialName or caCertificates; add one")
+    if tls.mode in ("MUTUAL", "OPTIONAL_MUTUAL") and tls.tls_certificates and not tls.insecure_skip_verify:
+        roots = tls.ca_certificates or tls.ca_cert_credential_name
+        if not roots and not any(each.ca_certificates for each in tls.tls_certificates):
+            where = f"{path}.tls.tlsCertificates[0].caCertificates"
+            yield bad(where, f"mode {tls.mode} needs roots for client certificates; add them")
     if tls.mode == "ISTIO_MUTUAL" and (named or tls.server_certificate or tls.private_key):
         yield bad(f"{path}.tls", "ISTIO_MUTUAL uses the mesh's certificates; remove credentialName and files")
     given = {
@@ -368,9 +378,21 @@ def _server_tls(path: str, server: Any) -> Iterator[Finding]:
         "tlsCertificates": tls.tls_certificates,
     }
     yield from words.exactly_one(f"{path}.tls", given, none_is_fine=True)
+    yield from _digests(f"{path}.tls", tls)
     low, high = tls.min_protocol_version, tls.max_protocol_version
     if "TLS_AUTO" not in (low, high) and low > high:
         yield bad(f"{path}.tls.minProtocolVersion", f"{low} is newer than {high}; exchange them")
+
+
+def _digests(path: str, tls: Any) -> Iterator[Finding]:
+    if tls is None:
+        return
+    for field, values in (("Spki", tls.verify_certificate_spki), ("Hash", tls.verify_certificate_hash)):
+        for index, value in enumerate(values):
+            if not _DIGESTS[field].fullmatch(value):
+                form = "44 characters of base64" if field == "Spki" else "64 hexadecimal digits, with or without colons"
+                where = f"{path}.verifyCertificate{field}[{index}]"
+                yield bad(where, f"{value!r} is no SHA-256 digest; write its {form}")
 
 
 def service_entry(each: Any) -> Iterator[Finding]:
@@ -444,6 +466,7 @@ def sidecar(each: Any) -> Iterator[Finding]:
         yield from words.port(f"spec.ingress[{index}].port.number", ingress.port.number)
         yield from words.bind(f"spec.ingress[{index}].bind", ingress.bind, ingress.port.number, socket=False)
         yield from _protocol(f"spec.ingress[{index}].port.protocol", ingress.port.protocol, empty=True)
+        yield from _digests(f"spec.ingress[{index}].tls", ingress.tls)
 
 
 def envoy_filter(each: Any) -> Iterator[Finding]:

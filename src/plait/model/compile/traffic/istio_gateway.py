@@ -129,10 +129,6 @@ def server_tls(found: ServerTlsSettings, namespace: str, path: str, report: Repo
     roots = _secret(found.ca_cert_credential_name, namespace) if found.ca_cert_credential_name else ""
     if not roots and mode in ("mutual", "optional_mutual") and names:
         roots = _secret(names[0], namespace)
-    suites, unknown = ciphers.sorted_out(found.cipher_suites)
-    if unknown:
-        text = f"{', '.join(unknown)} is not known here and left out; write Envoy's names of suites"
-        report.say(BAD_VALUE, f"{path}.cipherSuites", text)
     return ServerTls(
         mode,  # type: ignore[arg-type]
         tuple(certificates),
@@ -145,7 +141,7 @@ def server_tls(found: ServerTlsSettings, namespace: str, path: str, report: Repo
         found.verify_certificate_hash,
         _VERSIONS.get(found.min_protocol_version, ""),
         _VERSIONS.get(found.max_protocol_version, ""),
-        suites,
+        ciphers.suites(found.cipher_suites, f"{path}.cipherSuites", report),
         bool(found.insecure_skip_verify),
     )
 
