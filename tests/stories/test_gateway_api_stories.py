@@ -9,7 +9,7 @@ import pytest
 from kit import documents as d
 from kit import worlds as l7
 from plait.model.mesh import Mesh
-from plait.model.routes import Forward, Redirect, Respond
+from plait.model.routes import Forward, Redirect, Respond, Session
 from plait.model.status import Condition, GatewayStatus, RouteStatus
 
 SERVICES = (
@@ -311,6 +311,22 @@ def test_tls_and_tcp_routes_become_chains() -> None:
     chains = {port.port: port.tcp for port in l7.served_by(mesh, "edge-1").ports}
     assert [(c.server_names, c.tls) for c in chains[443]] == [(("a.example",), None)]
     assert [(c.server_names, c.destinations[0].port) for c in chains[5000]] == [((), 80)]
+
+
+def test_a_session_cookie_outlives_the_client_only_where_it_is_permanent() -> None:
+    def kept(**session: Any) -> tuple[Session | None, list[str]]:
+        rule = {"backendRefs": [backend("cart")], "sessionPersistence": session}
+        mesh, problems = l7.world(*SERVICES, l7.gateway("edge"), route("r", rule))
+        (host,) = hosts(mesh).values()
+        return host.routes[0].session, [f"{p.code} {p.path}" for p in problems]
+
+    permanent = {"cookieConfig": {"lifetimeType": "Permanent"}}
+    assert kept(sessionName="s") == (Session("cookie", "s"), [])
+    assert kept(absoluteTimeout="1h", **permanent) == (Session("cookie", "", 3600.0), [])
+    where = "spec.rules[0].sessionPersistence.absoluteTimeout"
+    assert kept(**permanent) == (Session("cookie"), [f"PLT0401 {where}"])
+    assert kept(absoluteTimeout="1h") == (Session("cookie"), [f"PLT0400 {where}"])
+    assert kept(absoluteTimeout="1h", type="Header") == (Session("header"), [f"PLT0400 {where}"])
 
 
 def test_a_listener_set_adds_listeners_where_the_gateway_allows_it() -> None:

@@ -213,6 +213,12 @@ def _session(given: SessionPersistence | None, path: str, report: Report) -> Ses
     if given is None:
         return None
     lifetime = _time(given.absolute_timeout)
-    if given.cookie_config is not None and given.cookie_config.lifetime_type == "Permanent" and lifetime is None:
+    config = given.cookie_config if given.type == "Cookie" else None
+    permanent = config is not None and config.lifetime_type == "Permanent"
+    if permanent and lifetime is None:
         report.error("PLT0401", f"{path}.absoluteTimeout", "a permanent cookie needs absoluteTimeout; add it")
+    if lifetime is not None and not permanent:
+        # Who keeps the session would have to know when it began; a cookie's own end is known by the client alone.
+        report.unsupported(f"{path}.absoluteTimeout", "use a cookie with lifetimeType Permanent, or remove it")
+        lifetime = None
     return Session("header" if given.type == "Header" else "cookie", given.session_name or "", lifetime)
