@@ -3,11 +3,11 @@ PYTHON := .venv/bin/python
 PLAIT  := .venv/bin/plait
 RUN    := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup demo test lint types arch unit e2e bench conformance format lock clean
+.PHONY: help setup demo test lint types arch unit e2e bench conformance fields format lock clean
 help:
 	@echo "make demo    set up, bring a mesh up, prove what it promises, clean up"
 	@echo "make test    set up, then lint, types, arch, unit and end-to-end tests"
-	@echo "make lint | types | arch | unit | e2e | bench | conformance | format | lock | clean"
+	@echo "make lint | types | arch | unit | e2e | bench | conformance | fields | format | lock | clean"
 
 setup:
 	@tools/setup.sh
@@ -48,6 +48,10 @@ bench: setup
 # The Gateway API's own suite; needs Go and root, and is no part of `make test`. A report is written to docs/conformance.
 conformance: setup
 	@tools/conformance/run.sh mesh; mesh=$$?; tools/conformance/run.sh gateway && exit $$mesh
+
+# docs/fields.md anew, from the same trial that the tests make.
+fields: setup
+	@$(PYTHON) tools/fields.py
 
 format: setup
 	@$(RUN) ruff check --fix-only -q .

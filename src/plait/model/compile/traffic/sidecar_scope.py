@@ -94,6 +94,8 @@ def _ingress(item: IstioIngressListener, path: str, each: Sidecar, report: Repor
         report.unsupported(f"{path}.captureMode", "inbound traffic stays captured; exclude the port by annotation")
     if item.port.target_port:
         report.unsupported(f"{path}.port.targetPort", "write the port of the application into defaultEndpoint")
+    if item.tls is not None and item.tls.https_redirect:
+        report.unsupported(f"{path}.tls.httpsRedirect", "a sidecar has no port for plain HTTP beside it; remove it")
     return Ingress(
         item.port.number,
         protocol(item.port.name, item.port.protocol or None),

@@ -1,0 +1,17 @@
+"""Fields that are told to nobody and refused by nobody, each with its reason. A field that is not here must be told.
+
+Two sorts: what says nothing to a proxy by its nature, and what needs more company than the trial gives it, with the
+place where it is tested instead. A reason that no field needs any more fails the test.
+"""
+
+from __future__ import annotations
+
+_MADE = "for the controller, tested in `tests/unit/deploy` and `tests/e2e/test_waypoint_lifecycle.py`: what it makes"
+REASONS: tuple[tuple[str, str], ...] = (
+    (r"GatewayClass:description$", "for people"),
+    (r"Telemetry:metrics\[\]\.providers", "prometheus is the one sink of metrics; another name is told as PLT0407"),
+    (r"(filters\[\]|path)\.type$", "says which of the other fields holds; another than theirs is refused by its rules"),
+    (r"\.port\.name$|ports\[\]\.name$", "a name, which says the protocol where that is not said"),
+    (r"(Ref|Refs\[\])\.group$", "one value is taken; others are refused by its rules"),
+    (r"Gateway:infrastructure\.|Gateway:addresses\[\]", _MADE),
+)
