@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import Struct
 
 from plait.model.attachment import Labels
-from plait.model.locality import Locality
+from plait.model.locality import LoadBalancing, Locality
 from plait.model.modes import Mode
 
 PortProtocol = Literal[
@@ -90,6 +90,8 @@ class HttpService(Struct, frozen=True):
     """Waypoints ("ns/name") that clients may pass and need not: sidecars of the service judge who passed none."""
     ingress_waypoint: bool = False
     """Gateways send through the waypoint too."""
+    balancing: LoadBalancing | None = None
+    """What the Service itself says about which endpoints are near, and whether those that are not ready count."""
     sticky_seconds: int = 0
     """Kubernetes session affinity by client address; 0 none."""
     created: str = ""

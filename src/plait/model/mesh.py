@@ -17,7 +17,9 @@ from plait.base import wellknown
 from plait.base.spiffe import SpiffeId
 from plait.model.extension import Extension
 from plait.model.l7 import L7
+from plait.model.locality import LoadBalancing as LoadBalancing
 from plait.model.locality import Locality as Locality
+from plait.model.locality import Scope as Scope
 from plait.model.policies import Policy
 
 Tunnel = Literal["none", "hbone", "legacy"]
@@ -25,8 +27,6 @@ WorkloadType = Literal["deployment", "cronjob", "pod", "job"]
 Status = Literal["healthy", "unhealthy"]
 AppProtocol = Literal["", "http11", "http2", "grpc", "tcp", "tls"]
 IpFamilies = Literal["", "ipv4", "ipv6", "dual"]
-Scope = Literal["", "region", "zone", "subzone", "node", "cluster", "network"]
-Balancing = Literal["", "strict", "failover", "passthrough"]
 
 
 class Port(Struct, frozen=True, gc=False):
@@ -76,14 +76,6 @@ class Membership(Struct, frozen=True, gc=False):
 
     service: str
     ports: tuple[Port, ...] = ()
-
-
-class LoadBalancing(Struct, frozen=True, gc=False):
-    """How clients choose among endpoints: locality preference, what is beyond it, whether sick ones may be used."""
-
-    preference: tuple[Scope, ...] = ()
-    mode: Balancing = ""
-    allow_unhealthy: bool = False
 
 
 class Workload(Struct, frozen=True, gc=False):

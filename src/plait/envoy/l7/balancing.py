@@ -119,6 +119,6 @@ def outliers(wanted: Outliers) -> Doc:
     if wanted.ejection is not None:
         document["base_ejection_time"] = seconds(wanted.ejection)
         document["max_ejection_time"] = seconds(max(wanted.ejection, 300.0))
-    if wanted.max_percent is not None:
+    if wanted.max_percent:  # 0 is how the API says nothing
         document["max_ejection_percent"] = wanted.max_percent
     return document

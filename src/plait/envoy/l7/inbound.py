@@ -23,6 +23,7 @@ PASSTHROUGH = "InboundPassthroughCluster"
 TCP_ALPN = ("istio-peer-exchange", "istio")
 HTTP_ALPN = ("istio-http/1.0", "istio-http/1.1", "istio-h2")
 _SERVER_ALPN = ("h2", "http/1.1")
+_ANYWHERE = ("", "0.0.0.0", "[::]")
 
 
 def cluster_name(port: InboundPort) -> str:
@@ -34,7 +35,7 @@ def clusters(ctx: Context, view: SidecarView) -> list[Doc]:
     found = [_application(ctx, PASSTHROUGH, None, view.pool)]
     for port in view.inbound:
         pool = narrowed(port.pool or view.pool, view.enforced.limits)
-        found.append(_application(ctx, cluster_name(port), names_local(ctx, port), pool))
+        found.append(_application(ctx, cluster_name(port), names_local(ctx, port), pool, _elsewhere(port)))
     return found
 
 
@@ -46,11 +47,17 @@ def names_local(ctx: Context, port: InboundPort) -> Doc | None:
         if not number.isdigit():
             ctx.refuse("", f"ingress[{port.port}].defaultEndpoint", f"{port.endpoint!r} is no ip:port or unix:// path")
             return None
-        return socket_address(host.strip("[]"), int(number)) if host not in ("", "0.0.0.0") else None
+        return socket_address(host.strip("[]"), int(number)) if host not in _ANYWHERE else None
     return socket_address("127.0.0.1", port.port) if ctx.settings.inbound_localhost else None
 
 
-def _application(ctx: Context, name: str, local: Doc | None, pool: Pool | None) -> Doc:
+def _elsewhere(port: InboundPort) -> int:
+    """The port of the pod's own address that the endpoint names (0.0.0.0:PORT); 0: where the packet was going."""
+    host, _, number = port.endpoint.rpartition(":")
+    return int(number) if host in _ANYWHERE and number.isdigit() else 0
+
+
+def _application(ctx: Context, name: str, local: Doc | None, pool: Pool | None, elsewhere: int = 0) -> Doc:
     common = upstreams.lifetimes(pool) if pool is not None else {}
     document: Doc = {
         "name": name,
@@ -72,7 +79,9 @@ def _application(ctx: Context, name: str, local: Doc | None, pool: Pool | None) 
         bind: Doc = {"source_address": {"address": "127.0.0.6", "port_value": 0}}
         if any(":" in address for address in ctx.proxy.addresses):
             bind["extra_source_addresses"] = [{"address": {"address": "::6", "port_value": 0}}]
-        return {**document, "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "upstream_bind_config": bind}
+        moved = {"original_dst_lb_config": {"upstream_port_override": elsewhere}} if elsewhere else {}
+        kind = {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", **moved}
+        return {**document, **kind, "upstream_bind_config": bind}
     ends = [{"lb_endpoints": [{"endpoint": {"address": local}}]}]
     return {**document, "type": "STATIC", "load_assignment": {"cluster_name": name, "endpoints": ends}}
 

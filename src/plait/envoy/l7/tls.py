@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from ipaddress import ip_address
 
 from plait.envoy import names
 from plait.envoy.l7.context import Context
@@ -212,12 +213,20 @@ def _combined(name: str, checks: Doc) -> Doc:
 
 def _san(name: str) -> Doc:
     """A name as written: URIs by their scheme, `*` at one end as a pattern."""
-    kind = "URI" if "://" in name else "DNS"
+    kind = "URI" if "://" in name else "EMAIL" if "@" in name else "IP_ADDRESS" if _address(name) else "DNS"
     if name.startswith("*."):
         return {"san_type": kind, "matcher": {"safe_regex": {"regex": f"[^.]+{re.escape(name[1:])}"}}}
     if name.endswith("*"):
         return {"san_type": kind, "matcher": {"prefix": name[:-1]}}
     return {"san_type": kind, "matcher": {"exact": name}}
+
+
+def _address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 RAW = extension("envoy.transport_sockets.raw_buffer", "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer")

@@ -195,7 +195,8 @@ def _protocol(ctx: Context, upstream: Upstream, pool: Pool) -> Doc:
             "interval": seconds(pool.ping_interval),
             "timeout": seconds(pool.ping_timeout or 20.0),
         }
-    upgraded = pool.upgrade == "always" or (pool.upgrade == "" and ctx.settings.upgrade_to_http2)
+    said = upstream.protocol != "auto"  # the mesh upgrades what is HTTP for certain
+    upgraded = pool.upgrade == "always" or (pool.upgrade == "" and ctx.settings.upgrade_to_http2 and said)
     if pool.client_protocol or (upstream.protocol == "auto" and not upgraded):
         document["use_downstream_protocol_config"] = {"http_protocol_options": HTTP1, "http2_protocol_options": second}
     elif upstream.protocol in _H2 or upgraded:

@@ -173,7 +173,7 @@ def _service(service: kubernetes.Service, settings: Settings, near: str) -> Serv
         hostname=hostname(service.name, service.namespace, settings),
         addresses=tuple(NetworkAddress(address, settings.network) for address in addresses),
         ports=tuple(_port(port) for port in spec.ports if port.protocol in ("TCP", "")),
-        load_balancing=_balancing(service, near),
+        load_balancing=of_service(service, near),
         ip_families=_families(spec.ip_families),
         canonical=True,
     )
@@ -211,7 +211,8 @@ def _named(pod: Pod, name: str) -> int:
     return next((p.container_port for c in containers for p in c.ports if p.name == name and p.protocol == "TCP"), 0)
 
 
-def _balancing(service: kubernetes.Service, near: str) -> LoadBalancing | None:
+def of_service(service: kubernetes.Service, near: str) -> LoadBalancing | None:
+    """How a Service's endpoints are chosen; `near`: the traffic distribution its namespace asks for."""
     spec = service.spec
     unready = spec.publish_not_ready_addresses
     if spec.internal_traffic_policy == "Local":

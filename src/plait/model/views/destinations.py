@@ -153,15 +153,15 @@ def _members(
             continue  # other networks need a gateway, which the node proxy does not speak to yet
         target = _target(workload, service.key, port)
         own = _alike(workload.addresses, address)
-        rank = _rank(workload, balancing, origin)
-        if not target or rank is None:
+        place = rank(workload, balancing, origin)
+        if not target or place is None:
             continue
         if not own and workload.hostname:
             weight = 1 if workload.capacity is None else workload.capacity
-            yield Endpoint(workload.hostname, target, priority=rank, weight=weight, peer=peer_of(workload), named=True)
+            yield Endpoint(workload.hostname, target, priority=place, weight=weight, peer=peer_of(workload), named=True)
         if not own:
             continue
-        yield _direct(workload, own[0], target, service.subject_alt_names, rank)
+        yield _direct(workload, own[0], target, service.subject_alt_names, place)
 
 
 def _alike(addresses: Sequence[str], address: str) -> Sequence[str]:
@@ -205,7 +205,7 @@ def _through(
             yield Endpoint(address, port, True, (str(instance.identity),), via, peer=peer)
 
 
-def _rank(workload: Workload, balancing: LoadBalancing, origin: Origin) -> int | None:
+def rank(workload: Workload, balancing: LoadBalancing, origin: Origin) -> int | None:
     """How many of the preferred scopes do NOT match, from the first mismatch on; None: excluded (strict)."""
     there = workload.locality or Locality()
     here = origin.locality

@@ -29,7 +29,7 @@ def ranked(
         if weights is not None:
             kept = {locality for locality, _ in weights}
             return tuple(each for each in plain if each.locality in kept), weights
-    if (policy.zone_aware and not policy.failover and not policy.priority) or (not outliers and not policy.priority):
+    if (policy.zone_aware and not policy.failover and not policy.priority) or not outliers:
         return plain, ()
     if policy.priority:
         ranks = [_by_labels(policy.priority, proxy.tags, labels) for _, labels in found]

@@ -13,11 +13,11 @@ from plait.model.guard import Owed, guard_of
 from plait.model.http_services import HttpPort, HttpService
 from plait.model.index import index_of
 from plait.model.limits import LimitPolicy, narrowed
-from plait.model.mesh import Workload
+from plait.model.mesh import LoadBalancing, Workload
 from plait.model.routes import Destination
 from plait.model.traffic import NO_POLICY, ClientTls, Traffic, TrafficPolicy
 from plait.model.views import localities
-from plait.model.views.destinations import peer_of
+from plait.model.views.destinations import Origin, peer_of, rank
 from plait.model.views.scope import Scope
 from plait.model.views.upstreams import Upstream, UpstreamEndpoint, Way
 
@@ -169,7 +169,12 @@ class Resolver:
         if subset and rule is not None and (chosen := rule.subset(subset)) is not None:
             wanted = chosen.labels
         found = [pair for pair in self._endpoints(service, known, policy) if carries(pair[1], wanted)]
+        if policy.outliers is not None and policy.outliers.least_healthy_percent:
+            found = [pair for pair in found if pair[0].healthy]  # in a panic Envoy takes everybody it knows of
         near = policy.balancing.locality if policy.balancing is not None else None
+        if near is None and service.balancing is not None and service.balancing.preference:
+            return msgspec.structs.replace(upstream, endpoints=tuple(end for end, _ in found))
+        found = [(msgspec.structs.replace(end, priority=0) if end.priority else end, labels) for end, labels in found]
         near = near or self.scope.mesh.l7.settings.locality
         ends, weights = localities.ranked(found, near, policy.outliers is not None, self.scope.proxy)
         return msgspec.structs.replace(upstream, endpoints=ends, locality_weights=weights)
@@ -234,11 +239,13 @@ class Resolver:
         if service.resolution == "none":
             return
         said = {named.address.lower() for named in service.endpoints}
+        balancing, proxy = service.balancing or LoadBalancing(), self.scope.proxy
+        origin = Origin(proxy.node, proxy.network, proxy.cluster, proxy.locality)
         for workload in sorted(self._index.workloads_of(service.key), key=lambda w: w.uid):
-            target = _target(workload, service.key, port)
+            target, place = _target(workload, service.key, port), rank(workload, balancing, origin)
             looked_up = service.resolution in ("dns", "dns_round_robin") and workload.hostname not in said
             address = workload.addresses[0] if workload.addresses else workload.hostname if looked_up else ""
-            if not target or not address:
+            if not target or not address or place is None:
                 continue
             instance = self.scope.mesh.l7.instances.get(workload.uid)
             identities = (str(workload.identity), *service.subject_alt_names)
@@ -250,7 +257,8 @@ class Resolver:
                 identities=identities if way != "plain" else (),
                 locality=workload.locality or localities.NOWHERE,
                 weight=1 if workload.capacity is None else workload.capacity,
-                healthy=workload.healthy,
+                priority=place,
+                healthy=workload.healthy or balancing.allow_unhealthy,
                 peer=peer_of(workload),
             )
             yield endpoint, dict(instance.labels) if instance is not None else {}

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from plait.base.wellknown import OPTIONAL_WAYPOINT, SERVE_CALLS
 from plait.model.attachment import labels_of
 from plait.model.compile.memory import Memory
-from plait.model.compile.services import hostname
+from plait.model.compile.services import Namespaces, hostname, inherited, of_service
 from plait.model.compile.traffic.visibility import EVERYBODY, exported
 from plait.model.http_services import CALLS, HttpPort, HttpService, PortProtocol
 from plait.model.mesh import Settings
@@ -45,10 +45,16 @@ _WELL_KNOWN: dict[int, PortProtocol] = {25: "tcp", 3306: "mysql", 27017: "mongo"
 
 
 def services(
-    found: Iterable[Service], settings: Settings, memory: Memory, exports: tuple[str, ...] = EVERYBODY
+    found: Iterable[Service],
+    settings: Settings,
+    memory: Memory,
+    namespaces: Namespaces,
+    exports: tuple[str, ...] = EVERYBODY,
 ) -> Iterator[HttpService]:
     for each in found:
-        yield memory.made(("http-service", each.ident), each, partial(_service, each, settings, exports), exports)
+        near = inherited(namespaces, each.namespace)
+        make = partial(_service, each, settings, near, exports)
+        yield memory.made(("http-service", each.ident), each, make, (near, exports))
 
 
 def protocol(name: str, app_protocol: str | None = None) -> PortProtocol:
@@ -69,7 +75,7 @@ def read(said: PortProtocol, annotations: Mapping[str, str]) -> PortProtocol:
     return said
 
 
-def _service(each: Service, settings: Settings, exports: tuple[str, ...]) -> HttpService:
+def _service(each: Service, settings: Settings, near: str, exports: tuple[str, ...]) -> HttpService:
     spec = each.spec
     host = hostname(each.name, each.namespace, settings)
     addresses = (*(spec.cluster_ips or (spec.cluster_ip,)), *spec.external_ips)
@@ -87,6 +93,7 @@ def _service(each: Service, settings: Settings, exports: tuple[str, ...]) -> Htt
         visible=exported(each.meta.annotations, each.namespace, exports),
         labels=labels_of(each.meta.labels),
         optional_waypoints=tuple(filter(None, (each.meta.annotations.get(OPTIONAL_WAYPOINT),))),
+        balancing=of_service(each, near),
         sticky_seconds=10800 if spec.session_affinity == "ClientIP" else 0,
         created=each.meta.creation_timestamp or "",
     )

@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_network
 
 from plait.model.attachment import labels_of
 from plait.model.compile.memory import Memory
+from plait.model.compile.services import DISTRIBUTION, Namespaces, balancing, inherited
 from plait.model.compile.traffic.kubernetes_services import protocol, read
 from plait.model.compile.traffic.report import BAD_VALUE, CONFLICT, NO_EFFECT, Report
 from plait.model.compile.traffic.visibility import EVERYBODY, visible
@@ -31,13 +32,18 @@ _RESOLUTION: dict[str, Resolution] = {
 
 
 def services(
-    found: Iterable[ServiceEntry], memory: Memory, problems: list[Problem], exports: tuple[str, ...] = EVERYBODY
+    found: Iterable[ServiceEntry],
+    memory: Memory,
+    problems: list[Problem],
+    namespaces: Namespaces,
+    exports: tuple[str, ...] = EVERYBODY,
 ) -> Iterator[HttpService]:
     """Of several entries of one namespace for one host the oldest counts; the others are told."""
     owners: dict[str, ServiceEntry] = {}
     for each in sorted(found, key=lambda s: (s.meta.creation_timestamp or "", s.namespace, s.name)):
-        make = partial(_services, each, exports)
-        made, said = memory.made(("http-entry", each.ident), each, make, exports)
+        near = inherited(namespaces, each.namespace)
+        make = partial(_services, each, near, exports)
+        made, said = memory.made(("http-entry", each.ident), each, make, (near, exports))
         problems.extend(said)
         for service in made:
             first = owners.setdefault(service.key, each)
@@ -48,7 +54,9 @@ def services(
                 problems.append(Problem(CONFLICT, "warning", KIND, each.namespace, each.name, "spec.hosts", text))
 
 
-def _services(each: ServiceEntry, exports: tuple[str, ...]) -> tuple[tuple[HttpService, ...], tuple[Problem, ...]]:
+def _services(
+    each: ServiceEntry, near: str, exports: tuple[str, ...]
+) -> tuple[tuple[HttpService, ...], tuple[Problem, ...]]:
     report = Report(KIND, each.namespace, each.name)
     spec = each.spec
     resolution = _RESOLUTION[spec.resolution]
@@ -86,6 +94,7 @@ def _services(each: ServiceEntry, exports: tuple[str, ...]) -> tuple[tuple[HttpS
             subject_alt_names=spec.subject_alt_names,
             visible=visible(spec.export_to, each.namespace, exports),
             labels=labels_of(each.meta.labels),
+            balancing=balancing(each.meta.annotations.get(DISTRIBUTION) or near),
             created=each.meta.creation_timestamp or "",
         )
         for host in spec.hosts

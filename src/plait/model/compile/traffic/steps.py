@@ -53,19 +53,22 @@ def l7(
     said: list[Problem] = []
     config = _configured(objects, settings, memory)
     said.extend(config.problems)
+    namespaces = objects.of(kinds.NAMESPACE)
     written = memory.step(
         "http-services",
         said,
         lambda inner, told: {
             each.key: each
             for each in (
-                *serviceentry.services(objects.of(kinds.SERVICE_ENTRY).values(), inner, told, config.service_exports),
+                *serviceentry.services(
+                    objects.of(kinds.SERVICE_ENTRY).values(), inner, told, namespaces, config.service_exports
+                ),
                 *kubernetes_services.services(
-                    objects.of(kinds.SERVICE).values(), settings, inner, config.service_exports
+                    objects.of(kinds.SERVICE).values(), settings, inner, namespaces, config.service_exports
                 ),
             )
         },
-        *(objects.of(kinds.SERVICE_ENTRY), objects.of(kinds.SERVICE), config),
+        *(objects.of(kinds.SERVICE_ENTRY), objects.of(kinds.SERVICE), namespaces, config),
     )
     credentials = Credentials(objects.of(kinds.SECRET), objects.of(kinds.CONFIG_MAP), memory)
     api = compiling.compiled(objects, written, credentials, settings, memory, said)
