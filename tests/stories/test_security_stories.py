@@ -169,7 +169,7 @@ def test_additions_are_chosen_and_ordered() -> None:
     mesh, problems = w.world(
         patch("late", "shop", 5),
         patch("early", "shop", -5),
-        patch("root", "istio-system", 9),
+        patch("root", "istio-system", 5),
         patch("edge", "shop", 0, "GATEWAY"),
         plugin("low", 1),
         plugin("high", 9),
@@ -177,5 +177,5 @@ def test_additions_are_chosen_and_ordered() -> None:
     )
     assert problems == ()
     enforced = w.seen_by(mesh, "web").enforced
-    assert [p.name for p in enforced.patches] == ["root", "early", "late"]
+    assert [p.name for p in enforced.patches] == ["early", "root", "late"]
     assert [(p.name, p.phase) for p in enforced.plugins] == [("high", "authn"), ("low", "authn")]

@@ -30,7 +30,7 @@ class Patch(Struct, frozen=True):
 
 
 class PatchSet(Struct, frozen=True):
-    """One EnvoyFilter. Order: root namespace first, then priority, age, name."""
+    """One EnvoyFilter. Order: priority, then root namespace first, then age, name."""
 
     name: str
     namespace: str
@@ -44,8 +44,8 @@ class PatchSet(Struct, frozen=True):
         return f"{self.namespace}/{self.name}"
 
     @property
-    def order(self) -> tuple[bool, int, str, str, str]:
-        return not self.attachment.everywhere, self.priority, self.created, self.namespace, self.name
+    def order(self) -> tuple[int, bool, str, str, str]:
+        return self.priority, not self.attachment.everywhere, self.created, self.name, self.namespace
 
 
 class Script(Struct, frozen=True):

@@ -8,14 +8,15 @@ the served port, filter and route (`waypoint`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from plait.base.bundle import TYPE_PREFIX
 from plait.envoy import names
 from plait.envoy.l7.bundle import URLS, Documents
 from plait.envoy.l7.context import Context
-from plait.envoy.l7.merging import edited
+from plait.envoy.l7.merging import edited, merged
 from plait.envoy.l7.spelling import proper
 from plait.envoy.l7.terminate import INTERNAL
 from plait.envoy.pieces import Doc
@@ -37,10 +38,22 @@ TYPES = {
 }
 _ADDED = ("ADD", "INSERT_FIRST")
 _HCM = "envoy.filters.network.http_connection_manager"
+_VIRTUAL = ("virtualInbound", "virtualOutbound", INTERNAL)
+"""Listeners of all ports: a match's port is about their chains."""
 Test = Callable[[Doc], bool]
 
 
-def apply(ctx: Context, sets: Iterable[PatchSet], found: Documents, role: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What matches ask and the names of documents do not say."""
+
+    ports: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    """Of a gateway: where it listens -> the ports of servers that lead there, where those are others."""
+    hosts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Hosts of services by the name of the cluster that leads into the pod for them."""
+
+
+def apply(ctx: Context, sets: Iterable[PatchSet], found: Documents, role: str, known: Known = Known()) -> None:
     """All patches of all sets but those for the bootstrap (`bootstrap_patches`)."""
     for each in sets:
         source = f"EnvoyFilter/{each.key}"
@@ -50,7 +63,7 @@ def apply(ctx: Context, sets: Iterable[PatchSet], found: Documents, role: str) -
                 continue
             before = {kind: list(getattr(found, kind)) for kind in URLS}
             try:
-                done = _one(found, patch, value, role)
+                done = _one(found, patch, value, role, known)
                 _check(found, before)
             except (KeyError, TypeError, AttributeError, ValueError, WireError) as error:
                 for kind, documents in before.items():
@@ -113,9 +126,13 @@ def _ours(patch: Patch, role: str, direction: str) -> bool:
             return role == "sidecar" and direction in ("", "OUTBOUND")
 
 
-def _one(found: Documents, patch: Patch, value: Doc, role: str) -> bool:
+def _one(found: Documents, patch: Patch, value: Doc, role: str, known: Known) -> bool:
     if patch.apply_to == "CLUSTER":
-        chosen = _cluster(patch, role)
+        chosen = _cluster(patch, role, known)
+        if patch.operation == "MERGE" and "transport_socket" in value:
+            hits = [each for each in found.clusters if chosen(each)]
+            found.clusters = [_with_socket(each, value) if each in hits else each for each in found.clusters]
+            return bool(hits)
         found.clusters, done = edited(found.clusters, patch.operation, value, chosen)
         return done
     if patch.apply_to == "EXTENSION_CONFIG":
@@ -124,14 +141,14 @@ def _one(found: Documents, patch: Patch, value: Doc, role: str) -> bool:
         )
         return done
     if patch.apply_to in ("ROUTE_CONFIGURATION", "VIRTUAL_HOST", "HTTP_ROUTE"):
-        return _routes(found, patch, value, role)
+        return _routes(found, patch, value, role, known)
     return _listeners(found, patch, value, role)
 
 
 # Clusters ---
 
 
-def _cluster(patch: Patch, role: str) -> Test:
+def _cluster(patch: Patch, role: str, known: Known) -> Test:
     wanted = patch.match.get("cluster") or {}
 
     def chosen(document: Doc) -> bool:
@@ -142,7 +159,7 @@ def _cluster(patch: Patch, role: str) -> Test:
         return (
             _ours(patch, role, direction)
             and wanted.get("name", name) == name
-            and wanted.get("service", host) == host
+            and (not wanted.get("service") or wanted["service"] in known.hosts.get(name, (host,)))
             and wanted.get("subset", subset) == subset
             and (not wanted.get("portNumber") or str(wanted["portNumber"]) == port)
         )
@@ -150,10 +167,25 @@ def _cluster(patch: Patch, role: str) -> Test:
     return chosen
 
 
+def _with_socket(cluster: Doc, value: Doc) -> Doc:
+    """Where sockets are chosen by endpoint, the patch is about the first of its name; without one its socket is left
+    out, for a socket beside them would never be used."""
+    ways = cluster.get("transport_socket_matches")
+    if not ways:
+        return merged(cluster, value)
+    socket = value["transport_socket"]
+    at = next((n for n, way in enumerate(ways) if way["transport_socket"]["name"] == socket.get("name")), None)
+    made = merged(cluster, {key: each for key, each in value.items() if key != "transport_socket"})
+    if at is not None:
+        way = {**ways[at], "transport_socket": merged(ways[at]["transport_socket"], socket)}
+        made["transport_socket_matches"] = [*ways[:at], way, *ways[at + 1 :]]
+    return made
+
+
 # Routes ---
 
 
-def _routes(found: Documents, patch: Patch, value: Doc, role: str) -> bool:
+def _routes(found: Documents, patch: Patch, value: Doc, role: str, known: Known) -> bool:
     wanted = patch.match.get("routeConfiguration") or _served_routes(patch.match.get("waypoint"))
     if patch.apply_to == "ROUTE_CONFIGURATION" and patch.operation in _ADDED:
         found.routes.append(value)
@@ -161,7 +193,7 @@ def _routes(found: Documents, patch: Patch, value: Doc, role: str) -> bool:
     done = False
     for number, document in enumerate(found.routes):
         inbound = str(document["name"]).startswith("inbound|")
-        if not _ours(patch, role, "INBOUND" if inbound else "OUTBOUND") or not _configuration(wanted, document):
+        if not _ours(patch, role, "INBOUND" if inbound else "OUTBOUND") or not _configuration(wanted, document, known):
             continue
         if patch.apply_to == "ROUTE_CONFIGURATION":
             changed, hit = edited([document], patch.operation, value, lambda _: True)
@@ -183,6 +215,9 @@ def _routes(found: Documents, patch: Patch, value: Doc, role: str) -> bool:
                 continue
             route = host.get("route")
             chosen = _route(route) if route or patch.operation in ("MERGE", "REMOVE", "REPLACE") else None
+            if patch.operation == "INSERT_FIRST" and chosen is not None and not any(map(chosen, each["routes"])):
+                hosts.append(each)
+                continue
             changed, hit = edited(each["routes"], patch.operation, value, chosen)
             hosts.append({**each, "routes": changed})
             done = done or hit
@@ -197,12 +232,12 @@ def _served_routes(wanted: Mapping[str, Any] | None) -> Doc:
     return {**({"portNumber": said["portNumber"]} if said.get("portNumber") else {}), **route}
 
 
-def _configuration(wanted: Mapping[str, Any], document: Doc) -> bool:
+def _configuration(wanted: Mapping[str, Any], document: Doc, known: Known) -> bool:
     name = str(document["name"])
     if wanted.get("name", name) != name:
         return False
     port = wanted.get("portNumber")
-    if port and str(port) not in re.split(r"[|._]", name):
+    if port and not _on_port(int(port), name, known):
         return False
     if wanted.get("portName", _port_name(name)) != _port_name(name):
         return False
@@ -211,6 +246,11 @@ def _configuration(wanted: Mapping[str, Any], document: Doc) -> bool:
         namespace, _, own = gateway.rpartition("/")
         return name.endswith(f".{own}.{namespace}" if namespace else f".{own}")
     return True
+
+
+def _on_port(port: int, configuration: str, known: Known) -> bool:
+    numbers = [int(part) for part in re.split(r"[|._]", configuration) if part.isdigit()]
+    return any(port in known.ports.get(number, (number,)) for number in numbers)
 
 
 def _port_name(configuration: str) -> str:
@@ -251,8 +291,8 @@ def _listeners(found: Documents, patch: Patch, value: Doc, role: str) -> bool:
     done = False
     kept: list[Doc] = []
     for document in found.listeners:
-        direction = str(document.get("traffic_direction", ""))
-        if not _ours(patch, role, direction) or not _listener(wanted, document):
+        direction = "INBOUND" if document["name"] == INTERNAL else str(document.get("traffic_direction", ""))
+        if not _ours(patch, role, direction) or not _listener(wanted, document, patch.apply_to):
             kept.append(document)
             continue
         changed, hit = _inside(patch, value, wanted, document)
@@ -270,23 +310,14 @@ def _served_chains(wanted: Mapping[str, Any] | None) -> Doc:
     return {"name": INTERNAL, "filterChain": chain}
 
 
-def _listener(wanted: Mapping[str, Any], document: Doc) -> bool:
+def _listener(wanted: Mapping[str, Any], document: Doc, apply_to: str) -> bool:
     name = str(document["name"])
     if wanted.get("name", name) != name:
         return False
     port = wanted.get("portNumber")
-    if not port:
+    if not port or (name in _VIRTUAL and apply_to != "LISTENER"):
         return True
-    own = document.get("address", {}).get("socket_address", {}).get("port_value")
-    ports = [chain.get("filter_chain_match", {}).get("destination_port") for chain in _chains(document)]
-    by_tree = any(f"|{port}|" in str(chain.get("name", "")) for chain in _chains(document))
-    return int(port) in (own, *ports) or by_tree
-
-
-def _chains(document: Doc) -> Iterator[Doc]:
-    yield from document.get("filter_chains", [])
-    if "default_filter_chain" in document:
-        yield document["default_filter_chain"]
+    return bool(int(port) == document.get("address", {}).get("socket_address", {}).get("port_value"))
 
 
 def _inside(patch: Patch, value: Doc, wanted: Mapping[str, Any], document: Doc) -> tuple[list[Doc], bool]:
@@ -297,7 +328,7 @@ def _inside(patch: Patch, value: Doc, wanted: Mapping[str, Any], document: Doc) 
         chosen = (lambda each: each["name"] == name) if name else None
         items, hit = edited(document.get("listener_filters", []), patch.operation, value, chosen)
         return [{**document, "listener_filters": items}], hit
-    chain_test = _chain(wanted)
+    chain_test = _chain(wanted, document["name"] in _VIRTUAL)
     if patch.apply_to == "FILTER_CHAIN":
         items, hit = edited(document.get("filter_chains", []), patch.operation, value, chain_test)
         return [{**document, "filter_chains": items}], hit
@@ -316,9 +347,10 @@ def _inside(patch: Patch, value: Doc, wanted: Mapping[str, Any], document: Doc) 
     return [changed], done
 
 
-def _chain(wanted: Mapping[str, Any]) -> Test:
+def _chain(wanted: Mapping[str, Any], virtual: bool) -> Test:
     said = wanted.get("filterChain") or {}
     served = said.get("portNumber")
+    port = wanted.get("portNumber") if virtual else None
 
     def chosen(chain: Doc) -> bool:
         match = chain.get("filter_chain_match", {})
@@ -328,11 +360,18 @@ def _chain(wanted: Mapping[str, Any]) -> Test:
             and (not said.get("sni") or said["sni"] in match.get("server_names", []))
             and said.get("transportProtocol", match.get("transport_protocol")) == match.get("transport_protocol")
             and (not protocols or set(protocols) <= set(match.get("application_protocols", [])))
+            and (not port or _of_port(chain, int(port)))
             and (not served or str(chain.get("name", "")).startswith(f"inbound-vip|{served}|"))
             and (not said.get("destinationPort") or said["destinationPort"] == match.get("destination_port"))
         )
 
     return chosen
+
+
+def _of_port(chain: Doc, port: int) -> bool:
+    """By what the chain asks; in a waypoint a tree chooses, and the name says it."""
+    match = chain.get("filter_chain_match", {})
+    return match.get("destination_port") == port or f"|{port}|" in str(chain.get("name", ""))
 
 
 def _in_chain(patch: Patch, value: Doc, wanted: Mapping[str, Any], chain: Doc) -> tuple[Doc, bool]:

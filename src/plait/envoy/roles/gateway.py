@@ -50,7 +50,8 @@ def build(view: GatewayView, options: Options = DEFAULT, parts: Parts | None = N
         if made is not None:
             found.listeners.append(made)
     found.add_upstreams(ctx)
-    patches.apply(ctx, view.enforced.patches, found, "gateway")
+    ports = {each.port: frozenset(each.servers) for each in view.ports if each.servers}
+    patches.apply(ctx, view.enforced.patches, found, "gateway", patches.Known(ports=ports))
     found.refusals = tuple(ctx.report.found)
     return found
 

@@ -54,7 +54,8 @@ def build(view: SidecarView, options: Options = DEFAULT, parts: Parts | None = N
         found.clusters.append(terminate.cluster())
         found.routes.append(terminate.route())
     found.add_upstreams(ctx)
-    patches.apply(ctx, view.enforced.patches, found, "sidecar")
+    hosts = {inbound.cluster_name(port): frozenset((port.hostname,)) for port in view.inbound if port.hostname}
+    patches.apply(ctx, view.enforced.patches, found, "sidecar", patches.Known(hosts=hosts))
     found.refusals = tuple(ctx.report.found)
     return found
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from plait.model.attachment import Attachment, Target
@@ -19,6 +21,7 @@ _CONTEXTS = {
     "gateway": ("any", "gateway"),
     "waypoint": ("any", "waypoint"),
 }
+_CLUSTER = re.compile(r"outbound\|(\d{1,5})\|([\w.-]*)\|([\w.*-]+)")
 Binds = Callable[[Attachment], bool]
 Place = tuple[str, int, str]
 """Host, port, and the namespace it is seen from."""
@@ -85,6 +88,26 @@ def places(bound: Enforced) -> frozenset[Place]:
         if rule.jwks_uri and not rule.jwks:
             found.add((*_authority(rule.jwks_uri), ""))
     return frozenset(found)
+
+
+def named(bound: Enforced) -> Iterator[Destination]:
+    """Clusters that patches and plugins name: nothing else leads to these."""
+    for patches in bound.patches:
+        for patch in patches.patches:
+            yield from _clusters(patch.value)
+    for plugin in bound.plugins:
+        yield from _clusters((plugin.script.config, plugin.script.code))
+
+
+def _clusters(value: Any) -> Iterator[Destination]:
+    """All in a document, by Istio's names for them."""
+    if isinstance(value, str):
+        for port, subset, host in _CLUSTER.findall(value):
+            yield Destination(host, int(port), subset)
+    elif isinstance(value, Mapping):
+        yield from (found for each in value.values() for found in _clusters(each))
+    elif isinstance(value, list | tuple):
+        yield from (found for each in value for found in _clusters(each))
 
 
 def _authority(uri: str) -> tuple[str, int]:

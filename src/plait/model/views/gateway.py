@@ -48,6 +48,8 @@ class ServerPort(Struct, frozen=True):
     http: tuple[HttpChain, ...] = ()
     tcp: tuple[TcpChain, ...] = ()
     auto_passthrough: bool = False
+    servers: tuple[int, ...] = ()
+    """Ports of the servers that lead here, where those are others than `port`."""
 
 
 class GatewayView(Struct, frozen=True):

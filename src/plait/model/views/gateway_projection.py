@@ -42,7 +42,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: GatewayView | None = None) -> Ga
     ports = tuple(_port(port, bind, group, resolver) for (port, bind), group in sorted(groups.items()))
     binds = enforcing.by_selector(proxy.namespace, proxy.tags, (*targets, *classes))
     bound = enforcing.enforced(mesh.l7, proxy, binds)
-    resolver.also(enforcing.asked(enforcing.places(bound)))
+    resolver.also((*enforcing.asked(enforcing.places(bound)), *enforcing.named(bound)))
     made = GatewayView(
         proxy=proxy,
         settings=mesh.l7.settings,
@@ -101,7 +101,9 @@ def _port(port: int, bind: str, group: list[tuple[Gateway, Listener]], resolver:
     if first.protocol in _HTTP and first.tls is None:
         http.append(HttpChain((), tuple(_joined(plain)), None, f"http.{port}"))
     auto = any(item.tls is not None and item.tls.mode == "auto_passthrough" for _, item in group)
-    return ServerPort(port, bind, first.protocol, tuple(http), tuple(tcp), auto)
+    servers = sorted({listener.port for _, listener in group})
+    elsewhere = () if servers == [port] else tuple(servers)
+    return ServerPort(port, bind, first.protocol, tuple(http), tuple(tcp), auto, elsewhere)
 
 
 def _joined(hosts: list[VirtualHost]) -> Iterator[VirtualHost]:

@@ -71,7 +71,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
         guards=as_http(mesh.policies, workload.policies if workload is not None else ()),
     )
     bound = msgspec.structs.replace(bound, policies=tuple(_passing(mesh, served, bound.policies)))
-    resolver.also(enforcing.asked(enforcing.places(bound)))
+    resolver.also((*enforcing.asked(enforcing.places(bound)), *enforcing.named(bound)))
     unknown = (sidecar.outbound if sidecar is not None else "") or mesh.l7.settings.unknown_outbound
     egress_proxy = sidecar.egress_proxy if sidecar is not None and unknown == "allow_any" else None
     made = SidecarView(

@@ -46,6 +46,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
     workloads, asked = before.workloads or _Workloads.of(tuple(_workloads(mesh, proxy, resolver, own)))
     if not same_ends:
         resolver.also(enforcing.asked(enforcing.places(bound).union(asked, *(each.asks for each in made_of.values()))))
+        resolver.also(enforcing.named(bound))
     view = WaypointView(
         proxy=proxy,
         settings=mesh.l7.settings,
