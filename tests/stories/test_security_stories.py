@@ -8,10 +8,13 @@ import pytest
 
 from kit import documents as d
 from kit import worlds as w
+from plait.envoy.roles import sidecar
 from plait.model.compile import compile
 from plait.model.http_security import Condition, PathText
 from plait.model.mesh import Mesh
 from plait.model.policies import Account, Range, Text
+
+INBOUND = "virtualInbound"
 
 
 def only(*documents: Any) -> tuple[Any, list[tuple[str, str]]]:
@@ -102,6 +105,48 @@ def test_identities_are_meant_in_all_trust_domains_of_the_mesh_at_l4_and_l7_and_
     before = mesh_of([])
     assert said(before) == [one, one]
     assert said(mesh_of(["old"], before)) == [both, both]
+
+
+@pytest.mark.parametrize("mode", ["PERMISSIVE", "STRICT"])
+def test_a_policy_about_requests_holds_on_ports_that_no_service_names(mode: str) -> None:
+    rule = {"to": [{"operation": {"methods": ["GET"]}}]}
+    mesh, _ = w.world(d.allow("p", [rule]), d.peers("default", mode), w.sidecar_pod("web", "10.0.0.1"))
+    (listener,) = (each for each in sidecar.documents(w.seen_by(mesh, "web"))["listeners"] if each["name"] == INBOUND)
+    found: dict[str, tuple[str, bool, int]] = {}
+    for chain in listener["filter_chains"]:
+        last = chain["filters"][-1]["typed_config"]
+        filters = last.get("http_filters", chain["filters"])
+        rules = [each["typed_config"]["rules"]["policies"] for each in filters if each["name"].endswith(".rbac")]
+        kind = "http" if "http_filters" in last else "tcp"
+        found[chain["name"]] = kind, "transport_socket" in chain, sum(map(len, rules))
+    plain = {f"{INBOUND}-http": ("http", False, 1), f"{INBOUND}-tcp": ("tcp", False, 0)}
+    secure = {f"{INBOUND}-mtls-http": ("http", True, 1), f"{INBOUND}-mtls-tcp": ("tcp", True, 0)}
+    wanted = {**secure, **({**plain, f"{INBOUND}-tls": ("tcp", False, 0)} if mode == "PERMISSIVE" else {})}
+    assert {name: each for name, each in found.items() if not name.endswith("blackhole")} == wanted
+
+
+def test_a_ports_own_mode_holds_where_a_scope_lists_other_ports() -> None:
+    ports = {"9000": {"mode": "STRICT"}}
+    selector = {"matchLabels": {"app": "web"}}
+    listed = {"port": {"number": 8000, "protocol": "HTTP", "name": "http"}, "defaultEndpoint": "127.0.0.1:8000"}
+    mesh, _ = w.world(
+        d.peers("own", "PERMISSIVE", spec={"selector": selector, "portLevelMtls": ports}),
+        w.istio("Sidecar", "web", ingress=[listed]),
+        w.sidecar_pod("web", "10.0.0.1", labels={"app": "web"}),
+    )
+    found = [(each.port, each.mtls) for each in w.seen_by(mesh, "web").inbound]
+    assert found == [(8000, "permissive"), (9000, "strict")]
+
+
+def test_a_port_that_two_services_name_is_what_the_older_says() -> None:
+    def service(name: str, port: str, year: int) -> d.Document:
+        spec = {"selector": {"app": "web"}, "ports": [{"name": port, "port": 80, "targetPort": 8080}]}
+        return d.service(name, f"10.9.0.{year - 2000}", spec=spec, creationTimestamp=f"{year}-01-01T00:00:00Z")
+
+    web = w.sidecar_pod("web", "10.0.0.1", labels={"app": "web"})
+    for years, wanted in (((2020, 2021), "tcp"), ((2021, 2020), "http")):
+        mesh, _ = w.world(web, service("a", "tcp", years[0]), service("b", "http", years[1]))
+        assert [each.protocol for each in w.seen_by(mesh, "web").inbound] == [wanted]
 
 
 UNREADABLE = [

@@ -14,7 +14,6 @@ from plait.envoy.l7.chains import HTTP_PROTOCOLS
 from plait.envoy.l7.context import Context, may_be_http, seconds
 from plait.envoy.l7.points import Point
 from plait.envoy.pieces import HTTP1, UNLIMITED, Doc, cidr, socket_address
-from plait.model.l7 import MtlsMode
 from plait.model.limits import narrowed
 from plait.model.traffic import Pool
 from plait.model.views.sidecar import InboundPort, SidecarView
@@ -27,7 +26,12 @@ _ANYWHERE = ("", "0.0.0.0", "[::]")
 
 
 def cluster_name(port: InboundPort) -> str:
-    return f"inbound|{port.port}||"
+    return f"inbound|{port.port}||" if port.port else PASSTHROUGH
+
+
+def unlisted(view: SidecarView) -> InboundPort:
+    """All ports that nobody lists, taken for what their first bytes say, so that policies about requests hold there."""
+    return InboundPort(0, "auto", view.default_mtls)
 
 
 def clusters(ctx: Context, view: SidecarView) -> list[Doc]:
@@ -116,12 +120,13 @@ def listed(ctx: Context, view: SidecarView) -> Iterator[Doc]:
     for port in view.inbound:
         if not port.bind:
             yield from of_port(ctx, view, port)
-    yield from _others(ctx, view, view.default_mtls)
+    yield _loop(ctx, view)
+    yield from of_port(ctx, view, unlisted(view))
 
 
 def of_port(ctx: Context, view: SidecarView, port: InboundPort) -> Iterator[Doc]:
-    match: Doc = {} if port.bind else {"destination_port": port.port}
-    name = f"0.0.0.0_{port.port}"
+    match: Doc = {} if port.bind or not port.port else {"destination_port": port.port}
+    name = f"0.0.0.0_{port.port}" if port.port else "virtualInbound"
     if port.tls is not None:
         socket = tls.server(ctx, port.tls, tls.HTTP_ALPN if may_be_http(port.protocol) else (), name)
         kind = "http" if may_be_http(port.protocol) else "tcp"
@@ -160,30 +165,13 @@ def _plain(ctx: Context, view: SidecarView, port: InboundPort, name: str, match:
     yield _chain(ctx, view, port, "tcp", f"{name}-tls", {**match, "transport_protocol": "tls"}, None, mutual=False)
 
 
-def _others(ctx: Context, view: SidecarView, mode: MtlsMode) -> Iterator[Doc]:
-    point = points.incoming(view.proxy, _unknown(), mutual=True)
-    plain = points.incoming(view.proxy, _unknown(), mutual=False)
-
-    def proxy(name: str, seen: Point) -> list[Doc]:
-        return manager.tcp(ctx, name, (), seen, view.enforced, "tls", pool=view.pool, cluster=PASSTHROUGH)
-
-    yield {
+def _loop(ctx: Context, view: SidecarView) -> Doc:
+    point = points.incoming(view.proxy, _unknown(), mutual=False)
+    return {
         "name": "virtualInbound-blackhole",
         "filter_chain_match": {"destination_port": ctx.options.inbound_port},
-        "filters": manager.tcp(ctx, "loop", (), plain, view.enforced, "tls", enforce=False, cluster="BlackHoleCluster"),
+        "filters": manager.tcp(ctx, "loop", (), point, view.enforced, "tls", enforce=False, cluster="BlackHoleCluster"),
     }
-    if mode != "disable":
-        match: Doc = {"transport_protocol": "tls"}
-        if mode == "permissive":
-            match["application_protocols"] = [*TCP_ALPN, *HTTP_ALPN]
-        yield {
-            "name": "virtualInbound-mtls",
-            "filter_chain_match": match,
-            "transport_socket": tls.mesh_server(ctx, TCP_ALPN),
-            "filters": proxy("virtualInbound-mtls", point),
-        }
-    if mode != "strict":
-        yield {"name": "virtualInbound", "filters": proxy("virtualInbound", plain)}
 
 
 def _named(port: InboundPort) -> dict[str, str]:
@@ -242,18 +230,13 @@ def tunnelled(ctx: Context, view: SidecarView) -> Iterator[Doc]:
     own = {"prefix_ranges": [cidr(address) for address in view.proxy.addresses]}
     if not view.proxy.addresses:
         return
-    for port in view.inbound:
+    for port in (*view.inbound, unlisted(view)):
         point = points.incoming(view.proxy, _named(port), mutual=True)
         seen = Point("destination", "server", terminate.source_labels(), point.destination, point.service, "mutual_tls")
-        match = {**own, "destination_port": port.port}
-        name = f"hbone_{port.port}"
+        match = {**own, "destination_port": port.port} if port.port else own
+        name = f"hbone_{port.port}" if port.port else "hbone"
         if port.protocol == "auto":
             said = {**match, "application_protocols": list(HTTP_PROTOCOLS)}
             yield _chain(ctx, view, port, "http", f"{name}-http", said, None, mutual=True, where="state", point=seen)
         kind = "http" if may_be_http(port.protocol) and port.protocol != "auto" else "tcp"
         yield _chain(ctx, view, port, kind, name, match, None, mutual=True, where="state", point=seen)
-    seen = Point(
-        "destination", "server", terminate.source_labels(), points.itself(view.proxy), _unknown(), "mutual_tls"
-    )
-    rest = manager.tcp(ctx, "hbone", (), seen, view.enforced, "state", pool=view.pool, cluster=PASSTHROUGH)
-    yield {"name": "hbone", "filter_chain_match": own, "filters": rest}

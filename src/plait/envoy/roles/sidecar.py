@@ -46,7 +46,7 @@ def build(view: SidecarView, options: Options = DEFAULT, parts: Parts | None = N
     found.listeners += [_virtual_outbound(ctx, view), *_outbound(ctx, view), *_inbound(ctx, view)]
     found.routes += [_routes(ctx, view, each) for each in view.http]
     found.routes += _of_services(ctx, view)
-    found.routes += [inbound.route_configuration(ctx, view, port) for port in view.inbound]
+    found.routes += [inbound.route_configuration(ctx, view, port) for port in (*view.inbound, inbound.unlisted(view))]
     found.clusters += inbound.clusters(ctx, view)
     if view.tunnel:
         domains = (view.proxy.trust_domain, *view.settings.trust_domain_aliases)

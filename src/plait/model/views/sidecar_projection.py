@@ -18,6 +18,7 @@ from plait.model.l7 import PeerMode
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy
 from plait.model.routes import Destination, Routing, TcpMatch, TlsMatch, VirtualHost
+from plait.model.sidecars import SidecarScope
 from plait.model.views import enforcing, hosting, once
 from plait.model.views.keeping import kept
 from plait.model.views.resolve import Resolver
@@ -231,20 +232,34 @@ def _resolved(found: tuple[Destination, ...], resolver: Resolver, port: int) -> 
 
 
 def _inbound(scope: Scope, modes: PeerMode) -> Iterator[InboundPort]:
+    """Ports of the scope, else of the pod's services; and those with a mode of their own that neither lists."""
+    sidecar = scope.sidecar
+    listed = list(
+        _of_ingress(sidecar, modes) if sidecar is not None and sidecar.ingress else _of_services(scope, modes)
+    )
+    yield from listed
+    seen = {port.port for port in listed}
+    for number, mode in modes.ports:
+        if number not in seen:
+            yield InboundPort(number, "auto", mode)
+
+
+def _of_ingress(sidecar: SidecarScope, modes: PeerMode) -> Iterator[InboundPort]:
+    for item in sidecar.ingress or ():
+        endpoint = item.endpoint or f"127.0.0.1:{item.port}"
+        mode, pool = modes.at(item.port), item.pool or sidecar.pool
+        tls = item.tls if mode == "disable" else None
+        yield InboundPort(item.port, item.protocol, mode, endpoint=endpoint, tls=tls, pool=pool, bind=item.bind)
+
+
+def _of_services(scope: Scope, modes: PeerMode) -> Iterator[InboundPort]:
+    """A port that several services name is what the oldest says it is, of equals the first by name."""
     mesh, sidecar = scope.mesh, scope.sidecar
     workload = mesh.workloads.get(scope.proxy.uid)
-    if sidecar is not None and sidecar.ingress is not None:
-        for item in sidecar.ingress:
-            endpoint = item.endpoint or f"127.0.0.1:{item.port}"
-            pool = item.pool or sidecar.pool
-            tls = item.tls if modes.at(item.port) == "disable" else None
-            yield InboundPort(
-                item.port, item.protocol, modes.at(item.port), endpoint=endpoint, tls=tls, pool=pool, bind=item.bind
-            )
-        return
+    found = [(mesh.l7.services.get(each.service), each) for each in (workload.services if workload is not None else ())]
+    found.sort(key=lambda pair: (pair[0].created if pair[0] is not None else "", pair[1].service))
     seen: set[int] = set()
-    for membership in workload.services if workload is not None else ():
-        service = mesh.l7.services.get(membership.service)
+    for service, membership in found:
         for port in membership.ports:
             target = port.target or port.service
             known = service.port(port.service) if service is not None else None
@@ -260,6 +275,3 @@ def _inbound(scope: Scope, modes: PeerMode) -> Iterator[InboundPort]:
                 service_port=port.service,
                 pool=sidecar.pool if sidecar is not None else None,
             )
-    for number, mode in modes.ports:
-        if number not in seen:
-            yield InboundPort(number, "auto", mode)
