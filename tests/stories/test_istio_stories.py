@@ -206,6 +206,48 @@ def test_the_way_follows_what_the_endpoint_is() -> None:
     }
 
 
+def test_mutual_tls_is_spoken_to_whom_label_or_account_says() -> None:
+    def outside(name: str, address: str, **spec: Any) -> d.Document:
+        return l7.istio("WorkloadEntry", name, address=address, **spec)
+
+    tls = "security.istio.io/tlsMode"
+    mine = {"app": "in"}
+    entry = l7.istio(
+        "ServiceEntry",
+        "in",
+        hosts=["in.example"],
+        location="MESH_INTERNAL",
+        resolution="STATIC",
+        ports=[{"number": 80, "name": "http", "protocol": "HTTP"}],
+        workloadSelector={"labels": mine},
+    )
+    inline = l7.istio(
+        "ServiceEntry",
+        "inline",
+        hosts=["inline.example"],
+        location="MESH_INTERNAL",
+        resolution="STATIC",
+        ports=[{"number": 80, "name": "http", "protocol": "HTTP"}],
+        endpoints=[{"address": "192.0.2.7"}, {"address": "192.0.2.8", "serviceAccount": "vm"}],
+    )
+    mesh, _ = l7.world(
+        l7.sidecar_pod("web", "10.0.0.1"),
+        entry,
+        inline,
+        l7.sidecar_pod("plain", "10.0.0.2", labels={**mine, tls: "disabled"}),
+        l7.sidecar_pod("said", "10.0.0.3", labels={**mine, tls: "istio"}),
+        l7.sidecar_pod("mute", "10.0.0.4", labels=mine),
+        outside("a", "192.0.2.1", labels=mine),
+        outside("b", "192.0.2.2", labels=mine, serviceAccount="vm"),
+        outside("c", "192.0.2.3", labels={**mine, tls: "istio"}),
+        outside("d", "192.0.2.4", labels={**mine, tls: "disabled"}, serviceAccount="vm"),
+    )
+    found = {e.address: e.way for u in l7.seen_by(mesh, "web").upstreams for e in u.endpoints}
+    plain, secure = {a for a, way in found.items() if way == "plain"}, {a for a, way in found.items() if way == "istio"}
+    assert plain == {"10.0.0.2", "192.0.2.1", "192.0.2.4", "192.0.2.7"}
+    assert secure == {"10.0.0.3", "10.0.0.4", "192.0.2.2", "192.0.2.3", "192.0.2.8"}
+
+
 def test_a_sidecar_finds_the_pods_and_the_names_that_a_service_entry_chooses() -> None:
     def entry(host: str, resolution: str) -> d.Document:
         ports = [{"number": 80, "targetPort": 8080, "name": "http", "protocol": "HTTP"}]

@@ -37,6 +37,8 @@ RESOURCES: Final = {
     "sidecar.istio.io/proxyCPULimit": ("limits", "cpu"),
     "sidecar.istio.io/proxyMemoryLimit": ("limits", "memory"),
 }
+_DEFAULTS: Final = ("kubectl.kubernetes.io/default-container", "kubectl.kubernetes.io/default-logs-container")
+_LONGEST: Final = 63  # characters that a label's value may have
 _DEFAULT: Final = Proxying()
 _READY: Final = {"path": "/healthz/ready", "port": READY_PORT}
 _STARTUP: Final = {"httpGet": _READY, "periodSeconds": 1, "failureThreshold": 600}
@@ -73,13 +75,22 @@ def inject(
     # Whoever captures the pod reads the pod alone, not the mesh's defaults.
     captured = {} if gateway or wanted.interception == notes.get(MODE, "REDIRECT") else {MODE: wanted.interception}
     text = json.dumps(status, separators=(",", ":"))
-    meta["annotations"] = {**notes, **scraped, **captured, SIDECAR_STATUS: text}
+    shown = {} if gateway else _shown(document)
+    meta["annotations"] = {**shown, **notes, **scraped, **captured, SIDECAR_STATUS: text}
     own = meta.get("labels") or {}
-    name, version = canonical(own, controller(pod)[0] or pod.meta.generate_name.rstrip("-"))
+    name, version = canonical(own, controller(pod)[0] or pod.meta.generate_name)
+    name = name[:_LONGEST].rstrip("-")
     meta["labels"] = {**({CANONICAL_NAME: name} if name else {}), CANONICAL_REVISION: version, **own}
     if not gateway:
-        meta["labels"] |= {TUNNEL_LABEL: "http", TLS_MODE: "istio"}
+        meta["labels"] |= {TUNNEL_LABEL: "http", TLS_MODE: own.get(TLS_MODE) or "istio"}
     return found
+
+
+def _shown(document: Mapping[str, Any]) -> dict[str, str]:
+    """Which container kubectl means when nobody says: the application's, where there is one of it only."""
+    listed = ((document.get("spec") or {}).get("containers")) or ()
+    names = [each.get("name", "") for each in listed if each.get("name") != PROXY_CONTAINER]
+    return dict.fromkeys(_DEFAULTS, names[0]) if len(names) == 1 else {}
 
 
 def named(notes: Mapping[str, str]) -> tuple[str, ...]:

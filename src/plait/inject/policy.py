@@ -21,7 +21,7 @@ from plait.base.wellknown import (
     TEMPLATES,
 )
 
-SYSTEM: Final = ("kube-node-lease", "kube-public", "kube-system")
+SYSTEM: Final = ("kube-node-lease", "kube-public", "kube-system", "local-path-storage")
 """Namespaces whose pods never get a proxy."""
 _YES, _NO = ("true", "y", "yes", "on"), ("false", "n", "no", "off")
 
@@ -58,13 +58,14 @@ def verdict(
         return Verdict(False, f'"{asked}" is neither "true" nor "false"; write one of them', True, path=where)
     if asked in _NO:
         return Verdict(False, f"{INJECT} says {asked}")
-    gateway = "gateway" in notes.get(TEMPLATES, "")
-    if namespace in SYSTEM or (namespace == root_namespace and not gateway):
+    if namespace in SYSTEM:
         return Verdict(False, f"pods of namespace {namespace} never get a sidecar")
+    if namespace == root_namespace and asked not in _YES and "gateway" not in notes.get(TEMPLATES, ""):
+        return Verdict(False, f"pods of namespace {namespace} get a sidecar only where they ask for one themselves")
     if spec.get("hostNetwork"):
         return Verdict(False, "a pod with hostNetwork shares the node's network, which must not be captured")
-    if labels.get(INJECTION) == "disabled":
-        return Verdict(False, f"namespace {namespace} has {INJECTION}=disabled")
+    if (said := labels.get(INJECTION, "enabled")) != "enabled":
+        return Verdict(False, f"namespace {namespace} has {INJECTION}={said}")
     wanted, whose = _wanted(asked in _YES, own, labels, namespace)
     if not wanted:
         return Verdict(False, f"neither namespace {namespace} nor the pod asks for one")

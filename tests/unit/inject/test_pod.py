@@ -59,6 +59,26 @@ def test_labels_that_peers_read() -> None:
     }
 
 
+def test_a_pod_that_wants_no_mutual_tls_keeps_saying_so() -> None:
+    mine = pod()
+    mine["metadata"]["labels"]["security.istio.io/tlsMode"] = "disabled"
+    assert injected(mine)["metadata"]["labels"]["security.istio.io/tlsMode"] == "disabled"
+
+
+def test_kubectl_means_the_application_where_it_is_one_container() -> None:
+    key = "kubectl.kubernetes.io/default-container"
+    assert injected(pod({"sidecar.istio.io/nativeSidecar": "false"}))["metadata"]["annotations"][key] == "app"
+    assert injected(pod({key: "other"}))["metadata"]["annotations"][key] == "other"
+    two = pod(containers=[{"name": "a", "image": "x"}, {"name": "b", "image": "x"}])
+    assert key not in injected(two)["metadata"]["annotations"]
+
+
+def test_a_long_name_is_cut_to_what_a_label_may_hold() -> None:
+    meta = {"generateName": f"{'long-' * 13}-", "labels": {}}
+    labels = injected({"metadata": meta, "spec": {"containers": []}})["metadata"]["labels"]
+    assert labels["service.istio.io/canonical-name"] == ("long-" * 13)[:63].rstrip("-")
+
+
 def test_a_pod_without_labels_is_called_after_its_deployment() -> None:
     owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-5c9d", "uid": "u", "controller": True}
     meta = {"generateName": "web-5c9d-", "labels": {"pod-template-hash": "5c9d"}, "ownerReferences": [owner]}

@@ -52,9 +52,19 @@ def test_labels_decide(
     assert (found.inject, found.refused, found.warning) == (injected, False, ""), found.reason
 
 
-@pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease", "istio-system"])
+@pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"])
 def test_some_namespaces_never_get_one(namespace: str) -> None:
     assert not verdict(pod(YES), namespace, ON).inject
+
+
+def test_in_the_root_namespace_a_pod_asks_for_itself() -> None:
+    assert not verdict(pod({}), "istio-system", ON).inject
+    assert verdict(pod(YES), "istio-system", ON).inject
+
+
+def test_any_word_of_the_namespace_but_enabled_forbids() -> None:
+    found = verdict(pod(YES), "shop", {"istio-injection": "false"})
+    assert not found.inject and "istio-injection=false" in found.reason
 
 
 def test_a_gateway_may_live_in_the_root_namespace() -> None:

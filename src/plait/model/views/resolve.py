@@ -272,6 +272,7 @@ class Resolver:
             return "istio"
         demand = self.scope.mesh.l7.peer_modes.get(workload.uid)
         refuses = demand is not None and demand.at(port) == "disable"
+        refuses = refuses or (instance is not None and instance.plaintext)
         if plain or not sidecar or refuses or not self.scope.mesh.l7.settings.auto_mtls:
             return "plain"
         return "istio"

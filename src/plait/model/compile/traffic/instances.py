@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
-from plait.base.wellknown import REDIRECTION, SIDECAR_STATUS, TEMPLATES
+from plait.base.wellknown import REDIRECTION, SIDECAR_STATUS, TEMPLATES, TLS_MODE
 from plait.model import pool
 from plait.model.attachment import labels_of
 from plait.model.compile.memory import Memory
@@ -29,17 +29,21 @@ def pods(found: Iterable[Pod], settings: Settings, memory: Memory) -> Iterator[I
 
 
 def entries(found: Iterable[WorkloadEntry], outside: Iterable[ServiceEntry], settings: Settings) -> Iterator[Instance]:
-    """Workloads outside Kubernetes. They have a sidecar when their service is inside the mesh."""
+    """Workloads outside Kubernetes: with a sidecar where there is a service account, unless a label says otherwise."""
     base = f"{settings.cluster_id}/networking.istio.io"
     for each in found:
         labels = {**each.meta.labels, **each.spec.labels}
-        mode: Mode = "sidecar" if each.spec.service_account else "none"
-        yield Instance(f"{base}/WorkloadEntry/{each.namespace}/{each.name}", labels_of(labels), mode)
+        uid = f"{base}/WorkloadEntry/{each.namespace}/{each.name}"
+        yield Instance(uid, labels_of(labels), _outside(labels, each.spec.service_account))
     for entry in outside:
-        mode = "sidecar" if entry.spec.location == "MESH_INTERNAL" else "none"
         for endpoint in entry.spec.endpoints:
             uid = f"{base}/ServiceEntry/{entry.namespace}/{entry.name}/{endpoint.address}"
-            yield Instance(uid, labels_of(endpoint.labels), mode)
+            labels = endpoint.labels
+            yield Instance(uid, labels_of(labels), _outside(labels, endpoint.service_account))
+
+
+def _outside(labels: Mapping[str, str], account: str) -> Mode:
+    return "sidecar" if (labels.get(TLS_MODE) or (account and "istio")) == "istio" else "none"
 
 
 def _pod(pod: Pod, settings: Settings) -> Instance:
@@ -54,6 +58,7 @@ def _pod(pod: Pod, settings: Settings) -> Instance:
         mode=mode,
         gateway=pool.gateway_of(pod.namespace, labels, pod.spec.service_account_name or "default"),
         ports=tuple((p.name, p.container_port) for c in containers for p in c.ports if p.name),
+        plaintext=sidecar and (labels.get(TLS_MODE) or "istio") != "istio",
         transparent=sidecar and annotations.get(redirection.MODE) == "TPROXY",
     )
 
