@@ -198,6 +198,17 @@ def test_telemetry_of_the_namespace_replaces_the_meshs() -> None:
     assert [(p.code, p.name) for p in problems] == [("PLT0407", "all"), ("PLT0407", "own")]
 
 
+def test_telemetry_of_the_root_namespace_with_a_selector_is_about_its_own_pods() -> None:
+    def telemetry(namespace: str) -> d.Document:
+        spec = {"selector": {"matchLabels": {"app": "web"}}, "tracing": [{"randomSamplingPercentage": 7}]}
+        return d.document("telemetry.istio.io/v1", "Telemetry", "own", namespace, spec=spec)
+
+    web = w.sidecar_pod("web", "10.0.0.1", labels={"app": "web"})
+    for namespace, wanted in (("istio-system", []), ("shop", [7, 7])):
+        found = w.seen_by(w.world(web, telemetry(namespace))[0], "web").enforced.telemetry.tracing
+        assert [each.sampling for each in found] == wanted
+
+
 def test_additions_are_chosen_and_ordered() -> None:
     def patch(name: str, namespace: str, priority: int, context: str = "SIDECAR_INBOUND") -> d.Document:
         change = {

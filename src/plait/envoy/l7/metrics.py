@@ -47,9 +47,11 @@ def _tags(point: Point, protocol: str) -> dict[str, str]:
 
 def metrics(ctx: Context, wanted: Telemetry, point: Point, *, http: bool = True) -> list[Doc]:
     """Stats loggers of requests (or connections), with tags changed and metrics switched off as Telemetry says."""
-    if not any(sink.kind == "prometheus" for sink in wanted.sinks) and "prometheus" not in ctx.settings.metrics_sinks:
+    ours = {sink.name for sink in wanted.sinks if sink.kind == "prometheus"}
+    if not ours:
         return []
-    changes = tuple(change for each in wanted.metrics for change in each.changes if change.side in (point.side, "both"))
+    said = (change for each in wanted.metrics if ours.intersection(each.sinks) for change in each.changes)
+    changes = tuple(change for change in said if change.side in (point.side, "both"))
     for change in changes:
         if change.metric in _MESSAGES:
             ctx.refuse("", f"telemetry.metrics.{change.metric}", "gRPC messages are not counted, so nothing is changed")
@@ -100,9 +102,9 @@ def _counter(name: str, value: int | str, tags: dict[str, str], changes: tuple[M
 
 
 def _stat(name: str, tags: dict[str, str], changes: tuple[MetricChange, ...]) -> Doc | None:
-    """A later change wins, and one about this metric wins over one about all."""
+    """A later change wins, be it about this metric or about all."""
     found, disabled = dict(tags), False
-    for change in sorted(changes, key=lambda c: c.metric not in ("", "ALL_METRICS")):
+    for change in changes:
         if change.metric not in ("", "ALL_METRICS") and _METRICS.get(change.metric, change.metric) != name:
             continue
         if change.disabled is not None:

@@ -52,6 +52,7 @@ def enforced(
         if policy.action == "custom" and policy.provider not in l7.authorizers and not policy.dry_run
     )
     contexts = _CONTEXTS[proxy.role]
+    reports = (each for each in l7.telemetry.values() if adds(each.attachment) and _at_home(each.attachment, proxy))
     plugins = (plugin for plugin in l7.plugins.values() if adds(plugin.attachment))
     patches = (patch for patch in l7.patches.values() if adds(patch.attachment))
     return Enforced(
@@ -60,7 +61,7 @@ def enforced(
             sorted((a for a in l7.authentication.values() if binds(a.attachment)), key=lambda a: a.key)
         ),
         authorizers=tuple(l7.authorizers[name] for name in sorted(named & l7.authorizers.keys())),
-        telemetry=reporting.merged(l7, (each for each in l7.telemetry.values() if adds(each.attachment))),
+        telemetry=reporting.merged(l7, reports),
         plugins=tuple(sorted(plugins, key=lambda p: p.order)),
         patches=tuple(
             sorted(
@@ -71,6 +72,11 @@ def enforced(
         limits=tuple(sorted((each for each in l7.limits.values() if binds(each.attachment)), key=lambda p: p.order)),
         missing=missing,
     )
+
+
+def _at_home(attachment: Attachment, proxy: Proxy) -> bool:
+    """Telemetry with a selector is about pods of its own namespace, in the root namespace too."""
+    return not attachment.selector or attachment.namespace == proxy.namespace
 
 
 def asked(places: Iterable[Place]) -> tuple[Destination, ...]:

@@ -1,7 +1,7 @@
 """Telemetry, merged as Istio merges it: the mesh's word, over it the namespace's, over it the workload's.
 
-Of tracing each field is inherited on its own. An entry of a log or metric without providers is about those of the level
-above it; a level that names providers replaces the choice.
+Of each level one object counts, the oldest. Of tracing each field is inherited on its own. An entry of a log or metric
+without providers is about those of the level above it; a level that names providers replaces the choice.
 """
 
 from __future__ import annotations
@@ -21,21 +21,34 @@ _SIDES: Final[tuple[Literal["client", "server"], ...]] = ("client", "server")
 def merged(l7: L7, policies: Iterable[TelemetryPolicy]) -> Telemetry:
     """`policies` bind one proxy (or what it serves), in any order."""
     settings = l7.settings
-    found = sorted(policies, key=_order)
+    levels: dict[int, TelemetryPolicy] = {}
+    for policy in sorted(policies, key=_order):
+        levels.setdefault(_level(policy), policy)
+    found = tuple(levels.values())
     tracing = tuple(_tracing(found))
-    metrics: tuple[Metrics, ...] = tuple(each for policy in found for each in policy.metrics)
+    said = [each for policy in found for each in policy.metrics]
+    counting = next((each.sinks for each in reversed(said) if each.sinks), settings.metrics_sinks)
+    metrics = tuple(_metrics(said, settings.metrics_sinks, counting))
     standing = settings.logging_sinks or (("",) if settings.access_log_file else ())
     logging = tuple(_logging([policy.logging for policy in found if policy.logging], standing))
     names: Iterable[str] = (
         *(name for each in tracing for name in each.sinks),
-        *(name for each in metrics for name in each.sinks),
+        *counting,
         *(name for each in logging for name in each.sinks),
         *settings.tracing_sinks,
         *settings.logging_sinks,
-        *settings.metrics_sinks,
     )
     sinks = tuple(l7.sinks[name] for name in dict.fromkeys(names) if name in l7.sinks)
     return Telemetry(tracing, metrics, logging, sinks)
+
+
+def _metrics(said: Iterable[Metrics], standing: tuple[str, ...], counting: tuple[str, ...]) -> Iterator[Metrics]:
+    """What is changed for the providers that count in the end; changes for others have no effect."""
+    inherited = standing
+    for each in said:
+        inherited = each.sinks or inherited
+        if names := tuple(name for name in inherited if name in counting):
+            yield Metrics(names, each.changes)
 
 
 def _tracing(found: Iterable[TelemetryPolicy]) -> Iterator[Tracing]:
@@ -82,7 +95,11 @@ def _logging(levels: Sequence[tuple[Logging, ...]], standing: tuple[str, ...]) -
         yield from kept.values() or [Logging(side, disabled=True)]
 
 
-def _order(policy: TelemetryPolicy) -> tuple[int, str, str]:
+def _level(policy: TelemetryPolicy) -> int:
     attachment = policy.attachment
     exact = bool(attachment.targets or attachment.selector)
-    return 2 if exact else 0 if attachment.everywhere else 1, policy.created, policy.name
+    return 2 if exact else 0 if attachment.everywhere else 1
+
+
+def _order(policy: TelemetryPolicy) -> tuple[int, str, str]:
+    return _level(policy), policy.created, policy.name

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from plait.model.attachment import Attachment
-from plait.model.http_telemetry import Logging, Sink, SpanTag, TelemetryPolicy, Tracing
+from plait.model.http_telemetry import Logging, MetricChange, Metrics, Sink, SpanTag, TelemetryPolicy, Tracing
 from plait.model.l7 import L7, L7Settings
 from plait.model.views.reporting import merged
 
@@ -61,6 +63,25 @@ def test_logs_are_switched_off_for_a_side_whoever_named_the_providers() -> None:
         assert client == Logging("client", disabled=True)
     above = policy("mesh", logging=(Logging(sinks=("one",)),))
     assert merged(l7(), (above, off)).logging == (Logging("client", disabled=True), Logging("server", ("one",)))
+
+
+def test_of_one_level_the_oldest_object_counts() -> None:
+    young, old = (
+        replace(policy("namespace", tracing=(Tracing(sampling=rate),)), created=f"{year}-01-01T00:00:00Z")
+        for rate, year in ((1.0, 2022), (2.0, 2021))
+    )
+    assert {each.sampling for each in merged(l7(), (young, old)).tracing} == {2.0}
+
+
+def test_metrics_are_changed_for_the_providers_that_count_in_the_end() -> None:
+    drop, keep = MetricChange("REQUEST_COUNT", disabled=True), MetricChange("REQUEST_SIZE", disabled=True)
+    above = policy("mesh", metrics=(Metrics(changes=(drop,)), Metrics(("one", "two"), (keep,))))
+    below = policy("namespace", metrics=(Metrics(("two",)), Metrics(changes=(drop,))))
+    found = merged(l7(metrics_sinks=("one",)), (above, below))
+    assert found.metrics == (Metrics(("two",), (keep,)), Metrics(("two",)), Metrics(("two",), (drop,)))
+    assert [sink.name for sink in found.sinks] == ["two"]
+    standing = merged(l7(metrics_sinks=("one",)), (policy("mesh", metrics=(Metrics(changes=(drop,)),)),))
+    assert (standing.metrics, standing.sinks) == ((Metrics(("one",), (drop,)),), (SINKS["one"],))
 
 
 def test_nothing_said_leaves_the_word_to_the_mesh_configuration() -> None:
