@@ -158,6 +158,27 @@ async def test_parameters_are_merged_followed_and_a_wrong_one_leaves_what_runs()
         )
 
 
+async def test_defaults_of_a_class_come_before_a_gateways_own_parameters() -> None:
+    async with world() as w:
+        await w.api.create(kinds.GATEWAY, written(g.waypoint()))
+        await w.made()
+        labels = {"gateway.istio.io/defaults-for-class": "istio-waypoint"}
+        usual = d.document("v1", "ConfigMap", "usual", "istio-system", labels=labels)
+        data = {"deployment": "spec: {replicas: 3, minReadySeconds: 1}"}
+        await w.api.create(kinds.CONFIG_MAP, {**usual, "data": data}, "istio-system")
+
+        async def said(replicas: int) -> bool:
+            spec = (await w.api.get(kinds.DEPLOYMENT, "waypoint", "shop"))["spec"]
+            return bool((spec["replicas"], spec.get("minReadySeconds")) == (replicas, 1))
+
+        await w.until(lambda: said(3), "the class's")
+        own = {**d.document("v1", "ConfigMap", "params"), "data": {"deployment": "spec: {replicas: 2}"}}
+        await w.api.create(kinds.CONFIG_MAP, own, "shop")
+        reference = {"infrastructure": {"parametersRef": {"group": "", "kind": "ConfigMap", "name": "params"}}}
+        await w.api.patch(kinds.GATEWAY, "waypoint", {"spec": reference}, "shop")
+        await w.until(lambda: said(2), "its own")
+
+
 async def test_a_waypoint_that_may_sleep_has_a_slice_of_the_activator_beside_that_of_its_pods() -> None:
     async with world() as w:
         await w.api.create(kinds.GATEWAY, operated(scale_to_zero="60s", target_rps="100"))

@@ -17,6 +17,8 @@ from plait.store.api import Api, ApiError, Document
 from plait.store.informer import Informer, Key, key_of
 
 MANAGER = "plait-gateways"
+_ABSENT = {each.kind: each for each in (desired.AUTOSCALER, desired.BUDGET)}
+"""Kinds that not every API server has: ours does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Applier:
 
     async def apply(self, wanted: Document) -> str:
         """Why it could not be; "" when it stands."""
-        kind = desired.AUTOSCALER if wanted["kind"] == desired.AUTOSCALER.kind else kinds.by_document(wanted)
+        kind = _ABSENT.get(wanted["kind"]) or kinds.by_document(wanted)
         assert kind is not None, wanted
         key = key_of(wanted)
         live = await self._live(kind, key)
@@ -51,10 +53,8 @@ class Applier:
         try:
             made = await self._api.patch(kind, key[1], wanted, key[0], type="apply", manager=MANAGER, force=True)
         except ApiError as error:
-            if error.code == 404 and kind is desired.AUTOSCALER:
-                return (
-                    "this API server has no HorizontalPodAutoscaler; scale with kubectl scale or plait waypoint scale"
-                )
+            if error.code == 404 and wanted["kind"] in _ABSENT:
+                return f"this API server has no {kind.kind}; drop that key of the parameters"
             raise
         self._applied[kind, key] = _Applied(wanted, made)
         self.writes += 1

@@ -124,7 +124,7 @@ class Control:
                 informer.on_change(_feeding(self.pipeline, kind))
         self._rehearsals = Rehearsals(self.pipeline, settings)
         self._informers[kinds.ENVOY_FILTER].on_change(self._rehearsals.changed)
-        self.waypoints = Waypoints(api, self._informers, proxies, settings.activator)
+        self.waypoints = Waypoints(api, self._informers, proxies, settings.activator, settings.root_namespace)
         self.gateways = self.waypoints.gateways
         self.statuses = StatusWriter(api, self.pipeline, self._informers, measured=self._measured)
         self.pipeline.on_compiled = self.statuses.compiled

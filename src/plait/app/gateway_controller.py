@@ -19,7 +19,7 @@ from plait.app.scaler import Scaled
 from plait.app.warm import Warm
 from plait.base import aio
 from plait.base.observe import logger
-from plait.base.wellknown import CLAIMED, MANAGED, POOL_NAMESPACE
+from plait.base.wellknown import CLAIMED, DEFAULT_ROOT_NAMESPACE, MANAGED, POOL_NAMESPACE
 from plait.deploy import classes as built
 from plait.deploy import desired, operation, overlays, pooled
 from plait.deploy.measured import Measured, measured
@@ -83,9 +83,14 @@ class GatewayController:
     """`run` it beside the informers it was given; `folder` holds the folders of all proxies of a node."""
 
     def __init__(
-        self, api: Api, informers: Mapping[Kind, Informer], folder: str, activator: Activator | None = None
+        self,
+        api: Api,
+        informers: Mapping[Kind, Informer],
+        folder: str,
+        activator: Activator | None = None,
+        root_namespace: str = DEFAULT_ROOT_NAMESPACE,
     ) -> None:
-        self._api, self._folder, self._activator = api, folder, activator
+        self._api, self._folder, self._activator, self._root = api, folder, activator, root_namespace
         self._informers = {kind: informers[kind] for kind in READ}
         self._made = {kind: Informer(api, kind, labels=MANAGED, indexers=_INDEXERS) for kind in _WRITTEN}
         self._queue: WorkQueue[Key] = WorkQueue()
@@ -228,13 +233,13 @@ class GatewayController:
 
     def _of_parameters(self, document: Document) -> Iterable[Key]:
         namespace, name = key_of(document)
-        return [
-            key
-            for key in self._gateways(
-                lambda spec: ((spec.get("infrastructure") or {}).get("parametersRef") or {}).get("name") == name
-            )
-            if key[0] == namespace
-        ]
+        found = self._gateways(
+            lambda spec: ((spec.get("infrastructure") or {}).get("parametersRef") or {}).get("name") == name
+        )
+        own = [key for key in found if key[0] == namespace]
+        if namespace != self._root or not (of := overlays.default_for(document)):
+            return own
+        return [*own, *self._gateways(lambda spec: bool(spec.get("gatewayClassName") == of))]
 
     # --------------------------------------------------------------------------------------------------------- one turn
     async def _work(self) -> None:
@@ -290,17 +295,21 @@ class GatewayController:
             raise
 
     async def _converge(self, plan: Plan, document: Document) -> None:
-        where = overlays.config_map(plan)
-        found = overlays.overlays(plan, self._informers[kinds.CONFIG_MAP].cache.get(where) if where else None)
-        if isinstance(found, Refused):
-            await self._tell(plan.name, document, found.reason)
-            return
+        maps, where = self._informers[kinds.CONFIG_MAP].cache, overlays.config_map(plan)
+        usual = overlays.defaults(plan, (each for key, each in maps.items() if key[0] == self._root))
+        found = overlays.overlays(plan, maps.get(where) if where else None)
+        for each in (usual, found):
+            if isinstance(each, Refused):
+                await self._tell(plan.name, document, each.reason)
+                return
+        assert not isinstance(usual, Refused) and not isinstance(found, Refused)
         said, wrong = operation.read(plan.annotations, found.get(operation.PARAMETER, {}), waypoint=plan.waypoint)
         if wrong:  # what runs is left as it is
             await self._tell(plan.name, document, "; ".join(map(str, wrong)))
             return
         managed = said.placement == "managed" and plan.managed
-        if managed and (why := pooled.refused(found)):
+        merged = overlays.stacked(usual, found)
+        if managed and (why := pooled.refused(merged)):
             await self._tell(plan.name, document, why)
             return
         if managed and (why := self._places.take(plan.name, said.least)):
@@ -311,7 +320,7 @@ class GatewayController:
 
         def made(claim: str) -> tuple[Document, ...]:
             settled = self._places.settled
-            return desired.desired(plan, self._folder, found, merge, said, door, settled, pods, claim)
+            return desired.desired(plan, self._folder, merged, merge, said, door, settled, pods, claim)
 
         try:
             if managed:

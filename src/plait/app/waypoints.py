@@ -21,10 +21,12 @@ from plait.store.informer import Informer, Key
 class Waypoints:
     """`run` it beside the informers it was given. `address`: where connections are held, "" nowhere."""
 
-    def __init__(self, api: Api, informers: Mapping[Kind, Informer], folder: str, address: str) -> None:
+    def __init__(
+        self, api: Api, informers: Mapping[Kind, Informer], folder: str, address: str, root_namespace: str
+    ) -> None:
         self._pods, self._nodes = informers[kinds.POD], informers[kinds.NODE]
         self.activator = Activator(address, self._wake, self._addresses)
-        self.gateways = GatewayController(api, informers, folder, self.activator if address else None)
+        self.gateways = GatewayController(api, informers, folder, self.activator if address else None, root_namespace)
         deployments = self.gateways.deployments
         loads = Loads(self._node_address)
         self.scaler = Scaler(api, self.gateways.scaled, deployments, self._own, loads, self.activator.busy)

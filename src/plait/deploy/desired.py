@@ -7,7 +7,8 @@ unless an overlay says it: whoever scales has the word.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
 from typing import Any, Final
 
 from plait.base.wellknown import (
@@ -41,13 +42,16 @@ GATEWAY_CLASS_NAME: Final = "gateway.networking.k8s.io/gateway-class-name"
 CONTROLLERS: Final = {"waypoint": pooled.CONTROLLER, "gateway": "istio.io-gateway-controller"}
 """Values of the label `gateway.istio.io/managed`; tools look for Istio's, so every class has these."""
 AUTOSCALER = Kind("autoscaling", ("v2",), "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+BUDGET = Kind("policy", ("v1",), "PodDisruptionBudget", "poddisruptionbudgets")
 KEYS: Final[Mapping[str, Kind]] = {
     "serviceAccount": kinds.SERVICE_ACCOUNT,
     "service": kinds.SERVICE,
     "deployment": kinds.DEPLOYMENT,
     "horizontalPodAutoscaler": AUTOSCALER,
+    "podDisruptionBudget": BUDGET,
 }
 """What a ConfigMap of parameters may change, by its keys."""
+STATUS_PORT: Final = "networking.istio.io/service-expose-status-port"
 SERVICE_NAME: Final = "kubernetes.io/service-name"
 _USUAL = Operation()
 _ANYWHERE = Pool()
@@ -71,7 +75,7 @@ _RESOURCES = {
 def desired(
     plan: Plan,
     folder: str,
-    overlays: Mapping[str, Document],
+    overlays: Mapping[str, Sequence[Document]],
     merge: Merge,
     operation: Operation = _USUAL,
     activator: tuple[str, int] | None = None,
@@ -81,7 +85,8 @@ def desired(
 ) -> tuple[Document, ...]:
     """In the order in which they are to be made; none for a Gateway that somebody else deploys.
 
-    `folder` holds the folders of the proxies of a node. `overlays` are strategic merge patches by the keys of `KEYS`.
+    `folder` holds the folders of the proxies of a node. `overlays` are strategic merge patches by the keys of `KEYS`,
+    merged one after the other.
     `activator`: where connections are held while no proxy runs. `pods`: those that a managed one has in the `pool`;
     `claim`: the UID of a warm one among them.
     """
@@ -90,7 +95,7 @@ def desired(
     service = {**_document(kinds.SERVICE, plan, plan.names.workload), "spec": _service(plan)}
     held = (_held(plan, activator, operation),) if activator is not None else ()
     if operation.placement == "managed":
-        service = _overlaid(kinds.SERVICE, service, overlays.get("service"), merge)
+        service = _overlaid(kinds.SERVICE, service, overlays.get("service", ()), merge)
         return *pooled.documents(plan, made_by(plan), folder, pool, claim), service, pool_slice(plan, pods), *held
     made = {
         "serviceAccount": _document(kinds.SERVICE_ACCOUNT, plan, plan.names.account),
@@ -105,7 +110,10 @@ def desired(
             **_document(AUTOSCALER, plan, plan.names.workload),
             "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": plan.names.workload}},
         }
-    documents = {key: _overlaid(KEYS[key], each, overlays.get(key), merge) for key, each in made.items()}
+    if "podDisruptionBudget" in overlays:
+        selector = {"matchLabels": {GATEWAY_NAME: plan.gateway.name}}
+        made["podDisruptionBudget"] = {**_document(BUDGET, plan, plan.names.workload), "spec": {"selector": selector}}
+    documents = {key: _overlaid(KEYS[key], each, overlays.get(key, ()), merge) for key, each in made.items()}
     _identify(documents["deployment"], made["deployment"])
     return (*documents.values(), *held)
 
@@ -123,11 +131,11 @@ def _identify(deployment: Document, own: Document) -> None:
     deployment["spec"] = {**spec, "selector": own["spec"]["selector"], "template": identified}
 
 
-def _overlaid(kind: Kind, document: Document, overlay: Document | None, merge: Merge) -> Document:
+def _overlaid(kind: Kind, document: Document, overlays: Sequence[Document], merge: Merge) -> Document:
     """An overlay changes anything but who the object is and whose."""
-    if overlay is None:
+    if not overlays:
         return document
-    merged = merge(kind, document, overlay)
+    merged = reduce(lambda found, overlay: merge(kind, found, overlay), overlays, document)
     own = document["metadata"]
     kept = {name: own[name] for name in ("name", "namespace", "ownerReferences")}
     changed = merged.get("metadata") or {}
@@ -247,14 +255,18 @@ def _service(plan: Plan) -> Document:
         "selector": {GATEWAY_NAME: plan.gateway.name},
         "ports": _ports(plan),
     }
+    if not plan.waypoint:
+        spec["ipFamilyPolicy"] = "PreferDualStack"  # whoever comes to the edge may have either family
     if plan.asked and plan.service_type == "LoadBalancer":
         spec["loadBalancerIP"] = plan.asked[0]
     return spec
 
 
 def _ports(plan: Plan) -> list[Document]:
-    """One for each port of the listeners, and the one that says whether the proxy is ready."""
+    """One for each port of the listeners, and the one that says whether the proxy is ready, unless that is unwanted."""
     found = {READY_PORT: _port("status-port", READY_PORT, "tcp")}
+    if plan.said(STATUS_PORT) == "false":
+        found = {}
     taken = {"status-port"}
     for each in plan.listeners:
         if each.port in found or each.protocol == "UDP":

@@ -71,8 +71,11 @@ class Plan:
 
     @property
     def service_type(self) -> str:
-        wanted = self.gateway.meta.annotations.get(SERVICE_TYPE) or self.annotations.get(SERVICE_TYPE)
-        return wanted or ("ClusterIP" if self.waypoint else "LoadBalancer")
+        return self.said(SERVICE_TYPE) or ("ClusterIP" if self.waypoint else "LoadBalancer")
+
+    def said(self, annotation: str) -> str:
+        """Of the Gateway, else of its infrastructure."""
+        return self.gateway.meta.annotations.get(annotation) or self.annotations.get(annotation, "")
 
     @property
     def labels(self) -> dict[str, str]:

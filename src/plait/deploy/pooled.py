@@ -45,7 +45,7 @@ def refused(overlays: Mapping[str, object]) -> str:
     if not found:
         return ""
     return (
-        f"spec.infrastructure.parametersRef: key {found[0]} would change what runs in the pool; "
+        f"parameters of the Gateway or its class: key {found[0]} would change what runs in the pool; "
         "drop it, or write plait.dev/placement: node"
     )
 

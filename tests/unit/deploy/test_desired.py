@@ -9,6 +9,7 @@ from kit import documents as d
 from kit import gateways as g
 from plait.app.parameters import merge
 from plait.deploy.desired import desired
+from plait.deploy.overlays import stacked
 from plait.deploy.plans import Plan
 from plait.resources.decode import decode
 from plait.resources.gateway_api.gateway import ListenerSet
@@ -25,7 +26,7 @@ OWNER = {
 
 
 def made(document: Document, runs: Any = "waypoint", overlays: Mapping[str, Document] | None = None) -> dict[str, Any]:
-    found = desired(Plan(g.typed(document), runs), "/proxies", overlays or {}, merge)
+    found = desired(Plan(g.typed(document), runs), "/proxies", stacked(overlays or {}), merge)
     return {each["kind"]: each for each in found}
 
 
@@ -165,3 +166,30 @@ def test_an_autoscaler_is_made_when_the_parameters_have_one() -> None:
         "minReplicas": 2,
         "maxReplicas": 5,
     }
+
+
+def test_a_disruption_budget_is_about_the_gateways_own_pods() -> None:
+    found = made(g.waypoint(), overlays={"podDisruptionBudget": {"spec": {"minAvailable": 1}}})["PodDisruptionBudget"]
+    assert found["apiVersion"] == "policy/v1"
+    selector = {"matchLabels": {"gateway.networking.k8s.io/gateway-name": "waypoint"}}
+    assert found["spec"] == {"selector": selector, "minAvailable": 1}
+
+
+def test_of_two_layers_of_parameters_the_second_has_the_last_word() -> None:
+    of_class = {"service": {"spec": {"type": "NodePort", "externalTrafficPolicy": "Local"}}}
+    own = {"service": {"spec": {"type": "ClusterIP"}}}
+    found = desired(Plan(g.typed(g.waypoint()), "waypoint"), "/proxies", stacked(of_class, own), merge)
+    (service,) = [each for each in found if each["kind"] == "Service"]
+    assert (service["spec"]["type"], service["spec"]["externalTrafficPolicy"]) == ("ClusterIP", "Local")
+
+
+def test_a_gateway_takes_either_address_family_and_shows_its_readiness_unless_told_not_to() -> None:
+    service = made(g.gateway("edge", "istio", g.HTTP), "gateway")["Service"]["spec"]
+    assert service["ipFamilyPolicy"] == "PreferDualStack"
+    assert [each["port"] for each in service["ports"]] == [15021, 80]
+    hidden = {"networking.istio.io/service-expose-status-port": "false"}
+    service = made(g.gateway("edge", "istio", g.HTTP, annotations=hidden), "gateway")["Service"]["spec"]
+    assert [each["port"] for each in service["ports"]] == [80]
+    infrastructure = {"infrastructure": {"annotations": hidden}}
+    service = made(g.gateway("edge", "istio", g.HTTP, spec=infrastructure), "gateway")["Service"]["spec"]
+    assert [each["port"] for each in service["ports"]] == [80]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kit import gateways as g
-from plait.deploy.overlays import Refused, config_map, overlays
+from plait.deploy.overlays import Refused, config_map, defaults, overlays, stacked
 from plait.deploy.plans import Plan
 
 
@@ -50,3 +50,34 @@ def test_what_cannot_be_used_is_refused_with_its_place_and_the_way_out(
     assert isinstance(refused, Refused)
     assert "shop/params" in refused.reason
     assert why in refused.reason
+
+
+def of_class(name: str, class_name: str = "istio-waypoint", **found: str) -> dict[str, Any]:
+    labels = {"gateway.istio.io/defaults-for-class": class_name}
+    return {"metadata": {"name": name, "namespace": "istio-system", "labels": labels}, "data": found}
+
+
+def test_a_class_has_defaults_of_its_own() -> None:
+    other = of_class("other", "istio", service="spec: {type: LoadBalancer}")
+    unlabelled = {"metadata": {"name": "plain", "namespace": "istio-system"}, "data": {"deploy": ""}}
+    given = of_class("usual", service="spec: {type: NodePort}")
+    assert defaults(plan(), (other, unlabelled, given)) == {"service": {"spec": {"type": "NodePort"}}}
+    assert defaults(plan(), (other, unlabelled)) == {}
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        ((of_class("a"), of_class("b")), "ConfigMaps a, b are all labelled"),
+        ((of_class("a", operation="placement: managed"),), "unknown key operation"),
+        ((of_class("a", service="["),), "istio-system/a, key service"),
+    ],
+)
+def test_defaults_that_cannot_be_used_are_refused(found: tuple[dict[str, Any], ...], why: str) -> None:
+    refused = defaults(plan(), found)
+    assert isinstance(refused, Refused)
+    assert why in refused.reason
+
+
+def test_layers_keep_their_order() -> None:
+    assert stacked({"a": {"x": 1}}, {}, {"a": {"x": 2}, "b": {}}) == {"a": ({"x": 1}, {"x": 2}), "b": ({},)}

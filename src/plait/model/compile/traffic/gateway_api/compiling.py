@@ -95,7 +95,10 @@ def compiled(
             statuses[f"{kinds.GATEWAY_CLASS}//{each.name}"] = found
             if each.spec.parameters_ref is not None:
                 report = Report("GatewayClass", "", each.name)
-                report.unsupported("spec.parametersRef", "give the parameters in infrastructure of each Gateway")
+                report.unsupported(
+                    "spec.parametersRef",
+                    "label a ConfigMap with gateway.istio.io/defaults-for-class, or name one per Gateway",
+                )
                 problems.extend(report.problems)
     parameters = objects.of(kinds.CONFIG_MAP)
     made = []
