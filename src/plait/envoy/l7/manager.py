@@ -5,9 +5,10 @@ And its plain sibling, the TCP chain with the policies that hold for connections
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from plait.envoy import names
 from plait.envoy.l7 import (
     access_logs,
     authorization,
@@ -215,8 +216,10 @@ def _live(ctx: Context, destinations: Iterable[Destination]) -> list[Destination
     return [each for each in destinations if each.weight > 0 and ctx.known(each)]
 
 
-def _to(ctx: Context, destinations: Iterable[Destination]) -> Doc:
+def _to(ctx: Context, destinations: Sequence[Destination]) -> Doc:
+    """The share of a destination that leads nowhere is refused, not given to the others."""
     live = _live(ctx, destinations)
+    lost = sum(each.weight for each in destinations) - sum(each.weight for each in live)
     tunnel: Doc = {}
     policy = next((found.policy.tunnel for each in live if (found := ctx.upstream(each)) is not None), None)
     if policy is not None:
@@ -232,8 +235,10 @@ def _to(ctx: Context, destinations: Iterable[Destination]) -> Doc:
     if hashed:
         tunnel["hash_policy"] = [{"source_ip": {}}]
     if not live:
-        return {"cluster": "BlackHoleCluster"}
-    if len(live) == 1:
+        return {"cluster": names.BLACKHOLE}
+    if len(live) == 1 and not lost:
         return {"cluster": ctx.tcp_cluster_of(live[0]), **tunnel}
     weighted = [{"name": ctx.tcp_cluster_of(each), "weight": each.weight} for each in live]
+    if lost:
+        weighted.append({"name": names.BLACKHOLE, "weight": lost})
     return {"weighted_clusters": {"clusters": weighted}, **tunnel}

@@ -134,7 +134,7 @@ def _hosts(
     for routing in _bound(gateway, listener, resolver):
         if not routing.http:
             continue
-        for host in _meeting(routing, gateway, listener):
+        for host in dict.fromkeys(_meeting(routing, gateway, listener)):
             if not _taken_elsewhere(host, listener, gateway, group):
                 by_host.setdefault(host, []).append(routing)
     if listener.https_only:

@@ -221,12 +221,13 @@ def _routing(
     tcp: list[TcpRoute] = []
     tls: list[TlsRoute] = []
     unresolved: tuple[str, str] | None = None
-    unsupported = ""
+    unsupported, served = "", True
     if kind in ("HTTPRoute", "GRPCRoute"):
         rules = (
             http_route.http(each, backends, report) if kind == "HTTPRoute" else http_route.grpc(each, backends, report)
         )
-        routes, unresolved, unsupported = rules.routes, rules.unresolved, rules.unsupported
+        routes, unresolved = rules.routes, rules.unresolved
+        unsupported, served = rules.unsupported, rules.served
     else:
         source = f"{kind}/{each.namespace}/{each.name}"
         for number, rule in enumerate(each.spec.rules):
@@ -240,12 +241,10 @@ def _routing(
     resolved = Condition("ResolvedRefs", "True", "ResolvedRefs")
     if unresolved is not None:
         resolved = Condition("ResolvedRefs", "False", *unresolved)
-    bad = Condition("Accepted", "False", "UnsupportedValue", unsupported) if unsupported and not routes else None
-    if unsupported and routes:
-        resolved_extra = Condition("PartiallyInvalid", "True", "UnsupportedValue", unsupported)
-        extra: tuple[Condition, ...] = (resolved_extra,)
-    else:
-        extra = ()
+    bad = Condition("Accepted", "False", "UnsupportedValue", unsupported) if unsupported and not served else None
+    extra: tuple[Condition, ...] = ()
+    if unsupported and served:
+        extra = (Condition("PartiallyInvalid", "True", "UnsupportedValue", unsupported),)
     status = RouteStatus(
         tuple(
             ParentStatus(a.reference, (bad or a.accepted, _seen_by(a, each, backends, resolved), *extra))

@@ -25,6 +25,8 @@ class Read(msgspec.Struct):
     unresolved: tuple[str, str] | None = None
     """(reason, sentence) of a reference that leads nowhere."""
     unsupported: str = ""
+    unrunnable: str = ""
+    """Of a filter of somebody else's kind: what it was to act on must not pass without it."""
 
 
 def read(filters: Iterable[Any], backends: Backends, kind: str, namespace: str) -> Read:
@@ -47,10 +49,30 @@ def read(filters: Iterable[Any], backends: Backends, kind: str, namespace: str) 
             case "ExtensionRef":
                 reference = each.extension_ref
                 name = f"{reference.kind} {reference.name}" if reference is not None else "nothing"
-                found.unresolved = ("InvalidKind", f"ExtensionRef to {name} is not supported; use a known filter")
+                found.unrunnable = f"ExtensionRef to {name} is not supported; use a known filter"
+                found.unresolved = ("InvalidKind", found.unrunnable)
             case _:
                 found.unsupported = f"filter {each.type} is not supported yet; remove it"
     return found
+
+
+def joined(rule: Read, backend: Read) -> Read:
+    """Filters of a rule with those of its only backend, but header changes: these stay at the backend."""
+    return Read(
+        rule.request,
+        rule.response,
+        rule.redirect or backend.redirect,
+        backend.rewrite or rule.rewrite,
+        backend.cors or rule.cors,
+        (*rule.mirrors, *backend.mirrors),
+        rule.unresolved or backend.unresolved,
+        rule.unsupported or backend.unsupported,
+        rule.unrunnable or backend.unrunnable,
+    )
+
+
+def beyond_headers(found: Read) -> bool:
+    return bool(found.redirect or found.rewrite or found.cors or found.mirrors or found.unsupported)
 
 
 def _change(given: HeaderFilter) -> HeaderChange:

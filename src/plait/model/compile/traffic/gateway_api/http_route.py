@@ -37,6 +37,8 @@ class Rules(msgspec.Struct):
     routes: list[Route]
     unresolved: tuple[str, str] | None = None
     unsupported: str = ""
+    served: bool = False
+    """Whether one rule at least does what it says."""
 
 
 def http(each: written.HTTPRoute, backends: Backends, report: Report) -> Rules:
@@ -75,14 +77,16 @@ def _rule(
     kind = "HTTPRoute" if isinstance(each, written.HTTPRoute) else "GRPCRoute"
     path = f"spec.rules[{number}]"
     read = filters.read(rule.filters, backends, kind, each.namespace)
+    for alone in _alone(rule.backend_refs):
+        read = filters.joined(read, filters.read(alone.filters, backends, kind, each.namespace))
+    action: Action = Forward((), BROKEN)  # a filter that cannot be run must not be skipped, nor another rule take over
     if read.unsupported:
         report.unsupported(f"{path}.filters", read.unsupported)
-        found.unsupported = found.unsupported or read.unsupported
-        return
-    found.unresolved = found.unresolved or read.unresolved
-    action = _action(each, rule, read, found, backends, kind, path, report)
-    if action is None:
-        return
+        found.unsupported = found.unsupported or f"{path} answers {BROKEN}: {read.unsupported}"
+    else:
+        found.unresolved = found.unresolved or read.unresolved
+        action = _action(each, rule, read, found, backends, kind, path, report)
+        found.served = found.served or bool(matches)
     timeouts, retry = getattr(rule, "timeouts", None), getattr(rule, "retry", None)
     whole, one = _time(timeouts.request if timeouts else None), _time(timeouts.backend_request if timeouts else None)
     if retry is None and one:
@@ -116,26 +120,37 @@ def _action(
     kind: str,
     path: str,
     report: Report,
-) -> Action | None:
+) -> Action:
     if read.redirect is not None:
         return read.redirect
-    if read.unresolved is not None and read.unresolved[0] == "InvalidKind":
-        return Forward((), BROKEN)  # a filter that cannot be run must not be skipped
+    if read.unrunnable:
+        return Forward((), BROKEN)
     destinations = []
+    alone = _alone(rule.backend_refs)
     for number, ref in enumerate(rule.backend_refs):
+        where = f"{path}.backendRefs[{number}]"
         backend = backends.find(ref, kind, each.namespace, ref.weight)
         if backend.reason:
             found.unresolved = found.unresolved or (backend.reason, backend.destination.broken)
-            report.error("IST0101", f"{path}.backendRefs[{number}]", backend.destination.broken)
+            report.error("IST0101", where, backend.destination.broken)
         own = filters.read(ref.filters, backends, kind, each.namespace)
-        if own.redirect or own.rewrite or own.cors or own.mirrors or own.unsupported:
-            report.unsupported(f"{path}.backendRefs[{number}].filters", "only header changes can stand at a backend")
         found.unresolved = found.unresolved or own.unresolved
+        lost = own.unrunnable
+        if not alone and filters.beyond_headers(own):
+            lost = f"only header changes can stand at one of several backends; its share is answered with {BROKEN}"
+            report.unsupported(f"{where}.filters", lost)
+            found.unsupported = found.unsupported or f"{where}.filters: {lost}"
         destination = backend.destination
-        if own.unresolved is not None:
-            destination = msgspec.structs.replace(destination, broken=own.unresolved[1])
+        if lost:
+            destination = msgspec.structs.replace(destination, broken=lost)
         destinations.append(msgspec.structs.replace(destination, request=own.request, response=own.response))
     return Forward(tuple(destinations), BROKEN)
+
+
+def _alone(backend_refs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The only backend that gets anything: its filters act on every request of the rule, so all of them can stand."""
+    live = tuple(each for each in backend_refs if each.weight > 0)
+    return live if len(live) == 1 else ()
 
 
 def _http_match(found: written.HTTPRouteMatch, path: str, report: Report) -> Match | None:
