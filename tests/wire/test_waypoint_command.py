@@ -104,6 +104,7 @@ async def test_a_waypoint_from_apply_to_delete(capsys: Capture) -> None:
         assert {(each["type"], each["status"], each["ready"]) for each in conditions} == {
             ("Accepted", "True", "0/2"),
             ("Programmed", "True", "0/2"),
+            ("ResolvedRefs", "True", "0/2"),
         }
         assert (await plait("delete", "waypoint", "-n", "shop")).out == "waypoint shop/waypoint deleted\n"
         assert (await plait("delete", "waypoint", "-n", "shop")).code == 1
