@@ -223,7 +223,8 @@ def _to(ctx: Context, destinations: Sequence[Destination]) -> Doc:
     tunnel: Doc = {}
     policy = next((found.policy.tunnel for each in live if (found := ctx.upstream(each)) is not None), None)
     if policy is not None:
-        tunnel["tunneling_config"] = {"hostname": f"{policy.host}:{policy.port}", "use_post": policy.method == "POST"}
+        host = policy.host.replace("%", "%%")  # Envoy formats it
+        tunnel["tunneling_config"] = {"hostname": f"{host}:{policy.port}", "use_post": policy.method == "POST"}
     hashed = [
         found
         for each in live

@@ -216,6 +216,8 @@ def _san(name: str) -> Doc:
     kind = "URI" if "://" in name else "EMAIL" if "@" in name else "IP_ADDRESS" if _address(name) else "DNS"
     if name.startswith("*."):
         return {"san_type": kind, "matcher": {"safe_regex": {"regex": f"[^.]+{re.escape(name[1:])}"}}}
+    if name == "*":
+        return {"san_type": kind, "matcher": {"safe_regex": {"regex": ".*"}}}
     if name.endswith("*"):
         return {"san_type": kind, "matcher": {"prefix": name[:-1]}}
     return {"san_type": kind, "matcher": {"exact": name}}

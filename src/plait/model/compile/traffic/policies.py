@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from plait.model.compile.traffic.report import BAD_VALUE, Report
-from plait.model.compile.traffic.values import seconds
+from plait.model.compile.traffic.values import seconds, text_of
 from plait.model.traffic import (
     NO_POLICY,
     ClientTls,
@@ -31,6 +33,8 @@ _SIMPLE: dict[str, Simple] = {
     "PASSTHROUGH": "passthrough",
     "ROUND_ROBIN": "round_robin",
 }
+_PING: Final = 0.001
+"""Seconds: Envoy takes nothing shorter."""
 _MODES = {"DISABLE": "disable", "SIMPLE": "simple", "MUTUAL": "mutual", "ISTIO_MUTUAL": "istio_mutual"}
 
 
@@ -97,13 +101,9 @@ def balancing(given: traffic.LoadBalancerSettings | None, path: str, report: Rep
 
 
 def _hash(given: traffic.ConsistentHash, path: str, report: Report) -> Hash | None:
-    cookie = None
-    if (wish := given.http_cookie) is not None:
-        ttl = seconds(wish.ttl, f"{path}.httpCookie.ttl", report)
-        cookie = Cookie(wish.name, wish.path, ttl, tuple((a.name, a.value) for a in wish.attributes))
     found = Hash(
-        given.http_header_name or "",
-        cookie,
+        text_of(given.http_header_name or "", f"{path}.httpHeaderName", report),
+        _cookie(given.http_cookie, f"{path}.httpCookie", report) if given.http_cookie is not None else None,
         bool(given.use_source_ip),
         given.http_query_parameter_name or "",
         "maglev" if given.maglev is not None else "ring",
@@ -118,6 +118,19 @@ def _hash(given: traffic.ConsistentHash, path: str, report: Report) -> Hash | No
         report.error(BAD_VALUE, path, text)
         return None
     return found
+
+
+def _cookie(given: traffic.HttpCookie, path: str, report: Report) -> Cookie | None:
+    name = text_of(given.name, f"{path}.name", report)
+    if not name:
+        report.error(BAD_VALUE, f"{path}.name", "a cookie needs a name; write one such as session")
+        return None
+    attributes = []
+    for number, each in enumerate(given.attributes):
+        where = f"{path}.attributes[{number}]"
+        if word := text_of(each.name, f"{where}.name", report):
+            attributes.append((word, text_of(each.value, f"{where}.value", report)))
+    return Cookie(name, given.path, seconds(given.ttl, f"{path}.ttl", report), tuple(attributes))
 
 
 def locality(
@@ -169,19 +182,23 @@ def pool(given: traffic.ConnectionPoolSettings | None, path: str, report: Report
         upgrade={"UPGRADE": "always", "DO_NOT_UPGRADE": "never"}.get(http.h2_upgrade_policy, ""),  # type: ignore[arg-type]
         client_protocol=http.use_client_protocol,
         max_streams=http.max_concurrent_streams,
-        ping_interval=seconds(ping.interval, f"{path}.http.http2KeepAlive.interval", report) if ping else None,
-        ping_timeout=seconds(ping.timeout, f"{path}.http.http2KeepAlive.timeout", report) if ping else None,
+        ping_interval=seconds(ping.interval, f"{path}.http.http2KeepAlive.interval", report, _PING) if ping else None,
+        ping_timeout=seconds(ping.timeout, f"{path}.http.http2KeepAlive.timeout", report, _PING) if ping else None,
     )
 
 
 def outliers(given: written.OutlierDetection | None, path: str, report: Report) -> Outliers | None:
     if given is None:
         return None
+    errors = given.consecutive_errors
+    if errors is not None and errors < 0:
+        report.error(BAD_VALUE, f"{path}.consecutiveErrors", f"{errors} is no number of errors; write 0 or more")
+        errors = None
     return Outliers(
         given.split_external_local_origin_errors,
         given.consecutive_local_origin_failures,
         given.consecutive_gateway_errors,
-        given.consecutive_5xx_errors if given.consecutive_5xx_errors is not None else given.consecutive_errors,
+        given.consecutive_5xx_errors if given.consecutive_5xx_errors is not None else errors,
         seconds(given.interval, f"{path}.interval", report),
         seconds(given.base_ejection_time, f"{path}.baseEjectionTime", report),
         given.max_ejection_percent,

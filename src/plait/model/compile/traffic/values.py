@@ -11,15 +11,26 @@ from plait.resources import durations
 from plait.resources.networking.traffic import StringMatch
 
 
-def seconds(text: str | None, path: str, report: Report) -> float | None:
-    """Seconds of a duration, None when there is none or it cannot be read (which is said)."""
+def seconds(text: str | None, path: str, report: Report, least: float = 0.0) -> float | None:
+    """Seconds of a duration, None when there is none, or it cannot be read or is below `least` (which is said)."""
     if text is None or text == "":
         return None
     found = durations.seconds(text)
+    if found is not None and 0 <= found < least:
+        report.error(BAD_VALUE, path, f"{text} is too short; write {least * 1000:g}ms or more")
+        return None
     if found is None or found < 0:
         report.error(BAD_VALUE, path, f"{text!r} is no duration; write one such as 5s or 250ms")
         return None
     return found
+
+
+def text_of(text: str, path: str, report: Report) -> str:
+    """What may stand in a header; "" (which is said) for one that would end it."""
+    if any(character in text for character in "\0\r\n"):
+        report.error(BAD_VALUE, path, "a header has no line breaks or zero bytes; remove them")
+        return ""
+    return text
 
 
 def expression(text: str, path: str, report: Report) -> bool:
