@@ -121,3 +121,26 @@ def test_hosts_of_a_route_that_mean_one_host_of_the_listener_give_its_rules_once
         *WORLD[:4], l7.gateway("edge", "shop", listener), route(under("/", backendRefs=[CART]), hostnames=hosts)
     )
     assert len(served(mesh, "a.shop.example")) == 1
+
+
+def test_the_closer_hostname_of_two_routes_is_asked_first_whatever_their_paths_and_ages() -> None:
+    listener = {"name": "http", "port": 80, "protocol": "HTTP", "hostname": "a.shop.example"}
+
+    def hosted(name: str, path: str, created: str, *hosts: str) -> d.Document:
+        rest: dict[str, Any] = {"hostnames": list(hosts)} if hosts else {}
+        return route(under(path, backendRefs=[CART]), name=name, creationTimestamp=created, **rest)
+
+    mesh, _ = l7.world(
+        *WORLD[:4],
+        l7.gateway("edge", "shop", listener),
+        hosted("any", "/exact/and/longest", "2026-01-01T00:00:00Z"),
+        hosted("wide", "/some/longer", "2026-01-02T00:00:00Z", "*.example"),
+        hosted("close", "/some", "2026-01-03T00:00:00Z", "*.shop.example", "*.example"),
+        hosted("own", "/so", "2026-01-04T00:00:00Z", "a.shop.example"),
+    )
+    assert [each.name for each in served(mesh, "a.shop.example")] == [
+        "shop.own.0",
+        "shop.close.0",
+        "shop.wide.0",
+        "shop.any.0",
+    ]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from plait.model.attachment import Target, carries
 from plait.model.gateways import Gateway, Listener
-from plait.model.hostnames import fits, meet, overlap
+from plait.model.hostnames import fits, meet, overlap, specificity
 from plait.model.mesh import Mesh, Workload
 from plait.model.proxies import Proxy
-from plait.model.routes import Routing, TcpMatch, VirtualHost
+from plait.model.routes import Route, Routing, TcpMatch, VirtualHost
 from plait.model.views import enforcing, hosting, once
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort, TcpChain
 from plait.model.views.keeping import kept
@@ -130,18 +130,17 @@ def _hosts(
     gateway: Gateway, listener: Listener, group: list[tuple[Gateway, Listener]], resolver: Resolver
 ) -> Iterator[VirtualHost]:
     """One virtual host for each hostname: several objects for one host are joined, the oldest first."""
-    by_host: dict[str, list[Routing]] = {}
+    by_host: dict[str, list[tuple[Routing, str]]] = {}
     for routing in _bound(gateway, listener, resolver):
         if not routing.http:
             continue
-        for host in dict.fromkeys(_meeting(routing, gateway, listener)):
+        for host, own in _closest(_meeting(routing, gateway, listener)).items():
             if not _taken_elsewhere(host, listener, gateway, group):
-                by_host.setdefault(host, []).append(routing)
+                by_host.setdefault(host, []).append((routing, own))
     if listener.https_only:
         for scope in listener.hosts:
             by_host.setdefault(scope.host, [])
     for host in sorted(by_host):
-        # A route for *.a.b is also asked when a.b has routes of its own that do not take the request (Gateway API).
         found = [
             once.leaving(each, each.http, resolver, listener.port)
             if gateway.managed
@@ -150,15 +149,32 @@ def _hosts(
                 resolver,
                 listener.port,
             )
-            for each in by_host[host]
+            for each, _ in by_host[host]
         ]
         if gateway.managed:
-            routes = tuple(hosting.bound(hosting.precedence(itertools.chain(*found)), resolver, listener.port))
+            ordered = _by_hostname(found, [own for _, own in by_host[host]])
+            routes = tuple(hosting.bound(ordered, resolver, listener.port))
         else:
             routes = tuple(hosting.together(found))
         if routes or listener.https_only:
             domain = host or "*"
             yield VirtualHost(f"{domain}:{listener.port}", (domain,), routes, listener.https_only)
+
+
+def _closest(meeting: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """By hostname that both mean, the closest of the hostnames that a route wrote for it."""
+    found: dict[str, str] = {}
+    for host, own in meeting:
+        found[host] = min(found.get(host, own), own, key=specificity)
+    return found
+
+
+def _by_hostname(routes: Sequence[Iterable[Route]], written: Sequence[str]) -> Iterator[Route]:
+    """What a route wrote for a closer hostname is asked first, whatever its matches; then comes their precedence."""
+    levels = sorted({specificity(own)[:2] for own in written})
+    for level in levels:
+        equal = (found for found, own in zip(routes, written, strict=True) if specificity(own)[:2] == level)
+        yield from hosting.precedence(itertools.chain(*equal))
 
 
 def _bound(gateway: Gateway, listener: Listener, resolver: Resolver) -> Iterator[Routing]:
@@ -170,13 +186,13 @@ def _bound(gateway: Gateway, listener: Listener, resolver: Resolver) -> Iterator
             yield routing
 
 
-def _meeting(routing: Routing, gateway: Gateway, listener: Listener) -> Iterator[str]:
-    """Hostnames that both the routes and the listener mean."""
+def _meeting(routing: Routing, gateway: Gateway, listener: Listener) -> Iterator[tuple[str, str]]:
+    """Hostnames that both the routes and the listener mean, each with what the routes wrote."""
     if gateway.managed:
         for host in routing.hosts or ("*",):
             found = meet(listener.hosts[0].host, host)
             if found is not None:
-                yield found
+                yield found, host
         return
     for scope in listener.hosts:
         if scope.namespace not in ("*", routing.namespace):
@@ -184,7 +200,7 @@ def _meeting(routing: Routing, gateway: Gateway, listener: Listener) -> Iterator
         for host in routing.hosts:
             found = overlap(scope.host, host)
             if found is not None:
-                yield found
+                yield found, host
 
 
 def _taken_elsewhere(host: str, listener: Listener, gateway: Gateway, group: list[tuple[Gateway, Listener]]) -> bool:
