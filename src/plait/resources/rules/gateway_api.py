@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,11 @@ from plait.resources import durations
 from plait.resources.rules import words
 from plait.resources.rules.words import bad
 from plait.resources.structure import Finding
+
+_MOST_MATCHES = 128
+_PATH = re.compile(r"(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+")
+_SERVICE = re.compile(r"\.?[A-Za-z_][A-Za-z_0-9]*(\.[A-Za-z_][A-Za-z_0-9]*)*")
+_METHOD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 
 
 def gateway(each: Any) -> Iterator[Finding]:
@@ -31,6 +37,8 @@ def gateway(each: Any) -> Iterator[Finding]:
         if identity in seen:
             yield bad(path, "another listener has the same port, protocol and hostname; change one of them")
         seen.add(identity)
+    given = [(address.type, address.value) for address in getattr(each.spec, "addresses", ()) if address.value]
+    yield from words.unique("spec.addresses", [f"{kind} {value}" for kind, value in given], "address")
     for index, address in enumerate(getattr(each.spec, "addresses", ())):
         if address.type == "IPAddress" and address.value:
             try:
@@ -51,8 +59,34 @@ def route(each: Any) -> Iterator[Finding]:
             yield from _filters(f"{path}.backendRefs[{number}].filters", getattr(backend, "filters", ()))
         for number, match in enumerate(getattr(rule, "matches", ())):
             method = getattr(match, "method", None)
-            if method is not None and not isinstance(method, str) and not method.service and not method.method:
-                yield bad(f"{path}.matches[{number}].method", "neither service nor method is given; add one")
+            if method is not None and not isinstance(method, str):
+                yield from _call(f"{path}.matches[{number}].method", method)
+        if (session := getattr(rule, "session_persistence", None)) is not None:
+            yield from _session(f"{path}.sessionPersistence", session)
+    total = sum(len(getattr(rule, "matches", ())) for rule in each.spec.rules)
+    if total > _MOST_MATCHES:
+        yield bad("spec.rules", f"{total} matches in all are more than {_MOST_MATCHES}; split the route")
+
+
+def _call(path: str, method: Any) -> Iterator[Finding]:
+    if not method.service and not method.method:
+        yield bad(path, "neither service nor method is given; add one")
+    if method.type != "Exact":
+        return
+    for field, pattern in (("service", _SERVICE), ("method", _METHOD)):
+        value = getattr(method, field)
+        if value and not pattern.fullmatch(value):
+            yield bad(
+                f"{path}.{field}", f"{value!r} is no name of gRPC; write letters, digits, _ (and dots in a service)"
+            )
+
+
+def _session(path: str, session: Any) -> Iterator[Finding]:
+    cookie = session.cookie_config
+    if cookie is not None and session.type != "Cookie":
+        yield bad(f"{path}.cookieConfig", f"type {session.type} has no cookie; remove cookieConfig")
+    if cookie is not None and cookie.lifetime_type == "Permanent" and session.absolute_timeout is None:
+        yield bad(f"{path}.absoluteTimeout", "a permanent cookie needs absoluteTimeout; add it")
 
 
 def _parents(parents: tuple[Any, ...]) -> Iterator[Finding]:
@@ -63,6 +97,12 @@ def _parents(parents: tuple[Any, ...]) -> Iterator[Finding]:
             text = "the same parent is given twice; set sectionName or port to tell them apart"
             yield bad(f"spec.parentRefs[{index}]", text)
         seen.add(identity)
+    shapes: dict[tuple[Any, ...], tuple[bool, bool]] = {}
+    for index, ref in enumerate(parents):
+        shape = ref.section_name is not None, ref.port is not None
+        if shapes.setdefault((ref.group, ref.kind, ref.namespace, ref.name), shape) != shape:
+            text = "one parent is given with and without sectionName or port; say the same of it each time"
+            yield bad(f"spec.parentRefs[{index}]", text)
 
 
 def _backend(path: str, backend: Any) -> Iterator[Finding]:
@@ -98,6 +138,8 @@ def _filters(path: str, filters: tuple[Any, ...]) -> Iterator[Finding]:
                 yield bad(f"{place}.{field}", f"the filter's type is {each.type}; remove {field} or change the type")
             elif not given and each.type == name:
                 yield bad(f"{place}.{field}", f"a filter of type {name} needs {field}; add it")
+        if (cors := getattr(each, "cors", None)) is not None:
+            yield from _cors(f"{place}.cors", cors)
         if (mirror := each.request_mirror) is not None:
             yield from _backend(f"{place}.requestMirror.backendRef", mirror.backend_ref)
             if mirror.percent is not None and mirror.fraction is not None:
@@ -108,6 +150,16 @@ def _filters(path: str, filters: tuple[Any, ...]) -> Iterator[Finding]:
             change = getattr(each, attribute, None)
             if change is not None and change.path is not None:
                 yield from _path_change(f"{place}.{field}.path", change.path)
+
+
+def _cors(path: str, cors: Any) -> Iterator[Finding]:
+    for field, values in (
+        ("allowOrigins", cors.allow_origins),
+        ("allowMethods", cors.allow_methods),
+        ("allowHeaders", cors.allow_headers),
+    ):
+        if "*" in values and len(values) > 1:
+            yield bad(f"{path}.{field}", "'*' means all and stands alone; remove it or the others")
 
 
 def _path_change(path: str, change: Any) -> Iterator[Finding]:
@@ -138,13 +190,17 @@ def http_route(each: Any) -> Iterator[Finding]:
                 )
             elif match.path.value.endswith(("/..", "/.")):
                 yield bad(place, f"{match.path.value!r} ends in a relative part; remove it")
-        prefix = [m.path.type == "PathPrefix" for m in rule.matches]
-        for number, found in enumerate(rule.filters):
-            change = (found.request_redirect or found.url_rewrite) if found else None
-            kind = change.path.type if change is not None and change.path is not None else ""
-            if kind == "ReplacePrefixMatch" and prefix != [True]:
-                text = "ReplacePrefixMatch needs exactly one match, by PathPrefix; change the matches"
-                yield bad(f"{path}.filters[{number}]", text)
+            elif not _PATH.fullmatch(match.path.value):
+                yield bad(place, f"{match.path.value!r} has characters no path has; write them as %XX")
+        by_prefix = [m.path.type == "PathPrefix" for m in rule.matches] == [True]
+        backends = [(f"{path}.backendRefs[{n}]", ref.filters) for n, ref in enumerate(rule.backend_refs)]
+        for where, filters in ((path, rule.filters), *backends):
+            for number, found in enumerate(filters):
+                change = found.request_redirect or found.url_rewrite
+                kind = change.path.type if change is not None and change.path is not None else ""
+                if kind == "ReplacePrefixMatch" and not by_prefix:
+                    text = "ReplacePrefixMatch needs exactly one match, by PathPrefix; change the matches"
+                    yield bad(f"{where}.filters[{number}]", text)
         yield from _timeouts(f"{path}.timeouts", rule.timeouts)
 
 
@@ -157,6 +213,12 @@ def _timeouts(path: str, timeouts: Any) -> Iterator[Finding]:
 
 
 def backend_tls(each: Any) -> Iterator[Finding]:
+    sections: dict[tuple[str, str, str], list[str | None]] = {}
+    for ref in each.spec.target_refs:
+        sections.setdefault((ref.group, ref.kind, ref.name), []).append(ref.section_name)
+    for (_, kind, name), found_sections in sections.items():
+        if len(found_sections) != len(set(found_sections)) or (len(found_sections) > 1 and None in found_sections):
+            yield bad("spec.targetRefs", f"{kind} {name} is named twice; give each its own sectionName")
     found = each.spec.validation
     given = {
         "caCertificateRefs": found.ca_certificate_refs,
