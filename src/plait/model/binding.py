@@ -37,7 +37,8 @@ def bound(
         if not wanted:
             condition = Condition(CONDITION, "True", "ClientsAreBeingTold", f"clients may still pass waypoint {before}")
         else:
-            condition = _condition(wanted, gateways.get(f"gateway-api/{wanted}"), told.get(each.key))
+            bound_to = each.waypoint
+            condition = _condition(wanted, bound_to, gateways.get(f"gateway-api/{wanted}"), told.get(each.key))
             if condition.status == "True" and before is not None:
                 text = f"not every proxy has acknowledged that requests pass waypoint {wanted}"
                 condition = Condition(CONDITION, "False", "ClientsAreBeingTold", text)
@@ -55,13 +56,16 @@ def wanted_waypoint(namespace: str, own: Mapping[str, str], inherited: Mapping[s
     return "" if name in ("", "none") else f"{source.get(USE_WAYPOINT_NAMESPACE, namespace)}/{name}"
 
 
-def _condition(wanted: str, gateway: Gateway | None, told: Service | None) -> Condition:
+def _condition(wanted: str, bound_to: str, gateway: Gateway | None, told: Service | None) -> Condition:
     if gateway is None or not gateway.waypoint:
         text = f"there is no waypoint {wanted}; create it or drop the label {USE_WAYPOINT}"
         return Condition(CONDITION, "False", "WaypointMissing", text)
     if gateway.waypoint_for not in ("service", "all"):
         text = f"waypoint {wanted} serves {gateway.waypoint_for}, not services; change its label istio.io/waypoint-for"
         return Condition(CONDITION, "False", "UnsupportedTrafficType", text)
+    if not bound_to:
+        text = f"waypoint {wanted} serves no services of other namespaces; set allowedRoutes of its listener"
+        return Condition(CONDITION, "False", "AttachmentDenied", text)
     if told is None or told.waypoint is None:
         return Condition(CONDITION, "False", "WaypointIsNotReady", f"waypoint {wanted} has no address yet")
     return Condition(CONDITION, "True", "WaypointAccepted", f"bound to waypoint {wanted}")

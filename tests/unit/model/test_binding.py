@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from kit import documents as d
 from kit.worlds import world
 from plait.model.binding import bound, wanted_waypoint
@@ -7,12 +9,20 @@ from plait.model.binding import bound, wanted_waypoint
 API = "gateway.networking.k8s.io/v1"
 
 
-def waypoint(name: str = "waypoint", address: str = "10.96.0.99", **labels: str) -> d.Document:
-    listener = {"name": "mesh", "port": 15008, "protocol": "HBONE"}
+def waypoint(
+    name: str = "waypoint",
+    address: str = "10.96.0.99",
+    namespace: str = "shop",
+    allowed: dict[str, object] | None = None,
+    **labels: str,
+) -> d.Document:
+    routes = {"allowedRoutes": {"namespaces": allowed}} if allowed else {}
+    listener = {"name": "mesh", "port": 15008, "protocol": "HBONE", **routes}
     spec = {"gatewayClassName": "istio-waypoint", "listeners": [listener]}
     status = {"status": {"addresses": [{"value": address}]}} if address else {}
     named = {key.replace("_", "-"): value for key, value in labels.items()}
-    return d.document(API, "Gateway", name, labels={f"istio.io/{k}": v for k, v in named.items()}, spec=spec, **status)
+    own = {f"istio.io/{key}": value for key, value in named.items()}
+    return d.document(API, "Gateway", name, namespace, labels=own, spec=spec, **status)
 
 
 def said(
@@ -38,6 +48,30 @@ def test_why_a_service_is_not_bound() -> None:
     assert said(cart) == ("False", "WaypointMissing")
     assert said(cart, waypoint(address="")) == ("False", "WaypointIsNotReady")
     assert said(cart, waypoint(waypoint_for="workload")) == ("False", "UnsupportedTrafficType")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "wanted"),
+    [
+        (None, ("False", "AttachmentDenied")),
+        ({"from": "Same"}, ("False", "AttachmentDenied")),
+        ({"from": "All"}, ("True", "WaypointAccepted")),
+        ({"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}, ("True", "WaypointAccepted")),
+        ({"from": "Selector", "selector": {"matchLabels": {"team": "b"}}}, ("False", "AttachmentDenied")),
+    ],
+)
+def test_a_waypoint_says_whose_services_of_other_namespaces_it_serves(
+    allowed: dict[str, object] | None, wanted: tuple[str, str]
+) -> None:
+    there = waypoint(namespace="infra", allowed=allowed)
+    space = {"team": "a"}
+    used = {**USED, "istio.io/use-waypoint-namespace": "infra"}
+    assert said(d.service("cart", "10.96.0.1", labels=used), there, space=space) == wanted
+    assert said(d.service("cart", "10.96.0.1"), there, space={**space, **used}) == wanted
+    _, problems = world(there, d.service("cart", "10.96.0.1", labels=used))
+    assert [(p.code, p.kind, p.name) for p in problems] == (
+        [] if allowed == {"from": "All"} else [("PLT0408", "Service", "cart")]
+    )
 
 
 def test_while_not_every_proxy_knows_a_service_is_not_bound_yet_or_still() -> None:

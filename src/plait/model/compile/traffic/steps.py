@@ -89,7 +89,8 @@ def l7(
         said,
         lambda inner, told: _standing(objects, workloads, written, gateways, settings, old, inner, told),
         *(workloads, written, gateways),
-        *(objects.of(kind) for kind in (kinds.NAMESPACE, kinds.POD, kinds.WORKLOAD_ENTRY, kinds.SERVICE_ENTRY)),
+        *(objects.of(kind) for kind in (kinds.NAMESPACE, kinds.GATEWAY)),
+        *(objects.of(kind) for kind in (kinds.POD, kinds.WORKLOAD_ENTRY, kinds.SERVICE_ENTRY)),
         *(objects.of(kind) for kind in (kinds.PEER_AUTHENTICATION, kinds.ENDPOINT_SLICE)),
     )
 
@@ -168,7 +169,7 @@ def _standing(
     problems: list[Problem],
 ) -> tuple[Mapping[str, HttpService], Mapping[str, Instance], Mapping[str, PeerMode]]:
     """Services and instances with the waypoint before each, and what instances demand of their clients."""
-    waypoints = Waypoints(objects.of(kinds.NAMESPACE), gateways, problems)
+    waypoints = Waypoints(objects.of(kinds.NAMESPACE), objects.of(kinds.GATEWAY), gateways, problems)
     services = {key: _behind(each, waypoints) for key, each in written.items()}
     pods: dict[str, Instance] = {}
     outside = objects.of(kinds.SERVICE_ENTRY).values()
