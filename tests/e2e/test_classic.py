@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from kit.mesh import ONCE, PAIR, Mesh, mesh, talking, traces, until
+from kit.names import ASK
 from kit.netlab import run, sniffing
+from plait.resources import kinds
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 THIRD = """
@@ -42,7 +44,7 @@ spec:
 @pytest.fixture(scope="module")
 def mine() -> Iterator[Mesh]:
     with mesh("classic") as made:
-        made.up("--capture", "node")
+        made.up("--capture", "node", "--no-dns-capture")
         made.apply(PAIR + "---\n" + OUTSIDE)
         made.ready("duo", "client", "echo")
         made.ready("outside", "plain")
@@ -103,6 +105,14 @@ def test_the_other_side_sees_the_clients_address_and_identity(mine: Mesh) -> Non
     until(told, "an inbound line with mTLS")
 
 
+def test_without_capture_of_names_the_cluster_s_nameserver_is_asked(mine: Mesh) -> None:
+    saved = run("nsenter", f"--net={mine.layout.netns('node-1')}", "ipset", "save", "ztunnel-dns-ips")
+    assert not [line for line in saved.splitlines() if line.startswith("add")]
+    name, vip = "echo.duo.svc.cluster.local", mine.get(kinds.SERVICE, "echo", "duo")["spec"]["clusterIP"]
+    assert json.loads(mine.inside("client", ASK, str(mine.record.plan.dns_service), name, "udp")) == [0, [vip]]
+    assert not mine.works("client", ASK, "192.0.2.1", name, "udp", "1", "1"), "nobody else answers"
+
+
 def test_a_pod_that_comes_and_goes_cuts_no_connection_of_others(mine: Mesh) -> None:
     with talking(mine, "client", mine.address("echo")) as running:
         for node in ("node-1", "node-2"):
@@ -160,4 +170,4 @@ def test_un_enrolment_empties_the_set_and_down_leaves_nothing(mine: Mesh) -> Non
     until(lambda: not members(mine), "the set is empty")
     assert mine.plait("down").returncode == 0
     left = traces(mine.name, mine.home)
-    assert left["namespaces"] == [] and "ztunnel-pods-ips" not in left["sets"]
+    assert left["namespaces"] == [] and not {"ztunnel-pods-ips", "ztunnel-dns-ips"} & set(left["sets"])

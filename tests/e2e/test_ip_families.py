@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from kit.mesh import ONCE, Mesh, mesh, talking, until
+from kit.names import ASK, SERVE
 from kit.netlab import run, sniffing
 from plait.local import preflight
 from plait.local.record import FORMS
@@ -142,6 +143,23 @@ def test_names_have_addresses_of_both_families(duo: Mesh) -> None:
     named = ("--name", duo.name)  # what comes after "--" is the container's
     done = duo.plait("exec", "-n", "duo", *named, "client", "--", "/usr/bin/python3", "-c", LOOK_UP)
     assert done.stdout.strip() == str(sorted(service(duo))), done.stderr
+
+
+@pytest.mark.parametrize("how", ["udp", "tcp"])
+def test_questions_to_a_nameserver_of_ipv6_are_captured_and_go_on_in_the_pod_s_name(duo: Mesh, how: str) -> None:
+    for nobody in ("192.0.2.1", "2001:db8::1"):
+        for kind, address in zip(("1", "28"), service(duo), strict=True):
+            said = duo.inside("client", ASK, nobody, "echo.duo.svc.cluster.local", how, kind)
+            assert json.loads(said) == [0, [address]]
+    server = duo.start("echo", SERVE, "::")
+    try:
+        assert server.stdout is not None and server.stdout.readline() == "ready\n"
+        said = duo.inside("client", ASK, six(duo, "echo"), "anything.example.com", how)
+        assert json.loads(said) == [0, ["192.0.2.53"]]
+        assert server.stdout.readline().split() == [how, six(duo, "client")]
+    finally:
+        server.kill()
+        server.communicate()
 
 
 def test_strict_refuses_plaintext_of_ipv6(duo: Mesh) -> None:

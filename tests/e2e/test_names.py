@@ -1,6 +1,7 @@
-"""Names inside captured pods: what the mesh answers, what goes on to the nameserver that was asked, and who decides.
+"""Names of captured pods: what the mesh answers, what goes on to the nameserver that was asked, and who decides.
 
-A whole mesh; questions are put with sockets from inside pods, to nameservers of the test's own choice.
+A whole mesh in each form of capture; questions are put with sockets from inside pods, to nameservers of the test's own
+choice.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from collections.abc import Iterator
 import pytest
 
 from kit.mesh import PAIR, Mesh, mesh, until
+from kit.names import ASK, SERVE
+from kit.netlab import run
+from plait.local.record import FORMS
 from plait.resources import kinds
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
@@ -44,60 +48,22 @@ spec:
   containers: [{name: c, image: none, command: [/bin/sleep, infinity]}]
 """
 
-# Puts one A question by UDP or TCP and prints the code and the addresses.
-ASK = """
-import json, socket, struct, sys
-server, name, how = sys.argv[1:4]
-query = struct.pack("!HHHHHH", 7, 0x0100, 1, 0, 0, 0)
-query += b"".join(bytes([len(p)]) + p.encode() for p in name.split(".")) + b"\\0" + struct.pack("!HH", 1, 1)
-if how == "udp":
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(6)
-    s.connect((server, 53)); s.send(query); data = s.recv(4096)
-else:
-    s = socket.create_connection((server, 53), 6)
-    s.sendall(len(query).to_bytes(2, "big") + query)
-    size = int.from_bytes(s.recv(2), "big"); data = b""
-    while len(data) < size: data += s.recv(size - len(data))
-assert data[:2] == query[:2]
-found, at = [], len(query)
-for _ in range(struct.unpack_from("!H", data, 6)[0]):
-    while data[at]: at += 1 + data[at]
-    kind, _, _, size = struct.unpack_from("!HHIH", data, at + 1)
-    if kind == 1: found.append(".".join(map(str, data[at + 11:at + 15])))
-    at += 11 + size
-print(json.dumps([data[3] & 15, sorted(found)]))
-"""
-
-# A nameserver that knows one thing: 192.0.2.53, whatever is asked; and who asked.
-SERVE = """
-import socket, sys, threading
-def answer(q):
-    end = q.index(0, 12) + 5
-    head = q[:2] + b"\\x84\\x80\\0\\1\\0\\1\\0\\0\\0\\0" + q[12:end]
-    return head + q[12:end - 4] + b"\\0\\1\\0\\1\\0\\0\\0\\0\\0\\4\\xc0\\0\\2\\x35"
-udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); udp.bind(("0.0.0.0", 53))
-tcp = socket.create_server(("0.0.0.0", 53))
-def streams():
-    while True:
-        s, peer = tcp.accept(); q = s.recv(4096)[2:]; a = answer(q)
-        print("tcp", peer[0], flush=True); s.sendall(len(a).to_bytes(2, "big") + a); s.close()
-threading.Thread(target=streams, daemon=True).start()
-print("ready", flush=True)
-while True:
-    q, peer = udp.recvfrom(4096); print("udp", peer[0], flush=True); udp.sendto(answer(q), peer)
-"""
 WEB = "echo.duo.svc.cluster.local"
 
 
-@pytest.fixture(scope="module")
-def duo() -> Iterator[Mesh]:
-    with mesh("names") as mine:
-        mine.up()
+@pytest.fixture(scope="module", params=FORMS)
+def duo(request: pytest.FixtureRequest) -> Iterator[Mesh]:
+    with mesh(f"names-{request.param}") as mine:
+        mine.up("--capture", request.param)
         mine.apply(PAIR + "---" + MORE)
         mine.ready("duo", "client", "echo", "apart")
         mine.enrol("duo")
         mine.captured("duo", "client", "echo", "apart")
         yield mine
+
+
+def in_pod(mesh: Mesh) -> bool:
+    return mesh.record.capture == "in-pod"
 
 
 def asked(mesh: Mesh, name: str, how: str = "udp", server: str = "", pod: str = "client") -> tuple[int, list[str]]:
@@ -126,7 +92,7 @@ def test_the_applications_own_resolver_finds_names_by_its_search_path(duo: Mesh)
 
 @pytest.mark.parametrize("how", ["udp", "tcp"])
 def test_other_names_go_on_to_the_nameserver_that_was_asked_in_the_pods_own_name(duo: Mesh, how: str) -> None:
-    server = duo.start("echo", SERVE)
+    server = duo.start("echo", SERVE, "0.0.0.0")
     try:
         assert server.stdout is not None and server.stdout.readline() == "ready\n"
         assert asked(duo, "anything.example.com", how, duo.address("echo")) == (0, ["192.0.2.53"])
@@ -148,21 +114,45 @@ def test_a_nameserver_that_does_not_answer_is_a_failure_not_a_silence(duo: Mesh)
 
 
 def test_a_pod_may_keep_its_names_to_itself(duo: Mesh) -> None:
-    saved = duo.inside("apart", "import subprocess as s; print(s.check_output(['iptables-save'], text=True))")
-    assert "15053" not in saved and "15001" in saved
+    if in_pod(duo):
+        saved = run("nsenter", f"--net={duo.space('apart')}", "iptables-save")
+        assert "15053" not in saved and "15001" in saved
+    else:
+        saved = run("nsenter", f"--net={duo.layout.netns('node-1')}", "ipset", "save")
+        one = duo.address("apart")
+        assert f"add ztunnel-dns-ips {one}" not in saved and f"add ztunnel-pods-ips {one}" in saved
     assert asked(duo, WEB, pod="apart")[0] == 0, "the cluster's nameserver answers"
 
 
 def test_rules_and_resolver_are_repaired(duo: Mesh) -> None:
-    script = "import subprocess as s; s.check_call(['iptables', '-t', 'nat', '-F', 'ISTIO_OUTPUT'])"
-    duo.inside("client", script)
-
-    def repaired() -> bool:
-        saved = duo.inside("client", "import subprocess as s; print(s.check_output(['iptables-save'], text=True))")
-        return "--to-ports 15053" in saved
-
-    until(repaired, "the rules are back")
+    where, chain = (
+        (duo.space("client"), "ISTIO_OUTPUT") if in_pod(duo) else (duo.layout.netns("node-1"), "ztunnel-PREROUTING")
+    )
+    run("nsenter", f"--net={where}", "iptables", "-t", "nat", "-F", chain)
+    until(lambda: "15053" in run("nsenter", f"--net={where}", "iptables-save", "-t", "nat"), "the rules are back")
     assert asked(duo, WEB, server="192.0.2.1")[0] == 0
+
+
+@pytest.mark.parametrize("how", ["udp", "tcp"])
+def test_by_the_node_a_question_that_misses_the_resolver_goes_nowhere(duo: Mesh, how: str) -> None:
+    if in_pod(duo):
+        pytest.skip("the node has no part in it")
+    node = f"--net={duo.layout.netns('node-1')}"
+    server = duo.start("echo", SERVE, "0.0.0.0")
+    agent = duo.pid("node-1")
+    try:
+        assert server.stdout is not None and server.stdout.readline() == "ready\n"
+        duo.kill(agent, signal.SIGSTOP)  # nobody repairs
+        run("nsenter", node, "iptables", "-t", "nat", "-F", "ztunnel-PREROUTING")
+        assert not duo.works("client", ASK, duo.address("echo"), WEB, how, "1", "2")
+        run("nsenter", node, "ipset", "flush", "ztunnel-dns-ips")
+        assert how == "tcp" or not duo.works("client", ASK, duo.address("echo"), WEB, how, "1", "2")
+    finally:
+        duo.kill(agent, signal.SIGCONT)
+        server.kill()
+        said, _ = server.communicate()
+    assert said == ""
+    until(lambda: duo.works("client", ASK, "192.0.2.1", WEB, how), "repaired")
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from plait.app import agent_status, loads
 from plait.app.agent_commands import AgentCommands
 from plait.app.companions import Companions
 from plait.app.configuration import Configuration
-from plait.app.naming import Naming, captured
+from plait.app.naming import InPods, Naming, Shared, captured, meanings
 from plait.app.node_api import AgentToken, Announcements, wanted
 from plait.app.proxy_reports import ProxyReports
 from plait.app.refusals import Complaints
@@ -143,7 +143,11 @@ class Agent:
         self._namespaces = Informer(api, kinds.NAMESPACE)
         self.targets: dict[str, Target] = {}
         announcements = Announcements(api, place.node)
-        self._naming = Naming(self.config, lambda: self.config.view.index)
+        lookup = meanings(lambda: self.config.view.index)
+        self._naming = Naming(
+            self.config,
+            Shared(_NODE_NAMESPACE, shared, place.proxy_addresses, lookup) if shared else InPods(lookup),
+        )
         self.driver = Driver(
             self._naming,
             announcements,
@@ -340,8 +344,7 @@ class Agent:
         return wanted(pod, self._namespaces.get(pod["metadata"]["namespace"]))
 
     def _names_captured(self, pod: Document) -> bool:
-        """Node-level capture leaves the pods' own namespaces alone, so their questions go to the node's resolver."""
-        return self._classic is None and captured(pod, self.place.dns_capture)
+        return captured(pod, self.place.dns_capture)
 
     def _capture_changed(self, target: Target, state: Capture) -> None:
         if state.phase == "gone":

@@ -52,7 +52,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     certificate_lifetime: float = 24 * 3600.0
     """Seconds a workload's certificate lives; it is renewed at half of them."""
     dns_capture: bool = True
-    """Captured pods ask the mesh's resolver, unless their annotation says otherwise; in-pod capture only."""
+    """Captured pods ask the mesh's resolver, unless their annotation says otherwise."""
     eager: int = EAGER
     """Services up to which node proxies have all their clusters early; in a larger mesh they come on demand."""
     ztunnel: str = ""

@@ -88,6 +88,11 @@ class Form(Protocol):
         ...
 
 
+def ports(target: Target) -> frozenset[int]:
+    """Where the node must listen for a pod that is captured."""
+    return PORTS | {DNS_CAPTURE_PORT} if target.dns else PORTS
+
+
 async def seal(space: Path) -> None:
     """A pod without an IPv6 address that the mesh knows: whatever IPv6 it has must not be a way around its proxy."""
     if await asyncio.to_thread(netfilter.speaks_ipv6, space):
@@ -169,8 +174,7 @@ class InPod:
                 await probe.names(target.netns, family)
 
     async def listening(self, target: Target) -> bool:
-        wanted = PORTS | {DNS_CAPTURE_PORT} if target.dns else PORTS
-        return await asyncio.to_thread(netfilter.listening, target.netns) >= wanted
+        return await asyncio.to_thread(netfilter.listening, target.netns) >= ports(target)
 
     async def intact(self, target: Target) -> bool:
         for family in target.families:

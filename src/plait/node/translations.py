@@ -1,7 +1,7 @@
-"""Where a redirected datagram was really sent to: the namespace's connection tracking knows (a redirect rewrites it).
+"""Where redirected packets were really sent to: the connection tracking of who redirected them knows.
 
-TCP sockets can be asked themselves (SO_ORIGINAL_DST); an unconnected UDP socket cannot. One netlink socket is kept
-for each namespace, so a question costs one message to the kernel and back.
+TCP sockets can be asked themselves (SO_ORIGINAL_DST), but only in the namespace that redirects; an unconnected UDP
+socket cannot. One netlink socket is kept for each namespace, so a question costs one message to the kernel and back.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Translations:
     def __init__(self, space: Path) -> None:
         self._kernel = netns.call(space, _netlink)
 
-    def original(self, client: End, local: End) -> End | None:
-        """Where a datagram from `client` that came to our socket at `local` was sent; None when nobody knows."""
+    def original(self, client: End, local: End, protocol: int = socket.IPPROTO_UDP) -> End | None:
+        """Where what came from `client` to our socket at `local` was sent; None when nobody knows."""
         family = socket.AF_INET6 if ":" in client[0] else socket.AF_INET
-        entry = _attribute(_REPLY | _NESTED, _tuple(local, client, family))
+        entry = _attribute(_REPLY | _NESTED, _tuple(local, client, family, protocol))
         body = _GENERIC.pack(family, 0, 0) + entry
         self._kernel.send(_HEADER.pack(_HEADER.size + len(body), _GET, _REQUEST, 1, 0) + body)
         data = self._kernel.recv(1 << 16)
@@ -72,11 +72,11 @@ def _netlink() -> socket.socket:
     return kernel
 
 
-def _tuple(source: End, destination: End, family: int) -> bytes:
+def _tuple(source: End, destination: End, family: int, number: int) -> bytes:
     first, second = (1, 2) if family == socket.AF_INET else (3, 4)
     ip = _attribute(first, socket.inet_pton(family, source[0]))
     ip += _attribute(second, socket.inet_pton(family, destination[0]))
-    protocol = _attribute(_NUMBER, bytes([socket.IPPROTO_UDP]))
+    protocol = _attribute(_NUMBER, bytes([number]))
     protocol += _attribute(_FROM_PORT, struct.pack("!H", source[1]))
     protocol += _attribute(_TO_PORT, struct.pack("!H", destination[1]))
     return _attribute(_IP | _NESTED, ip) + _attribute(_PROTOCOL | _NESTED, protocol)

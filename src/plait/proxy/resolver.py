@@ -1,14 +1,15 @@
-"""The mesh's resolver inside captured pods: their questions to any nameserver arrive here.
+"""The mesh's resolver: what captured pods ask of any nameserver arrives here.
 
 What the mesh knows is answered from the node's own copy of it, so also while the control plane is away. Everything else
-goes on, from the pod's own namespace, to the nameserver that was asked, and its answer back as it is.
+goes on, in the pod's own name, to the nameserver that was asked, and its answer back as it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -17,13 +18,11 @@ from plait.base import dns_wire as wire
 from plait.base.dns_talk import Asked
 from plait.base.dns_wire import Query, Record
 from plait.base.observe import logger
-from plait.base.wellknown import CAPTURE_PROBE_IP, CAPTURE_PROBE_NAME, DNS_CAPTURE_PORT, PROXY_MARK
+from plait.base.wellknown import CAPTURE_PROBE_IP, CAPTURE_PROBE_NAME, DNS_CAPTURE_PORT
 from plait.model.views.names import Meaning
 
-ADDRESS, ADDRESS6 = "127.0.0.1", "::1"
 _TTL: Final = 5  # seconds; members of headless services come and go
 _PATIENCE: Final = 4.0  # seconds for the pod's nameserver; clients ask again after 5
-_SO_MARK: Final = 36
 _OURS: Final = frozenset({wire.A, wire.AAAA, wire.ANY, 64, 65})  # and SVCB, HTTPS: their hints would lead around us
 _log = logger("names")
 
@@ -32,10 +31,20 @@ Meanings = Callable[[str], Meaning | None]
 End = tuple[str, int]
 
 
-class Origins(Protocol):
-    """Which nameserver a redirected question was meant for."""
+class Clients(Protocol):
+    """Whose questions arrive at a resolver, and what it may do in their name."""
 
-    def asked(self, asked: Asked) -> End | None: ...
+    def meanings(self, client: str) -> Meanings | None:
+        """What names mean to who asks from this address; None for somebody who is not served here."""
+        ...
+
+    def origin(self, asked: Asked) -> End | None:
+        """The nameserver that a redirected question was meant for."""
+        ...
+
+    def asking(self, client: str, server: End, *, tcp: bool) -> socket.socket:
+        """A socket for the same question in the client's name, which our own redirect leaves alone. Blocking."""
+        ...
 
     def close(self) -> None: ...
 
@@ -64,12 +73,11 @@ def _said(query: Query, found: Meaning, tcp: bool) -> bytes:
     return wire.answer(query, wire.NO_ERROR, [*alias, *chosen[turn:], *chosen[:turn]], soa, tcp=tcp)
 
 
-class PodResolver:
-    """The resolver of one pod, on sockets inside its namespace; `dual`: of both families."""
+class Resolver:
+    """On sockets inside one namespace, at these addresses (one a family)."""
 
-    def __init__(self, space: Path, meanings: Meanings, origins: Origins, *, dual: bool = False) -> None:
-        self._space, self._meanings, self._origins = space, meanings, origins
-        self._addresses = (ADDRESS, ADDRESS6) if dual else (ADDRESS,)
+    def __init__(self, space: Path, addresses: Iterable[str], clients: Clients) -> None:
+        self._space, self._addresses, self._clients = space, tuple(addresses), clients
         self._servers: list[dns_talk.Server] = []
 
     async def start(self) -> None:
@@ -81,28 +89,23 @@ class PodResolver:
     async def close(self) -> None:
         for server in self._servers:
             await server.close()
-        self._origins.close()
+        self._clients.close()
 
     async def _answer(self, asked: Asked) -> bytes:
-        said = reply(self._meanings, asked.message, tcp=asked.tcp)
+        meanings = self._clients.meanings(asked.client[0])
+        if meanings is None:
+            return b""
+        said = reply(meanings, asked.message, tcp=asked.tcp)
         return said if said is not None else await self._sent_on(asked)
 
     async def _sent_on(self, asked: Asked) -> bytes:
         try:
-            server = self._origins.asked(asked)
-            if server is not None and server not in ((ADDRESS, DNS_CAPTURE_PORT), (ADDRESS6, DNS_CAPTURE_PORT)):
+            server = self._clients.origin(asked)
+            if server is not None and server not in ((own, DNS_CAPTURE_PORT) for own in self._addresses):
                 ask = dns_talk.ask_tcp if asked.tcp else dns_talk.ask_udp
                 async with asyncio.timeout(_PATIENCE):
-                    asking = await asyncio.to_thread(netns.call, self._space, _asking, asked.tcp, ":" in server[0])
-                    return await ask(asking, server, asked.message)
+                    asking = partial(self._clients.asking, asked.client[0], server, tcp=asked.tcp)
+                    return await ask(await asyncio.to_thread(asking), server, asked.message)
         except (OSError, TimeoutError, EOFError) as error:
             _log.debug("nameserver failed", space=self._space.name, error=repr(error))
         return wire.refusal(asked.message, wire.SERVER_FAILURE) or b""
-
-
-def _asking(tcp: bool, ipv6: bool) -> socket.socket:
-    """Its mark keeps the question out of our own redirect."""
-    family = socket.AF_INET6 if ipv6 else socket.AF_INET
-    asking = socket.socket(family, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM)
-    asking.setsockopt(socket.SOL_SOCKET, _SO_MARK, PROXY_MARK)
-    return asking

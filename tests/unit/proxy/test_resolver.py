@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
 from plait.base import dns_wire as wire
+from plait.base.dns_talk import Asked
 from plait.base.wellknown import CAPTURE_PROBE_IP, CAPTURE_PROBE_NAME
 from plait.model.views.names import Meaning
-from plait.proxy.resolver import reply
+from plait.proxy.resolver import Resolver, reply
 
 KNOWN = {
     "web.shop.svc.cluster.local": Meaning("web.shop.svc.cluster.local", ("10.64.128.20",)),
@@ -94,3 +97,12 @@ def test_garbage_is_no_question_and_an_answer_gets_none() -> None:
     assert reply(KNOWN.get, b"\0" * 12) is not None
     answer = ask("web")
     assert answer is not None and reply(KNOWN.get, answer) == b""
+
+
+def test_somebody_who_is_not_served_gets_no_answer() -> None:
+    class Nobodys:
+        def meanings(self, client: str) -> None:
+            return None
+
+    server = Resolver(Path("/proc/self/ns/net"), (), Nobodys())  # type: ignore[arg-type]
+    assert asyncio.run(server._answer(Asked(wire.question("web", wire.A), ("10.0.0.9", 999)))) == b""

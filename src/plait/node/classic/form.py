@@ -12,7 +12,7 @@ from plait.model.views.datagrams import Datagrams
 from plait.node import netfilter, probe
 from plait.node.classic.plan import Plan
 from plait.node.classic.plumbing import Plumbing
-from plait.node.forms import PORTS, Target, seal, sealed, unseal
+from plait.node.forms import Target, ports, seal, sealed, unseal
 
 _log = logger("node")
 
@@ -31,7 +31,7 @@ class Classic:
         """Links, rules and routes; who a former agent had captured stays captured."""
         async with self._lock:
             for family, plan in self._plans.items():
-                self._plans[family] = replace(plan, pods=await self._plumbing.addresses(family))
+                self._plans[family] = await self._plumbing.resumed(plan)
             await self._plumbing.apply(*self._plans.values())
         _log.info("node-level capture", tunnels=self._plumbing.kind or "kept", pods=len(self._plans[4].pods))
 
@@ -42,6 +42,7 @@ class Classic:
                 await self._plumbing.remove(*self._plans)
 
     async def _hold(self, target: Target, *, captured: bool) -> None:
+        turned: frozenset[str] = frozenset()
         async with self._lock:
             for family, plan in self._plans.items():
                 own = {address for address in target.addresses if (":" in address) == (family == 6)}
@@ -49,8 +50,12 @@ class Classic:
                 if captured and target.uid in self._judged:
                     inbound |= dict.fromkeys(own, self._judged[target.uid])
                 pods = plan.pods | own if captured else plan.pods - own
-                self._plans[family] = replace(plan, pods=pods, inbound=inbound)
+                names = plan.names | own if captured and target.dns else plan.names - own
+                turned |= plan.names ^ names
+                self._plans[family] = replace(plan, pods=pods, names=names, inbound=inbound)
             await self._plumbing.apply(*self._plans.values())
+            if turned:  # what a pod asks from a port that it used before would go on where that led
+                await netfilter.forget_questions(self._plumbing.node, turned)
 
     def judged(self, uid: str, inbound: Datagrams) -> None:
         self._judged[uid] = inbound
@@ -82,9 +87,11 @@ class Classic:
     async def probe(self, target: Target) -> None:
         for family in target.families:
             await probe.through(target.netns, self._plumbing.proxy, family)
+            if target.dns:
+                await probe.names(target.netns, family)
 
     async def listening(self, target: Target) -> bool:
-        return await asyncio.to_thread(netfilter.listening, self._plumbing.proxy) >= PORTS
+        return await asyncio.to_thread(netfilter.listening, self._plumbing.proxy) >= ports(target)
 
     async def intact(self, target: Target) -> bool:
         """Compares and repairs at once: the node's tables are everybody's, so they are not left until a retry."""

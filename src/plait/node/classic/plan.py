@@ -11,11 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from plait.base.wellknown import CLASSIC_LOCAL_MARK, HBONE_PORT, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT
+from plait.base.wellknown import (
+    CLASSIC_LOCAL_MARK,
+    DNS_CAPTURE_PORT,
+    HBONE_PORT,
+    INBOUND_PLAINTEXT_PORT,
+    OUTBOUND_PORT,
+)
 from plait.model.views.datagrams import CLOSED, Datagrams
 from plait.node.rules import Family, Rules, datagrams
 
 SETS: Final[Mapping[Family, str]] = {4: "ztunnel-pods-ips", 6: "ztunnel-pods-ips6"}
+NAMES: Final[Mapping[Family, str]] = {4: "ztunnel-dns-ips", 6: "ztunnel-dns-ips6"}
 OUT, SKIP, CONN_SKIP, PROXY, RETURN = "0x100/0x100", "0x200/0x200", "0x220/0x220", "0x210/0x210", "0x40/0x40"
 TPROXY, ORIGINAL_SOURCE = "0x400/0xfff", "0x4d3/0xfff"
 TUNNEL_PORT: Final = 6081
@@ -71,6 +78,8 @@ class Plan:
     node: str
     proxy: str
     pods: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+    """Those of the pods whose questions to nameservers are captured too."""
     inbound: Mapping[str, Datagrams] = field(default_factory=dict)
     """Address of a captured pod -> what of other protocols than TCP may enter it; closed where nothing is said."""
 
@@ -86,6 +95,11 @@ class Plan:
     @property
     def set(self) -> str:
         return SETS[self.family]
+
+    @property
+    def sets(self) -> dict[str, frozenset[str]]:
+        """Name of an address set -> what is in it."""
+        return {self.set: self.pods, NAMES[self.family]: self.names}
 
 
 def node_routes(plan: Plan) -> dict[int, tuple[str, ...]]:
@@ -140,6 +154,9 @@ def node_rules(plan: Plan) -> Rules:
         f"{known} -m set --match-set {plan.set} src {_mark(SKIP)}",
         f"{known} -m set --match-set {plan.set} dst {_mark(SKIP)}",
         stop,
+        # Questions by TCP go to the resolver, not to the proxy.
+        f"-p tcp --dport 53 -m set --match-set {NAMES[plan.family]} src {_mark(CONN_SKIP)}",
+        stop,
         f"-p tcp -m set --match-set {plan.set} src {_mark(OUT)}",
     )
     output = (
@@ -160,19 +177,37 @@ def node_rules(plan: Plan) -> Rules:
         guard.append(f"-s {one} {fresh} 0x0/0x340 -j DROP")
         guard.append(f"-d {one} ! -o {IN.node} {fresh} 0x0/0x340 -j DROP")
         guard += datagrams(plan.inbound.get(pod, CLOSED), f"-d {one}", plan.family)
+    asked = tuple(line for pod in sorted(plan.names) for line in _unheard(f"{pod}/{plan.length}"))
     names = {word: f"ztunnel-{word}" for word in ("PREROUTING", "FORWARD", "INPUT", "OUTPUT", "POSTROUTING")}
     mangle = {"PREROUTING": prerouting, "FORWARD": saving, "INPUT": saving, "OUTPUT": output}
     return Rules(
         {
             "mangle": {names[word]: lines for word, lines in mangle.items()},
-            "nat": {names["PREROUTING"]: accept, names["POSTROUTING"]: accept},
-            "filter": {names["FORWARD"]: (*guard, *accept)},
+            "nat": {names["PREROUTING"]: (*accept, *_to_resolver(plan)), names["POSTROUTING"]: accept},
+            "filter": {names["INPUT"]: asked, names["FORWARD"]: (*guard, *asked, *accept)},
         },
         {
             "mangle": {word: names[word] for word in mangle},
             "nat": {word: names[word] for word in ("PREROUTING", "POSTROUTING")},
-            "filter": {"FORWARD": names["FORWARD"]},
+            "filter": {word: names[word] for word in ("INPUT", "FORWARD")},
         },
+    )
+
+
+def _to_resolver(plan: Plan) -> tuple[str, ...]:
+    """What pods ask of any nameserver; what the resolver asks in their name comes from its own link."""
+    proxy = f"[{plan.proxy}]" if plan.family == 6 else plan.proxy
+    asks = f"-m set --match-set {NAMES[plan.family]} src -j DNAT --to-destination {proxy}:{DNS_CAPTURE_PORT}"
+    return tuple(f"! -i {VETH} -p {protocol} --dport 53 {asks}" for protocol in ("udp", "tcp"))
+
+
+def _unheard(pod: str) -> tuple[str, ...]:
+    """A new question that was not sent to the resolver, as a set or a rule is missing, goes nowhere. (What has the
+    outbound mark goes to the proxy.)"""
+    new = "--dport 53 -m conntrack --ctstate NEW"
+    return (
+        f"-s {pod} ! -i {VETH} -p udp {new} -j DROP",
+        f"-s {pod} ! -i {VETH} -p tcp {new} -m mark ! --mark {OUT} -j DROP",
     )
 
 

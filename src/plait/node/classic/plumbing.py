@@ -6,7 +6,7 @@ What they must hold is `plan`'s answer. Everything is safe to repeat and repairs
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from plait.base import netns
@@ -40,8 +40,9 @@ class Plumbing:
         changed += await self._links(family_plans)
         for plan in family_plans:
             for path in (self.node, self.proxy):
-                if await self._set(path, plan):
-                    changed.append(f"{plan.set} in {path.name}")
+                for name, members in plan.sets.items():
+                    if await _set(path, name, members, plan.family):
+                        changed.append(f"{name} in {path.name}")
             for path, policies, routes, wanted in self._wanted(plan):
                 if await netfilter.apply(path, wanted, plan.family, prefix=_PREFIX):
                     changed.append(f"rules of IPv{plan.family} in {path.name}")
@@ -58,18 +59,21 @@ class Plumbing:
             for table in (100, 101, 102):
                 await _quietly(self.node, "ip", ip, "route", "flush", "table", str(table))
             await netfilter.apply(self.node, rules.NONE, family, prefix=_PREFIX)
-            await _quietly(self.node, "ipset", "destroy", plans.SETS[family])
+            for sets in (plans.SETS, plans.NAMES):
+                await _quietly(self.node, "ipset", "destroy", sets[family])
         for name in (*(tunnel.node for tunnel in plans.TUNNELS), plans.VETH):
             await _quietly(self.node, "ip", "link", "del", name)
         netns.remove(self.proxy)
 
-    async def addresses(self, family: Family = 4) -> frozenset[str]:
-        """Pods captured now: those of the node's set, and those still guarded though somebody flushed the set."""
-        chains = rules.parse(await netfilter.saved(self.node, family)).get("filter", {})
-        guarded = {
-            line.split()[1].partition("/")[0] for line in chains.get("ztunnel-FORWARD", ()) if line.startswith("-s ")
+    async def resumed(self, plan: Plan) -> Plan:
+        """With the pods captured now: those of the node's sets, and those guarded still though a set was flushed."""
+        chains = rules.parse(await netfilter.saved(self.node, plan.family)).get("filter", {})
+        guards = {
+            chain: {line.split()[1].partition("/")[0] for line in chains.get(chain, ()) if line.startswith("-s ")}
+            for chain in ("ztunnel-INPUT", "ztunnel-FORWARD")
         }
-        return await _members(self.node, plans.SETS[family]) | guarded
+        pods, names = [await _members(self.node, name) for name in plan.sets]
+        return replace(plan, pods=pods | guards["ztunnel-FORWARD"], names=names | guards["ztunnel-INPUT"])
 
     def _wanted(
         self, plan: Plan
@@ -154,15 +158,16 @@ class Plumbing:
             await _batch(path, f"link set {name} up")
             await _sysctl(path, {f"ipv4/conf/{name}/{key}": value for key, value in _LOOSE.items()})
 
-    async def _set(self, path: Path, plan: Plan) -> bool:
-        family = ("family", "inet6") if plan.family == 6 else ()
-        await command(path, "ipset", "create", "-exist", plan.set, "hash:ip", *family)
-        there = await _members(path, plan.set)
-        lines = [f"add -exist {plan.set} {pod}" for pod in sorted(plan.pods - there)]
-        lines += [f"del -exist {plan.set} {pod}" for pod in sorted(there - plan.pods)]
-        if lines:
-            await command(path, "ipset", "restore", stdin="\n".join([*lines, ""]))
-        return bool(lines)
+
+async def _set(path: Path, name: str, wanted: frozenset[str], family: Family) -> bool:
+    kind = ("hash:ip", "family", "inet6") if family == 6 else ("hash:ip",)
+    await command(path, "ipset", "create", "-exist", name, *kind)
+    there = await _members(path, name)
+    lines = [f"add -exist {name} {pod}" for pod in sorted(wanted - there)]
+    lines += [f"del -exist {name} {pod}" for pod in sorted(there - wanted)]
+    if lines:
+        await command(path, "ipset", "restore", stdin="\n".join([*lines, ""]))
+    return bool(lines)
 
 
 def _at_once(family: Family) -> str:

@@ -9,7 +9,7 @@ from plait.node import rules
 from plait.node.classic import plan
 from plait.node.classic.plan import Plan
 
-PLAN = Plan("10.99.255.11", "10.99.1.1", frozenset({"10.99.1.5", "10.99.1.6"}))
+PLAN = Plan("10.99.255.11", "10.99.1.1", frozenset({"10.99.1.5", "10.99.1.6"}), names=frozenset({"10.99.1.5"}))
 
 
 def mangle() -> tuple[str, ...]:
@@ -68,9 +68,22 @@ def test_what_is_not_tcp_enters_a_pod_as_judged_and_an_unjudged_one_not_at_all()
     ]
 
 
+def test_questions_of_pods_whose_names_are_captured_go_to_the_resolver_and_nowhere_else() -> None:
+    chains = plan.node_rules(PLAN).chains
+    by_tcp = mangle().index("-p tcp --dport 53 -m set --match-set ztunnel-dns-ips src -j MARK --set-xmark 0x220/0x220")
+    assert mangle()[by_tcp + 1] == "-m mark --mark 0x200/0x200 -j RETURN", "before TCP is marked outbound"
+    sent = [line for line in chains["nat"]["ztunnel-PREROUTING"] if "DNAT" in line]
+    assert len(sent) == 2 and all("! -i zt" in line and line.endswith(" 10.99.1.1:15053") for line in sent)
+    for chain in ("ztunnel-INPUT", "ztunnel-FORWARD"):
+        dropped = [line for line in chains["filter"][chain] if "--dport 53" in line]
+        assert len(dropped) == 2 and all(line.startswith("-s 10.99.1.5/32 ! -i zt") for line in dropped)
+        assert all(line.endswith("-j DROP") for line in dropped)
+
+
 def test_the_other_family_has_the_same_steps_in_tables_and_sets_of_its_own() -> None:
-    six = Plan("fd99:ff::b", "fd99:1::1", frozenset({"fd99:1::5", "fd99:1::6"}))
+    six = Plan("fd99:ff::b", "fd99:1::1", frozenset({"fd99:1::5", "fd99:1::6"}), names=frozenset({"fd99:1::5"}))
     words = {
+        "10.99.1.1:15053": "[fd99:1::1]:15053",
         "10.99.255.11/32": "fd99:ff::b/128",
         "10.99.1.1/32": "fd99:1::1/128",
         "10.99.1.5/32": "fd99:1::5/128",
@@ -82,6 +95,7 @@ def test_the_other_family_has_the_same_steps_in_tables_and_sets_of_its_own() -> 
         "192.168.126.": "fd16:9254:7127:126::",
         "192.168.127.": "fd16:9254:7127:127::",
         "ztunnel-pods-ips": "ztunnel-pods-ips6",
+        "ztunnel-dns-ips": "ztunnel-dns-ips6",
         "--on-ip 127.0.0.1": "--on-ip ::1",
         "-p icmp": "-p ipv6-icmp",
         " scope link": "",
