@@ -176,3 +176,46 @@ def test_a_destination_s_times_hold_for_its_connections() -> None:
     web = told(d.service("db", "10.9.0.2"), rule)["clusters"][f"outbound|80||{DB}"]
     [options] = web["typed_extension_protocol_options"].values()
     assert options["common_http_protocol_options"]["idle_timeout"] == "7s"
+
+
+def entry(name: str, number: int, **more: Any) -> d.Document:
+    ports = [{"number": number, "name": "tcp", "protocol": "TCP"}]
+    made = l7.istio("ServiceEntry", name, hosts=[f"{name}.example"], ports=ports, resolution="DNS")
+    made["metadata"].update(more)
+    return made
+
+
+def test_connections_to_any_address_of_a_port_leave_its_http_alone() -> None:
+    found = told(d.service("db", "10.9.0.2"), entry("queue", 80))
+    chains = {
+        each["name"]: each.get("filter_chain_match", {}) for each in found["listeners"]["0.0.0.0_80"]["filter_chains"]
+    }
+    assert chains == {
+        "queue.example": {},
+        "0.0.0.0_80": {"application_protocols": ["http/1.0", "http/1.1", "h2c"]},
+    }
+
+
+def test_of_two_services_that_take_every_address_of_a_port_the_older_has_it() -> None:
+    old, new = entry("old", 5672, creationTimestamp="2026-01-01T00:00:00Z"), entry("new", 5672)
+    new["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
+    found = told(new, old)["listeners"]["0.0.0.0_5672"]["filter_chains"]
+    assert [each["name"] for each in found] == ["old.example"]
+
+
+def test_rules_for_requests_and_for_connections_of_a_host_may_stand_in_two_objects() -> None:
+    ports = [{"name": name, "port": n, "targetPort": n, "protocol": "TCP"} for name, n in (("tcp", 5432), ("http", 80))]
+    documents = (
+        d.service("db", "10.9.0.2", spec={"ports": ports}),
+        d.service("cart", "10.9.0.3", spec={"ports": ports}),
+        l7.routes("db", tcp=[{"route": to("cart", port={"number": 5432})}], creationTimestamp="2026-01-01T00:00:00Z"),
+        {**l7.routes("db", [{"route": to("cart", port={"number": 80})}])},
+    )
+    documents[3]["metadata"].update(name="requests", creationTimestamp="2026-02-01T00:00:00Z")
+    assert l7.world(WEB, *documents)[1] == ()
+    found = told(*documents)
+    hosts = {each["name"]: each for each in found["routes"]["80"]["virtual_hosts"]}
+    assert clusters(hosts[f"{DB}:80"]) == ["outbound|80||cart.shop.svc.cluster.local"]
+    chains = {each["name"]: each for each in found["listeners"]["0.0.0.0_5432"]["filter_chains"]}
+    proxy = chains["VirtualService/shop/db"]["filters"][-1]["typed_config"]
+    assert proxy["cluster"] == "outbound|5432||cart.shop.svc.cluster.local"

@@ -88,8 +88,9 @@ def _selects(mesh: Mesh, workload: Workload, attachment: Attachment) -> bool:
 def _traffic(mesh: Mesh, service: HttpService, port: int, asking: Proxy) -> Iterator[Bound]:
     scope = Scope(mesh, asking)
     found = scope.attached(service, port)
-    if not found and (routing := scope.routing(service.hostname)) is not None:
-        found = [routing]
+    if not found:
+        both = (scope.routing(service.hostname, http=http) for http in (True, False))
+        found = list({each.key: each for each in both if each is not None}.values())
     for routing in found:
         yield Bound(routing.kind, routing.namespace, routing.name, "route")
     if (rule := scope.rule(service)) is not None:

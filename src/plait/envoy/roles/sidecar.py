@@ -108,7 +108,9 @@ def _of_port(
     made: list[Doc] = []
     for number, each in enumerate(tcp):
         made += _tcp(ctx, view, each, number, bool(http))
-    sniff = any(each.sniff for each in http) or any(each.sniff for each in tcp)
+    # Where connections to any address are taken beside HTTP, the bytes tell which is which.
+    everything = any(not each.addresses and not each.server_names for each in tcp)
+    sniff = everything or any(each.sniff for each in http) or any(each.sniff for each in tcp)
     if http:
         match = {"application_protocols": list(chains.HTTP_PROTOCOLS)} if sniff else {}
         name, every = f"{address}_{port}", http[0]

@@ -29,7 +29,7 @@ def service_host(service: HttpService, port: int, resolver: Resolver, domain: st
         attached = scope.attached(service, port)
         if attached:
             routes = _attached(attached, resolver, port)
-        elif (routing := scope.routing(host)) is not None and routing.http:
+        elif (routing := scope.routing(host)) is not None:
             own = once.leaving(routing, for_gateway(routing.http, "mesh"), resolver, port)
             routes = tuple(bound(own, resolver, port))
     if not routes:
@@ -46,7 +46,7 @@ def elsewhere(port: int, names: Collection[str], resolver: Resolver) -> Iterator
     scope = resolver.scope
     for host in scope.found.in_mesh:
         routing = scope.routed(host)
-        if routing is None or not routing.http or host in names or host == "*":
+        if routing is None or host in names or host == "*":
             continue
         if host.startswith("*") and any(fits(host, name) for name in names):
             continue

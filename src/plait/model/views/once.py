@@ -94,7 +94,7 @@ def _acts(routing: Routing, service: HttpService, port: int, resolver: Resolver,
     attached = scope.attached(service, port) if http else [r for r in scope.produced(service, port) if r.tls or r.tcp]
     if attached:
         return any(each is routing for each in attached)
-    return scope.routing(service.hostname, service.waypoint.partition("/")[0]) is routing
+    return scope.routing(service.hostname, service.waypoint.partition("/")[0], http=http) is routing
 
 
 def _found_again(match: Match, port: int) -> bool:

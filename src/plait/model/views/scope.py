@@ -71,24 +71,25 @@ class Scope:
 
     def own_routes(self, service: HttpService) -> bool:
         routing = self.routing(service.hostname)
-        return routing is not None and bool(routing.http) and service.hostname in routing.hosts
+        return routing is not None and service.hostname in routing.hosts
 
     def reaches(self, service: HttpService) -> bool:
         """Whether the Sidecar's egress lets it be seen."""
         return self._filters is None or any(_lets(each, service) for each in self._filters)
 
-    def routing(self, hostname: str, namespace: str = "") -> Routing | None:
-        """The VirtualService for a host in the mesh: the most specific host, then the oldest. `namespace`: as seen from
-        another than the proxy's."""
+    def routing(self, hostname: str, namespace: str = "", *, http: bool = True) -> Routing | None:
+        """The VirtualService with rules for requests (or connections) to a host in the mesh: of the most specific host,
+        then the oldest. `namespace`: as seen from another than the proxy's."""
         for host in (hostname, *(w for w in self.found.wild if hostname.endswith(w[1:]))):
-            if (routing := self.routed(host, namespace)) is not None:
+            if (routing := self.routed(host, namespace, http=http)) is not None:
                 return routing
         return None
 
-    def routed(self, host: str, namespace: str = "") -> Routing | None:
-        """The VirtualService that has this very host, or wildcard, in the mesh."""
+    def routed(self, host: str, namespace: str = "", *, http: bool = True) -> Routing | None:
+        """The one that has this very host, or wildcard."""
         for routing in self.found.in_mesh.get(host, ()):
-            if sees(routing.visible, namespace or self.proxy.namespace) and self._imports(routing):
+            rules = routing.http if http else (*routing.tls, *routing.tcp)
+            if rules and sees(routing.visible, namespace or self.proxy.namespace) and self._imports(routing):
                 return routing
         return None
 

@@ -36,7 +36,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
     names: dict[int, set[str]] = {}
     sniffed: set[int] = set()
     pinned: set[int] = set()
-    chains: list[TcpOutbound] = []
+    chains: dict[tuple[object, ...], TcpOutbound] = {}  # what an older service takes stays its own
     for service in scope.services():
         known = scope.concrete(service) is service
         if not known and not scope.own_routes(service):
@@ -53,7 +53,8 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
             if port.protocol == "auto":
                 sniffed.add(port.number)
             if not port.http and known and (not service.alias or port.protocol in _TLS):
-                chains += _chains(service, port.number, resolver)
+                for chain in _chains(service, port.number, resolver):
+                    chains.setdefault((chain.port, chain.addresses, chain.server_names), chain)
     for number, found in hosts.items():
         found += hosting.elsewhere(number, names[number], resolver)
     sidecar, workload = scope.sidecar, mesh.workloads.get(proxy.uid)
@@ -82,7 +83,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
             HttpOutbound(port, tuple(_distinct(found, names[port])), port in sniffed, pinned=port in pinned)
             for port, found in sorted(hosts.items())
         ),
-        tcp=tuple(sorted(chains, key=lambda c: (c.port, c.addresses, c.server_names, c.name))),
+        tcp=tuple(sorted(chains.values(), key=lambda c: (c.port, c.addresses, c.server_names, c.name))),
         inbound=tuple(_inbound(scope, modes)),
         default_mtls=modes.mode,
         unknown=unknown,
@@ -207,7 +208,7 @@ def _routings(service: HttpService, port: int, resolver: Resolver) -> list[Routi
     attached = [each for each in resolver.scope.attached(service, port) if each.tls or each.tcp]
     if attached:
         return attached
-    routing = resolver.scope.routing(service.hostname)
+    routing = resolver.scope.routing(service.hostname, http=False)
     return [routing] if routing is not None else []
 
 

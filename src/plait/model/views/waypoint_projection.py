@@ -194,7 +194,7 @@ def _port(service: HttpService, port: HttpPort, resolver: Resolver) -> ServedPor
     destinations: tuple[Destination, ...] = (there,)
     names: list[tuple[tuple[str, ...], tuple[Destination, ...]]] = []
     attached = [each for each in resolver.scope.attached(service, port.number) if each.tls or each.tcp]
-    found = resolver.scope.routing(service.hostname)
+    found = resolver.scope.routing(service.hostname, http=False)
     for routing in attached or ([found] if found is not None else []):
         for tls in routing.tls:
             ends = tuple(resolver.destination(each, port.number) for each in tls.destinations)

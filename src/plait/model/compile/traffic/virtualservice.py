@@ -138,8 +138,9 @@ def _opened(root: Route, leaves: Iterable[Route], label: str, where: str, report
 
 
 def _taken(roots: Iterable[VirtualService], settings: Settings) -> Iterator[Problem]:
-    """In the mesh one host is routed by one VirtualService, the oldest; the others are told."""
-    owners: dict[tuple[str, str], VirtualService] = {}
+    """In the mesh requests (and connections) to one host are routed by one VirtualService, the oldest; the others are
+    told."""
+    owners: dict[tuple[str, str, str], VirtualService] = {}
     for each in sorted(roots, key=lambda v: (v.meta.creation_timestamp or "", v.namespace, v.name)):
         if each.spec.gateways and "mesh" not in each.spec.gateways:
             continue
@@ -147,8 +148,11 @@ def _taken(roots: Iterable[VirtualService], settings: Settings) -> Iterator[Prob
         for host in each.spec.hosts:
             name = hosts.full(host, each.namespace, settings)
             # A private one only meets others of its own namespace.
-            first = owners.setdefault((name, "*" if public else each.namespace), each)
-            if first is not each:
+            scope = "*" if public else each.namespace
+            kinds = (("http", each.spec.http), ("connections", (*each.spec.tls, *each.spec.tcp)))
+            found = [owners.setdefault((name, scope, kind), each) for kind, rules in kinds if rules]
+            first = next((other for other in found if other is not each), None)
+            if first is not None:
                 text = f"host {host} is already routed by the older {first.namespace}/{first.name} in the mesh"
                 message = f"{text}, so these rules have no effect there; join the two"
                 yield Problem("IST0109", "warning", KIND, each.namespace, each.name, "spec.hosts", message)
