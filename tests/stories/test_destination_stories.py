@@ -123,6 +123,14 @@ def test_the_mesh_upgrades_to_http2_only_what_is_http_for_certain(word: str, fie
     assert field in options
 
 
+def test_who_is_dialed_past_the_balancing_is_spoken_to_as_all_endpoints_are() -> None:
+    found = cluster(service(), rule(loadBalancer={"simple": "PASSTHROUGH"}))
+    assert (found["type"], "transport_socket_matches" in found) == ("ORIGINAL_DST", False)
+    checks = found["transport_socket"]["typed_config"]["common_tls_context"]["combined_validation_context"]
+    [name] = checks["default_validation_context"]["match_typed_subject_alt_names"]
+    assert name["matcher"] == {"exact": "spiffe://cluster.local/ns/shop/sa/default"}
+
+
 def test_zero_percent_of_ejections_is_how_the_api_says_nothing() -> None:
     found = cluster(service(), rule(outlierDetection={**OUTLIERS, "maxEjectionPercent": 0}))
     assert "max_ejection_percent" not in found["outlier_detection"]

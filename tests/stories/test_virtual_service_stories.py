@@ -114,6 +114,15 @@ def test_a_lone_star_asks_whether_there_is_such_a_header() -> None:
     ]
 
 
+def test_case_is_ignored_in_exact_and_prefix_tests_of_the_path_only() -> None:
+    def told(**uri: str) -> d.Document:
+        found: d.Document = routed({"match": [{"uri": uri, "ignoreUriCase": True}]})["match"]
+        return found
+
+    assert told(prefix="/A") == {"prefix": "/A", "case_sensitive": False}
+    assert told(regex="/A.*") == {"safe_regex": {"regex": "/A.*"}}
+
+
 @pytest.mark.parametrize("how", ["set", "add"])
 def test_a_host_header_changes_the_authority(how: str) -> None:
     found = routed({"headers": {"request": {how: {"Host": "other.example"}}}})

@@ -70,8 +70,7 @@ def discovered(ctx: Context, upstream: Upstream) -> Doc | None:
 
 
 def _discovery(ctx: Context, name: str, upstream: Upstream) -> Doc:
-    simple = upstream.policy.balancing.simple if upstream.policy.balancing else ""
-    if upstream.resolution == "none" or simple == "passthrough":
+    if upstream.resolution == "none" or _simple(upstream) == "passthrough":
         return {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
     document = balancing.balancing(ctx, upstream)
     if upstream.resolution == "dynamic_dns":
@@ -102,6 +101,10 @@ def _discovery(ctx: Context, name: str, upstream: Upstream) -> Doc:
         "eds_cluster_config": {"eds_config": ADS, "service_name": _served(name, upstream)},
         **document,
     }
+
+
+def _simple(upstream: Upstream) -> str:
+    return upstream.policy.balancing.simple if upstream.policy.balancing is not None else ""
 
 
 def _served(cluster: str, upstream: Upstream) -> str:
@@ -229,6 +232,9 @@ def _sockets(ctx: Context, upstream: Upstream) -> Doc:
     ways = {end.way for end in upstream.endpoints}
     policy = upstream.policy.tls
     own = _own(ctx, upstream, policy)
+    if own is None and ways == {"istio"} and _simple(upstream) == "passthrough":
+        # Whoever is dialed is none of the endpoints, so what all of them speak has to do.
+        return {"transport_socket": _istio(upstream)}
     default = _proxy_protocol(own, upstream)
     if upstream.resolution != "workloads" and ways <= {"plain"}:
         return {"transport_socket": default} if default is not None else {}

@@ -152,7 +152,7 @@ def _tcp(ctx: Context, view: SidecarView, each: TcpOutbound, number: int, routed
     if each.server_names:
         match["transport_protocol"] = "tls"
     name = each.name or f"outbound|{each.port}|{number}"
-    if each.sniff and routed:
+    if each.sniff and routed and match:
         http = next(one for one in view.http if (one.bind, one.port) == (each.bind, each.port))
         said = {**match, "application_protocols": list(chains.HTTP_PROTOCOLS)}
         own = _own_host(http, each)

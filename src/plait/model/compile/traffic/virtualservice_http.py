@@ -139,8 +139,11 @@ def _path(found: HTTPMatchRequest, path: str, report: Report) -> PathMatch | Non
     how = uri.how
     if how not in ("exact", "prefix", "regex"):
         return None
+    # An expression says itself whether it looks at case.
     return PathMatch(
-        "regex" if how == "regex" else "prefix" if how == "prefix" else "exact", uri.value, found.ignore_uri_case
+        "regex" if how == "regex" else "prefix" if how == "prefix" else "exact",
+        uri.value,
+        found.ignore_uri_case and how != "regex",
     )
 
 
