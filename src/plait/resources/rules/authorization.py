@@ -1,4 +1,4 @@
-"""Rules of Istio's security kinds, and the one about targets that all policies share."""
+"""Rules of Istio's security kinds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from plait.resources.rules import words
+from plait.resources.markers import camel
+from plait.resources.rules import names, targets, words
 from plait.resources.rules.words import bad
 from plait.resources.structure import Finding
 
@@ -30,20 +31,21 @@ _KEYS = frozenset(
 _KEY_FORMS = re.compile(
     r"request\.(experimental\.inline\.)?headers\[.+\]|request\.auth\.claims(\[.+\])+|experimental\.envoy\.filters\..+"
 )
-
-
-def targets(each: Any) -> Iterator[Finding]:
-    spec = each.spec
-    given = {
-        "selector": spec.selector is not None,
-        "targetRef": getattr(spec, "target_ref", None) is not None,
-        "targetRefs": bool(spec.target_refs),
-    }
-    yield from words.exactly_one("spec", given, none_is_fine=True)
+_URL = re.compile(r"https?://([^/\s:\[\]]+|\[[0-9A-Fa-f:.]+\])(:\d+)?([/?#]|$)")
+_IDENTITY = (
+    "namespaces",
+    "not_namespaces",
+    "principals",
+    "not_principals",
+    "request_principals",
+    "not_request_principals",
+)
+_UNASKED = ("source.namespace", "source.principal", "request.auth.")
 
 
 def peer(each: Any) -> Iterator[Finding]:
     spec = each.spec
+    yield from names.match_labels("spec.selector", spec.selector)
     if spec.port_level_mtls and (spec.selector is None or not spec.selector.match_labels):
         yield bad("spec.portLevelMtls", "portLevelMtls needs a selector with matchLabels; add one")
     for port in spec.port_level_mtls:
@@ -52,14 +54,14 @@ def peer(each: Any) -> Iterator[Finding]:
 
 
 def request(each: Any) -> Iterator[Finding]:
-    yield from targets(each)
+    yield from targets.targets(each)
     for index, rule in enumerate(each.spec.jwt_rules):
         path = f"spec.jwtRules[{index}]"
         if not rule.issuer:
             yield bad(f"{path}.issuer", "the issuer is missing; add it")
         uri = rule.jwks_uri or rule.jwks_uri_old
         yield from words.exactly_one(path, {"jwksUri": uri, "jwks": rule.jwks}, none_is_fine=True)
-        if uri and not re.match(r"https?://[^/\s:]+", uri):
+        if uri and not _URL.match(uri):
             yield bad(f"{path}.jwksUri", f"{uri!r} is not a URL; write one that begins with http:// or https://")
         if rule.jwks:
             yield from _jwks(f"{path}.jwks", rule.jwks)
@@ -76,7 +78,7 @@ def _jwks(path: str, text: str) -> Iterator[Finding]:
 
 
 def policy(each: Any) -> Iterator[Finding]:
-    yield from targets(each)
+    yield from targets.targets(each)
     spec = each.spec
     if spec.action == "CUSTOM":
         if spec.provider is None or not spec.provider.name:
@@ -95,6 +97,20 @@ def policy(each: Any) -> Iterator[Finding]:
             yield from _operation(f"{path}.to[{number}].operation", each_to.operation)
         for number, when in enumerate(rule.when):
             yield from _condition(f"{path}.when[{number}]", when)
+        if spec.action == "CUSTOM":
+            yield from _before_identity(path, rule)
+
+
+def _before_identity(path: str, rule: Any) -> Iterator[Finding]:
+    """An external authorizer is asked before it is known who calls."""
+    text = "action CUSTOM decides before the identity is known; remove it, or use another action"
+    for number, each in enumerate(rule.from_):
+        for name in _IDENTITY if each.source is not None else ():
+            if getattr(each.source, name):
+                yield bad(f"{path}.from[{number}].source.{camel(name)}", text)
+    for number, when in enumerate(rule.when):
+        if when.key.startswith(_UNASKED):
+            yield bad(f"{path}.when[{number}].key", text)
 
 
 def _empty(value: Any) -> bool:
@@ -106,7 +122,7 @@ def _source(path: str, source: Any) -> Iterator[Finding]:
         yield bad(path, "the source is empty; give it a field or remove `from`")
         return
     for name in ("ip_blocks", "not_ip_blocks", "remote_ip_blocks", "not_remote_ip_blocks"):
-        field = "".join(p[:1].upper() + p[1:] if i else p for i, p in enumerate(name.split("_")))
+        field = camel(name)
         for index, block in enumerate(getattr(source, name)):
             yield from words.address(f"{path}.{field}[{index}]", block)
     accounts = source.service_accounts or source.not_service_accounts
@@ -121,7 +137,7 @@ def _source(path: str, source: Any) -> Iterator[Finding]:
 
 def _no_blanks(path: str, name: str, values: tuple[str, ...]) -> Iterator[Finding]:
     if "" in values:
-        yield bad(f"{path}.{name}", "a value is empty; remove it")
+        yield bad(f"{path}.{camel(name)}", "a value is empty; remove it")
 
 
 def _operation(path: str, operation: Any) -> Iterator[Finding]:
@@ -148,8 +164,8 @@ def _path(path: str, value: str) -> Iterator[Finding]:
         yield bad(path, f"{wrong[0]!r} is not a template; a whole segment is {{*}} or {{**}}")
     elif "*" in value.replace("{**}", "").replace("{*}", ""):
         yield bad(path, "a template cannot be mixed with a plain *; use {*} or {**}")
-    elif "{**}" in segments and (segments.index("{**}") != len(segments) - 1) and segments.count("{**}") > 1:
-        yield bad(path, "{**} may stand once; keep one")
+    elif "{**}" in segments and {"{*}", "{**}"}.intersection(segments[segments.index("{**}") + 1 :]):
+        yield bad(path, "{**} is the last template of a path; keep one, or put the others before it")
 
 
 def _condition(path: str, when: Any) -> Iterator[Finding]:

@@ -8,24 +8,40 @@ from typing import Any
 from plait.resources import codes, kinds
 from plait.resources.kinds import Kind
 from plait.resources.meta import Resource
-from plait.resources.rules import authorization, gateway_api, limits, networking
+from plait.resources.rules import (
+    authorization,
+    destination_rule,
+    envoy_filter,
+    extensions,
+    gateway_api,
+    istio_gateway,
+    limits,
+    names,
+    service_entry,
+    sidecar,
+    telemetry,
+    virtual_service,
+)
 from plait.resources.structure import Finding
 
 Rule = Callable[[Any], Iterable[Finding]]
 
 RULES: dict[Kind, Rule] = {
-    kinds.VIRTUAL_SERVICE: networking.virtual_service,
-    kinds.DESTINATION_RULE: networking.destination_rule,
-    kinds.ISTIO_GATEWAY: networking.gateway,
-    kinds.SERVICE_ENTRY: networking.service_entry,
-    kinds.SIDECAR: networking.sidecar,
-    kinds.WORKLOAD_ENTRY: networking.workload_entry,
-    kinds.ENVOY_FILTER: networking.envoy_filter,
+    kinds.VIRTUAL_SERVICE: virtual_service.virtual_service,
+    kinds.DESTINATION_RULE: destination_rule.destination_rule,
+    kinds.ISTIO_GATEWAY: istio_gateway.gateway,
+    kinds.SERVICE_ENTRY: service_entry.service_entry,
+    kinds.SIDECAR: sidecar.sidecar,
+    kinds.WORKLOAD_ENTRY: service_entry.workload_entry,
+    kinds.ENVOY_FILTER: envoy_filter.envoy_filter,
     kinds.PEER_AUTHENTICATION: authorization.peer,
     kinds.REQUEST_AUTHENTICATION: authorization.request,
     kinds.AUTHORIZATION_POLICY: authorization.policy,
-    kinds.TELEMETRY: authorization.targets,
-    kinds.WASM_PLUGIN: authorization.targets,
+    kinds.TELEMETRY: telemetry.telemetry,
+    kinds.WASM_PLUGIN: extensions.wasm_plugin,
+    kinds.TRAFFIC_EXTENSION: extensions.traffic_extension,
+    kinds.WORKLOAD_GROUP: service_entry.workload_group,
+    kinds.PROXY_CONFIG: lambda each: names.match_labels("spec.selector", each.spec.selector),
     kinds.GATEWAY: gateway_api.gateway,
     kinds.LISTENER_SET: gateway_api.gateway,
     kinds.HTTP_ROUTE: gateway_api.http_route,

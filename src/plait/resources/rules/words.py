@@ -10,7 +10,7 @@ from typing import Any
 from plait.resources import codes, durations
 from plait.resources.structure import Finding
 
-_LABEL = re.compile(r"[a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z0-9_])?")
+_LABEL = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?")
 
 
 def bad(path: str, message: str) -> Finding:
@@ -27,13 +27,14 @@ def exactly_one(path: str, given: dict[str, Any], *, none_is_fine: bool = False)
         yield bad(path, f"none of {', '.join(given)} is given; add one")
 
 
-def host(path: str, value: str, *, star: bool = True) -> Iterator[Finding]:
-    """A host name, with a wildcard only as its first label; `*` alone when `star`."""
+def host(path: str, value: str, *, star: bool = True, partial: bool = False) -> Iterator[Finding]:
+    """A host name, with a wildcard only in its first label: `*.a`, `*-a.b`, with `partial` also `*a.b`."""
     if value == "*" and star:
         return
     name = value.removeprefix("*.") if value.startswith("*.") else value.removeprefix("*-")
-    labels = name.removesuffix(".").split(".")
-    if len(value) > 255 or not all(len(each) <= 63 and _LABEL.fullmatch(each) for each in labels):
+    labels = (name.removeprefix("*") if partial else name).removesuffix(".").split(".")
+    fits = len(value) <= 255 and all(len(each) <= 63 and _LABEL.fullmatch(each) for each in labels)
+    if not fits or labels[-1].isdecimal():
         yield bad(path, f"{value!r} is not a host name; write one such as a.example.com or *.example.com")
 
 
@@ -65,11 +66,38 @@ def port(path: str, value: int | None, *, zero: bool = False) -> Iterator[Findin
         yield bad(path, f"{value} is not a port; write a number of 1 to 65535")
 
 
+_PROTOCOLS = frozenset(
+    {
+        "HTTP",
+        "HTTPS",
+        "GRPC",
+        "GRPC-WEB",
+        "HTTP2",
+        "MONGO",
+        "TCP",
+        "TLS",
+        "REDIS",
+        "MYSQL",
+        "UDP",
+        "HTTP_PROXY",
+    }
+)
+
+
+def protocol(path: str, value: str, *, empty: bool = False) -> Iterator[Finding]:
+    if value.upper() not in _PROTOCOLS and not (empty and not value):
+        yield bad(path, f"{value!r} is not a protocol; use one of HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP, TLS")
+
+
 def positive(path: str, value: str | None) -> Iterator[Finding]:
-    """A duration of at least one millisecond."""
+    """A duration of at least one millisecond, in whole milliseconds."""
     number = durations.seconds(value) if value is not None else None
-    if number is not None and number < 0.001:
+    if number is None:
+        return
+    if number < 0.001:
         yield bad(path, f"{value} is shorter than 1ms; write a longer duration")
+    elif abs(number * 1000 - round(number * 1000)) > 1e-6:
+        yield bad(path, f"{value} is no whole number of milliseconds; round it")
 
 
 # RE2 has neither look-around nor back references nor possessive or atomic groups.
@@ -119,8 +147,9 @@ def unique(path: str, names: list[str], what: str) -> Iterator[Finding]:
         seen.add(name)
 
 
-def export_to(values: tuple[str, ...]) -> Iterator[Finding]:
-    for index, value in enumerate(values):
-        if value not in (".", "*", "~") and not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", value):
-            yield bad(f"spec.exportTo[{index}]", f"{value!r} is no namespace; write a name, '.', '*' or '~'")
-    yield from unique("spec.exportTo", list(values), "namespace")
+def whole_seconds(path: str, value: str | None) -> Iterator[Finding]:
+    """A duration of whole seconds, for what is told in seconds."""
+    yield from positive(path, value)
+    number = durations.seconds(value) if value is not None else None
+    if number is not None and number % 1 and number >= 0.001:
+        yield bad(path, f"{value} is no whole number of seconds; round it")

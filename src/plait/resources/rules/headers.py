@@ -1,0 +1,53 @@
+"""Changes of headers: which names may be set and removed, and what a value may hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from plait.resources.rules.names import HEADER
+from plait.resources.rules.words import bad
+from plait.resources.structure import Finding
+
+AUTHORITY = frozenset({"host", ":authority"})
+_COMMAND = re.compile(r"%[A-Z][A-Z0-9_]*\([^)]*\)(:\d+)?%")
+
+
+def changes(path: str, headers: Any) -> Iterator[Finding]:
+    """Headers of a request may name the authority, anew only; those of a response may not."""
+    for side in ("request", "response"):
+        operations = getattr(headers, side) if headers is not None else None
+        if operations is None:
+            continue
+        for verb in ("set", "add", "remove"):
+            given = getattr(operations, verb)
+            authority = side == "request" and verb != "remove"
+            for index, name in enumerate(given):
+                place = f"{path}.{side}.{verb}[{index if verb == 'remove' else name}]"
+                yield from _name(place, name, authority=authority)
+                if verb != "remove":
+                    yield from value(place, given[name])
+
+
+def sets_authority(headers: Any) -> int:
+    """How often the authority is given anew."""
+    request = headers.request if headers is not None else None
+    given = (*request.set, *request.add) if request is not None else ()
+    return sum(1 for name in given if name.lower() in AUTHORITY)
+
+
+def _name(path: str, name: str, *, authority: bool) -> Iterator[Finding]:
+    if name.lower() in AUTHORITY:
+        if not authority:
+            yield bad(path, f"{name!r} can only be given anew, in request; remove it here")
+    elif name.startswith(":"):
+        yield bad(path, f"{name!r} belongs to the request line; only :authority can be changed here")
+    elif not HEADER.fullmatch(name):
+        yield bad(path, f"{name!r} is not a header name; use letters, digits and '-'")
+
+
+def value(path: str, text: str) -> Iterator[Finding]:
+    """`%NAME%` stands for a value of the request, `%%` for the sign itself."""
+    if _COMMAND.sub("", text).count("%") % 2:
+        yield bad(path, f"{text!r} has a '%' that neither begins nor ends a command; write '%%' for the sign itself")
