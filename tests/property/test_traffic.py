@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from plait.envoy.l7.bundle import encode
 from plait.envoy.l7.parts import Parts
 from plait.envoy.roles import waypoint as waypoint_role
 from plait.model.compile import compile
+from plait.model.l7 import L7
 from plait.model.mesh import Mesh
 from plait.model.views import gateway_projection, sidecar_projection, waypoint_projection
 from plait.model.views.asking import proxy_of
@@ -120,13 +122,14 @@ def test_incremental_equals_full_at_every_step(steps: list[tuple[bool, Resource]
         mesh, problems = compile(world, before)
         full, same = compile(world)
         assert (mesh.l7, problems) == (full.l7, same)
-        for key, routing in mesh.l7.routings.items():
-            old = before.l7.routings.get(key)
-            assert old is None or old is routing or old != routing
+        for old, now, whole in [(getattr(each.l7, field) for each in (before, mesh, full)) for field in MAPPINGS]:
+            assert [*now] == [*whole], "in the same order too"
+            assert all(old.get(key) is value or old.get(key) != value for key, value in now.items())
     mesh, _ = compile(world, mesh)
     assert compile(world, mesh)[0].l7 is mesh.l7
 
 
+MAPPINGS = [field for field in L7.__struct_fields__ if isinstance(getattr(L7(), field), Mapping)]
 SHOP: list[Resource] = [
     typed(w.waypoint("wp", "shop")),
     typed(d.pod("wp-0", "10.0.0.9", "shop", captured=True, labels={"gateway.networking.k8s.io/gateway-name": "wp"})),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from plait.base.revision import differing
+
 T = TypeVar("T")
 Groups = dict[str, tuple[T, ...]]
 
@@ -17,10 +19,11 @@ def regrouped(
     rank: Callable[[T], Any],
 ) -> Groups[T]:
     """The groups of `new`, each in the order of `rank`; `groups` are those of `old`. A value is in a group once."""
-    if old is new:
+    moved = differing(old, new)
+    if not moved:
         return groups
-    gone = [value for name, value in old.items() if new.get(name) is not value]
-    come = [value for name, value in new.items() if old.get(name) is not value]
+    gone = [old[name] for name in moved if name in old]
+    come = [new[name] for name in moved if name in new]
     left = {id(value) for value in gone}
     added: dict[str, dict[int, T]] = {}
     for value in come:

@@ -7,11 +7,11 @@ mutate the mappings.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Literal
 
 from msgspec import Struct
 
+from plait.base.revision import Revision
 from plait.model.gateways import Gateway
 from plait.model.http_security import Authorizer, HttpPolicy, RequestAuthentication
 from plait.model.http_services import HttpService, Instance
@@ -23,7 +23,7 @@ from plait.model.sidecars import SidecarScope
 from plait.model.status import Status
 from plait.model.traffic import BackendRule, LocalityPolicy, Outliers, Pool, Traffic
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NOTHING: Mapping[str, Any] = Revision()
 MtlsMode = Literal["disable", "permissive", "strict"]
 
 

@@ -6,9 +6,9 @@ A change makes a new set that shares everything else; an equal object keeps its 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
+from plait.base.revision import Revision
 from plait.resources import codes, kinds
 from plait.resources.decode import decode, problem
 from plait.resources.kinds import Kind
@@ -19,7 +19,7 @@ from plait.resources.validate import validate
 
 Name = tuple[str, str]
 R = TypeVar("R", bound=Resource)
-_EMPTY: Mapping[Name, Any] = MappingProxyType({})
+_EMPTY: Revision[Name, Resource] = Revision()
 _KIND_OF = {cls: kind for kind, cls in TYPES.items()}
 
 
@@ -28,8 +28,8 @@ class Objects:
 
     __slots__ = ("_kinds",)
 
-    def __init__(self, found: Mapping[Kind, Mapping[Name, Resource]] | None = None) -> None:
-        self._kinds: Mapping[Kind, Mapping[Name, Resource]] = found or {}
+    def __init__(self, found: Mapping[Kind, Revision[Name, Resource]] | None = None) -> None:
+        self._kinds: Mapping[Kind, Revision[Name, Resource]] = found or {}
 
     def of(self, kind: Kind) -> Mapping[Name, Any]:
         """All objects of a kind by (namespace, name); the same mapping until one of them changes."""
@@ -46,35 +46,25 @@ class Objects:
         """With these added or replaced; the same set when nothing differs."""
         changed: dict[Kind, dict[Name, Resource]] = {}
         for each in objects:
-            kind = _KIND_OF[type(each)]
-            present = changed.get(kind) or self._kinds.get(kind, _EMPTY)
-            if present.get(each.ident) != each:
-                changed.setdefault(kind, dict(present))[each.ident] = each
-        return self._replaced(changed)
+            changed.setdefault(_KIND_OF[type(each)], {})[each.ident] = each
+        revised = {kind: self._kinds.get(kind, _EMPTY).revised(found) for kind, found in changed.items()}
+        return self._with({kind: found for kind, found in revised.items() if found is not self.of(kind)})
 
     def without(self, key: Key) -> Objects:
         """Without the object of this key; the same set when it is not there."""
         for kind, present in self._kinds.items():
             if str(kind) == key.kind and (key.namespace, key.name) in present:
-                left = {name: item for name, item in present.items() if name != (key.namespace, key.name)}
-                return self._replaced({kind: left})
+                return self._with({kind: present.revised({}, [(key.namespace, key.name)])})
         return self
 
-    def _replaced(self, changed: Mapping[Kind, dict[Name, Resource]]) -> Objects:
-        if not changed:
-            return self
-        frozen = {kind: MappingProxyType(found) for kind, found in changed.items()}
-        return Objects({**self._kinds, **frozen})
+    def _with(self, revised: Mapping[Kind, Revision[Name, Resource]]) -> Objects:
+        return Objects({**self._kinds, **revised}) if revised else self
 
     def sharing(self, previous: Objects) -> Objects:
         """This set, with every object and kind that equals one of `previous` taken from there."""
-        shared: dict[Kind, Mapping[Name, Resource]] = {}
-        for kind, present in self._kinds.items():
-            old = previous.of(kind)
-            merged = {name: old[name] if old.get(name) == item else item for name, item in present.items()}
-            same = len(old) == len(merged) and all(old.get(name) is item for name, item in merged.items())
-            shared[kind] = old if same else MappingProxyType(merged)
-        return previous if shared == previous._kinds else Objects(shared)
+        before = previous._kinds
+        shared = {kind: before.get(kind, _EMPTY).became(present) for kind, present in self._kinds.items()}
+        return previous if shared == before else Objects(shared)
 
     def __iter__(self) -> Iterator[Resource]:
         for present in self._kinds.values():
@@ -121,5 +111,5 @@ def from_documents(
             text = "another document describes the same object and the last one counts; remove one"
             problems.append(problem(document, codes.DUPLICATE_OBJECT, "metadata.name", text, "warning"))
         present[each.ident] = each
-    made = Objects({kind: MappingProxyType(items) for kind, items in found.items()})
+    made = Objects({kind: Revision(items) for kind, items in found.items()})
     return (made.sharing(previous) if previous is not None else made), tuple(problems)

@@ -5,15 +5,18 @@ Nothing here changes a result: an entry is used only while every input is the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from plait.base.revision import Revision, differing
 from plait.model.mesh import Mesh
 from plait.resources.problems import Problem
 
 K = TypeVar("K")
 S = TypeVar("S")
 T = TypeVar("T")
+Find = Callable[[Any, Any], Iterable[tuple[str, T]]]
+"""(name, value) -> what there is in it, by keys."""
 
 
 class Memory:
@@ -38,19 +41,34 @@ class Memory:
         self._now[key] = ((source, *context), value)
         return value
 
-    def each(self, key: str, sources: Mapping[K, S], make: Callable[[K, S], T], *context: Any) -> dict[K, T]:
+    def each(self, key: str, sources: Mapping[K, S], make: Callable[[K, S], T], *context: Any) -> Mapping[K, T]:
         """The result for each of `sources`, made anew only for those that are another object than last time."""
         kept = self._before.get(("each", key))
+        before: Mapping[K, S] = {}
+        made: Revision[K, T] = Revision()
         if kept is not None and kept[0][1:] == context:
             before, made = kept[0][0], kept[1]
-            again = {name: make(name, source) for name, source in sources.items() if before.get(name) is not source}
-            found = {**made, **again}
-            for name in before.keys() - sources.keys():
-                del found[name]
-        else:
-            found = {name: make(name, source) for name, source in sources.items()}
+        moved = differing(before, sources)
+        found = made.revised({name: make(name, sources[name]) for name in moved if name in sources}, moved)
         self._now["each", key] = ((sources, *context), found)
         return found
+
+    def gathered(self, key: str, *parts: tuple[Mapping[Any, Any], Find[T]]) -> Mapping[str, T]:
+        """What is found in the values of these mappings, in the order of keys: no key in two of them. What equals what
+        was found last is that very object."""
+        before: tuple[Mapping[Any, Any], ...] = ({},) * len(parts)
+        made: Revision[str, T] = Revision()
+        before, made = self._before.get(("gathered", key), (before, made))
+        lost: set[str] = set()
+        found: dict[str, T] = {}
+        for old, (new, find) in zip(before, parts, strict=True):
+            for name in differing(old, new):
+                lost.update(key for key, _ in (find(name, old[name]) if name in old else ()))
+                found.update(find(name, new[name]) if name in new else ())
+        revised = made.revised(found, lost)
+        result = revised if found.keys() <= made.keys() else revised.in_order()
+        self._now["gathered", key] = (tuple(mapping for mapping, _ in parts), result)
+        return result
 
     def step(self, key: str, problems: list[Problem], make: Callable[[Memory, list[Problem]], T], *inputs: object) -> T:
         """A whole step: what `make` gave, and the problems it told, while every input is the same object."""
@@ -64,3 +82,8 @@ class Memory:
         self._now["step", key] = kept
         problems.extend(said)
         return value  # type: ignore[no-any-return]
+
+
+def itself(key: str, value: T) -> Iterable[tuple[str, T]]:
+    """What is found in a mapping that is gathered as it is."""
+    return ((key, value),)

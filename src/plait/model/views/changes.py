@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from plait.base.revision import differing
 from plait.model.guard import guard_of
 from plait.model.l7 import L7
 from plait.model.mesh import Mesh, Workload
@@ -43,9 +44,9 @@ def between(old: Mesh, new: Mesh) -> Changes | None:
         *(each.host for each in _different(before.traffic, after.traffic)),
     ]
     pods = {
-        *_names(before.instances, after.instances),
-        *_names(before.peer_modes, after.peer_modes),
-        *_names(old.workloads, new.workloads),
+        *differing(before.instances, after.instances),
+        *differing(before.peer_modes, after.peer_modes),
+        *differing(old.workloads, new.workloads),
     }
     if (elsewhere or pods) and not (guard_of(before).idle and guard_of(after).idle):
         return None  # what a way to a port owes depends on the other services of its pods
@@ -64,15 +65,9 @@ def _others(l7: L7) -> tuple[int, ...]:
     return tuple(id(getattr(l7, field)) for field in L7.__struct_fields__ if field not in _BY_HOST)
 
 
-def _names(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    if old is not new:
-        yield from (name for name, value in old.items() if new.get(name) is not value)
-        yield from (name for name in new if name not in old)
-
-
 def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Any]:
     """What is in one only, and both where they differ."""
-    for name in _names(old, new):
+    for name in differing(old, new):
         yield from (each for each in (old.get(name), new.get(name)) if each is not None)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from plait.model.compile.memory import Memory
 from plait.model.mesh import Mesh
 from plait.resources.problems import Problem
@@ -49,3 +51,29 @@ def test_each_is_made_anew_for_what_changed_alone_and_for_all_in_another_context
     assert found == {"c": "c!"} and runs == ["a", "b", "b", "c"]
     once(mesh, {"c": two}, "another")
     assert runs == ["a", "b", "b", "c", "c"]
+
+
+def test_what_is_gathered_is_looked_for_where_something_changed_and_is_the_same_while_it_is_equal() -> None:
+    looked: list[str] = []
+
+    def words(name: str, text: str) -> list[tuple[str, list[str]]]:
+        looked.append(name)
+        return [(word, [word]) for word in text.split()]
+
+    def once(before: Mesh | None, *parts: dict[str, str]) -> tuple[Mesh, Mapping[str, list[str]]]:
+        memory = Memory.of(before)
+        found = memory.gathered("words", *((part, words) for part in parts))
+        memory.keep(mesh := Mesh())
+        return mesh, found
+
+    numbers = {"n": "two one"}
+    mesh, first = once(None, {"a": "x z", "b": "y"}, numbers)
+    assert [*first] == ["one", "two", "x", "y", "z"] and looked == ["a", "b", "n"]
+    mesh, same = once(mesh, {"a": "x z", "b": "y"}, numbers)
+    assert same is first
+    looked.clear()
+    mesh, found = once(mesh, {"a": "x w", "b": "y"}, numbers)
+    assert [*found] == ["one", "two", "w", "x", "y"] and looked == ["a", "a"]
+    assert found["x"] is first["x"]
+    mesh, found = once(mesh, {"b": "y"}, {})
+    assert found == {"y": ["y"]}

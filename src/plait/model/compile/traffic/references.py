@@ -45,10 +45,9 @@ class Known:
         return ""
 
 
-def wrong_routes(routings: Iterable[Routing], known: Known, gateways: Mapping[str, Gateway]) -> Iterator[Problem]:
-    for routing in routings:
-        if routing.kind != "VirtualService":
-            continue  # the Gateway API's references were looked up as they were read
+def wrong_routes(virtual: Iterable[Routing], known: Known, gateways: Mapping[str, Gateway]) -> Iterator[Problem]:
+    """Of VirtualServices: references of the Gateway API are looked up as they are read."""
+    for routing in virtual:
         kind, namespace, name = routing.kind, routing.namespace, routing.name
         for path, destination in _destinations(routing):
             if text := known.wrong(destination):

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from plait.base.revision import revision
 from plait.model.compile import activation
-from plait.model.compile.memory import Memory
+from plait.model.compile.memory import Memory, itself
 from plait.model.compile.traffic import (
     authorization_l7,
     destinationrule,
@@ -94,10 +95,16 @@ def l7(
         *(objects.of(kind) for kind in (kinds.PEER_AUTHENTICATION, kinds.ENDPOINT_SLICE)),
     )
 
-    written_routes = virtualservice.routings(
-        objects.of(kinds.VIRTUAL_SERVICE), settings, memory, said, config.route_exports
+    hosts = objects.of(kinds.VIRTUAL_SERVICE)
+    virtual = memory.step(
+        "virtual-services",
+        said,
+        lambda inner, told: {
+            each.key: each for each in virtualservice.routings(hosts, settings, inner, told, config.route_exports)
+        },
+        *(hosts, config),
     )
-    routings = _kept(old.routings, {**{each.key: each for each in written_routes}, **api.routings})
+    routings = memory.gathered("routings", (virtual, itself), (api.routings, itself))
     rules = objects.of(kinds.DESTINATION_RULE).values()
     found_rules = destinationrule.traffic(rules, settings, memory, said, config.rule_exports)
     traffic = _kept(old.traffic, {f"{each.namespace}/{each.name}": each for each in found_rules})
@@ -107,7 +114,12 @@ def l7(
     known = memory.step(
         "known", said, lambda _, __: references.Known(services.values(), traffic.values()), services, traffic
     )
-    said.extend(references.wrong_routes(routings.values(), known, gateways))
+    memory.step(
+        "wrong-routes",
+        said,
+        lambda _, told: told.extend(references.wrong_routes(virtual.values(), known, gateways)),
+        *(virtual, known, gateways),
+    )
     said.extend(references.wrong_providers(authorization.values(), config.authorizers))
     memory.step(
         "idle-gateways",
@@ -149,7 +161,7 @@ def l7(
         plugins=_by_key(old.plugins, plugins),
         limits=_by_key(old.limits, limits.checked(limited, services, problems)),
         backend_tls=_kept(old.backend_tls, {f"{b.service}:{b.port}": b.rule for b in api.backend_tls}),
-        statuses=_kept(old.statuses, api.statuses),
+        statuses=api.statuses,
         secrets=memory.step(
             "secrets", said, lambda _, __: _names(old.secrets, objects.of(kinds.SECRET)), objects.of(kinds.SECRET)
         ),
@@ -236,7 +248,6 @@ def _by_key(old: Mapping[str, T], new: Iterable[Any]) -> Mapping[str, T]:
 
 def _kept(old: Mapping[str, T], new: Mapping[str, T]) -> Mapping[str, T]:
     """In key order, with the old object wherever it is equal; the old mapping itself when nothing changed."""
-    other = {name: value for name, value in new.items() if (was := old.get(name)) is not value and was != value}
-    if new.keys() == old.keys():
-        return {**old, **other} if other else old
-    return {name: other.get(name) or old[name] for name in sorted(new)}
+    before = revision(old)
+    made = before.became(new)
+    return made if made.keys() == before.keys() else made.in_order()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from plait.base.wellknown import WAYPOINT_FOR
-from plait.model.compile.memory import Memory
+from plait.model.compile.memory import Memory, itself
 from plait.model.compile.traffic.credentials import Credentials
 from plait.model.compile.traffic.gateway_api import (
     backend_tls,
@@ -46,7 +46,7 @@ class Compiled(msgspec.Struct):
     gateways: list[Gateway]
     routings: Mapping[str, Routing]
     backend_tls: tuple[backend_tls.BackendTls, ...]
-    statuses: dict[str, Status]
+    statuses: Mapping[str, Status]
 
 
 def compiled(
@@ -72,7 +72,6 @@ def compiled(
         listening, gateways.keys() - ours.keys(), members, services, objects.of(kinds.NAMESPACE), settings
     )
     backends = Backends(services, grants, settings)
-    statuses: dict[str, Status] = {}
     policies = objects.of(kinds.BACKEND_TLS_POLICY).values()
     for policy in policies:
         if policy.spec.options:
@@ -81,14 +80,12 @@ def compiled(
             problems.extend(report.problems)
     surroundings = (services, *(objects.of(kind) for kind in _AROUND_ROUTES))
     around = memory.step("around-routes", [], lambda _, __: object(), *surroundings)  # another one with any of them
-    routings: dict[str, Routing] = {}
-    for routed in _routed(objects, parents, backends, memory, around):
-        routings.update({each.routing.key: each.routing for each in routed.values() if each.routing is not None})
-        statuses.update({each.key: each.status for each in routed.values() if each.status.parents})
-        for route in routed.values():
-            if route.counted:
-                parents.count(route.counted)
-            problems.extend(route.problems)
+    routed = tuple(_routed(objects, parents, backends, memory, around))
+    routings = memory.gathered("routes", *((each, _its_routing) for each in routed))
+    for route in memory.gathered("noted-routes", *((each, _noted) for each in routed)).values():
+        parents.count(route.counted)
+        problems.extend(route.problems)
+    statuses: dict[str, Status] = {}
     tls = backend_tls.read(policies, services, credentials, settings)
     for each in known.values():
         if (found := classes.status(each)) is not None:
@@ -121,7 +118,8 @@ def compiled(
     problems.extend(_refused_sets(objects, members, ours, gateways, statuses))
     for policy, said in policy_status.of_policies(policies, tls, routings.values()):
         statuses[f"{kinds.BACKEND_TLS_POLICY}/{policy.namespace}/{policy.name}"] = said
-    return Compiled(made, routings, tls.policies, statuses)
+    every = memory.gathered("statuses", *((each, _its_status) for each in routed), (statuses, itself))
+    return Compiled(made, routings, tls.policies, every)
 
 
 def allowed_sets(objects: Objects, gateways: Mapping[Name, written.Gateway]) -> dict[Name, list[written.ListenerSet]]:
@@ -161,7 +159,7 @@ def _noun(
 
 def _routed(
     objects: Objects, parents: Parents, backends: Backends, memory: Memory, around: object
-) -> Iterator[dict[Name, _Routed]]:
+) -> Iterator[Mapping[Name, _Routed]]:
     """Routes of each kind as they were compiled last, while nothing around them has changed."""
     for kind in _ROUTES:
 
@@ -197,6 +195,22 @@ class _Routed(NamedTuple):
     problems: tuple[Problem, ...]
     counted: tuple[Listening, ...]
     """Listeners it is attached to."""
+
+
+def _its_routing(name: Name, each: _Routed) -> Iterator[tuple[str, Routing]]:
+    if each.routing is not None:
+        yield each.routing.key, each.routing
+
+
+def _its_status(name: Name, each: _Routed) -> Iterator[tuple[str, Status]]:
+    if each.status.parents:
+        yield each.key, each.status
+
+
+def _noted(name: Name, each: _Routed) -> Iterator[tuple[str, _Routed]]:
+    """One that says more than what it means and how it stands."""
+    if each.counted or each.problems:
+        yield each.key, each
 
 
 def _routing(
