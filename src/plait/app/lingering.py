@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 
 from plait.base.bundle import Bundle, Resource
+from plait.base.revision import differing
 from plait.envoy import names
 from plait.envoy.l7.bundle import ENDPOINTS
 from plait.resources.proxy_container import DRAIN_SECONDS
@@ -38,12 +39,11 @@ class Lingering:
         for url in _TYPES:
             fresh = new.of(url)
             kept: dict[str, Resource] = {}
-            for name, resource in told.of(url).items():
-                if name not in fresh:
-                    ends = self._until.get((url, name), math.inf)
-                    if ends > now:
-                        kept[name] = resource
-                        until[url, name] = ends
+            for name in differing(told.of(url), fresh):
+                ends = self._until.get((url, name), math.inf)
+                if name not in fresh and ends > now:
+                    kept[name] = told.of(url)[name]
+                    until[url, name] = ends
             if kept:
                 types[url] = {**fresh, **kept}
         self._until = until

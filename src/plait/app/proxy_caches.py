@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from plait.app.asked import View, said
 from plait.app.lingering import Lingering
 from plait.base.bundle import Bundle, Resource
 from plait.base.observe import logger
+from plait.base.revision import differing
 from plait.envoy import names
 from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
@@ -199,4 +200,8 @@ class ProxyCaches:
 def _shared(cache: Cache, new: Bundle) -> Bundle:
     """With the mappings that were served before wherever nothing in them changed."""
     pairs = ((url, cache.of(url), resources) for url, resources in new.types.items())
-    return Bundle({url: old if old == resources else resources for url, old, resources in pairs})
+    return Bundle({url: resources if _news(old, resources) else old for url, old, resources in pairs})
+
+
+def _news(old: Mapping[str, Resource], new: Mapping[str, Resource]) -> bool:
+    return any(old.get(name) != new.get(name) for name in differing(old, new))

@@ -9,6 +9,7 @@ import msgspec
 
 from plait.base.bundle import Resource
 from plait.base.observe import logger
+from plait.base.revision import Revision
 
 _log = logger("agent")
 _Kept = tuple[str, list[tuple[str, str, bytes]]]
@@ -22,7 +23,7 @@ class Snapshot:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.types: dict[str, dict[str, Resource]] = {}
+        self.types: dict[str, Revision[str, Resource]] = {}
         self._stale: set[str] = set()
         self._unsaved: set[str] = set()
 
@@ -38,23 +39,21 @@ class Snapshot:
             except (OSError, msgspec.DecodeError) as error:
                 _log.warning("snapshot cannot be read, starting without", file=file, error=error)
                 continue
-            self.types[url] = {name: Resource(name, version, value) for name, version, value in rows}
+            self.types[url] = Revision((name, Resource(name, version, value)) for name, version, value in rows)
         self._stale = set(self.types)
 
     def apply(self, url: str, resources: Iterable[Resource], removed: Iterable[str]) -> tuple[str, ...]:
         """Keep a delta; returns the names that are gone, with those the file had and the server no longer has.
 
-        The type's mapping is another one afterwards, and those of the other types are the same.
+        The type's mapping is another one if anything in it is, and those of the other types are the same.
         """
-        known = self.types[url] = dict(self.types.get(url, {}))
+        known = self.types.get(url, Revision())
         fresh = {resource.name: resource for resource in resources}
         gone = set(removed)
         if url in self._stale:
             self._stale.discard(url)
             gone |= known.keys() - fresh.keys()
-        for name in gone:
-            known.pop(name, None)
-        known.update(fresh)
+        self.types[url] = known.revised(fresh, gone)
         self._unsaved.add(url)
         return tuple(sorted(gone))
 

@@ -6,9 +6,7 @@ the next step asks `differing` where to look. Where the memory does not reach, b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import compress, count
-from operator import is_not
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 K = TypeVar("K")
@@ -49,8 +47,10 @@ class Revision(dict[K, V]):
         moved = differing(self, new)
         return self.revised({key: new[key] for key in moved if key in new}, [key for key in moved if key not in new])
 
-    def in_order(self) -> Revision[K, V]:
-        """The same in the order of keys."""
+    def in_order(self, like: Mapping[K, Any]) -> Revision[K, V]:
+        """In the order of keys, in which `like` is: of that it was made."""
+        if self.keys() <= like.keys():
+            return self
         return Revision(((key, self[key]) for key in sorted(self)), self._past)  # type: ignore[type-var]
 
     def since(self, old: Mapping[K, Any]) -> tuple[K, ...] | None:
@@ -73,8 +73,3 @@ def differing(old: Mapping[K, Any], new: Mapping[K, Any]) -> list[K]:
     if keys is not None:
         return [key for key in keys if old.get(key) is not new.get(key)]
     return [key for key, value in new.items() if old.get(key) is not value] + [key for key in old if key not in new]
-
-
-def displaced(old: Sequence[Any], new: Sequence[Any]) -> list[int]:
-    """The places at which two sequences of one length hold different objects."""
-    return list(compress(count(), map(is_not, old, new)))

@@ -9,7 +9,8 @@ identity; and the waypoint, for what comes by another way through itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from functools import cached_property
 
 from msgspec import Struct, structs
 
@@ -64,12 +65,18 @@ class Guard:
             found.setdefault(target, set()).add(f"{kind}/{key}")
         self._by_target = {target: frozenset(keys) for target, keys in found.items()}
         self._of_waypoint: dict[str, Owed] = {"": _NOTHING}
-        self._bound = {key for key, each in l7.services.items() if self._by_target and self.of_service(each)}
 
     @property
     def idle(self) -> bool:
         """Nothing is attached to anything."""
         return not self._by_target
+
+    @cached_property
+    def _bound(self) -> Set[str]:
+        """Services that anything binds."""
+        if self.idle:
+            return frozenset()
+        return {key for key, each in self._l7.services.items() if self.of_service(each)}
 
     def of_service(self, service: HttpService) -> Owed:
         """What binds requests to a service: policies that name it, its waypoint, or the waypoint's class."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from plait.base.bundle import Bundle, Resource
+from plait.base.revision import differing
 from plait.xds.types import CLUSTER
 
 Lookup = Callable[[str, str], Resource | None]
@@ -158,10 +159,7 @@ _REMEMBERED = 4
 
 
 def difference(old: Resources, new: Resources) -> Change:
-    """Resources that are new or have another version, in the new mapping's order, and names that are gone."""
-    changed = tuple(
-        resource
-        for name, resource in new.items()
-        if (before := old.get(name)) is not resource and (before is None or before.version != resource.version)
-    )
-    return Change(changed, tuple(name for name in old if name not in new))
+    """Resources that are new or have another version, and names that are gone."""
+    moved = differing(old, new)
+    come = [name for name in moved if name in new and (name not in old or old[name].version != new[name].version)]
+    return Change(tuple(new[name] for name in come), tuple(name for name in moved if name not in new))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -47,9 +47,10 @@ class Documents:
         """
         known = ctx.upstreams
         sources = ctx.parts.made("sources", known, lambda: tuple(known[key] for key in sorted(known)))
-        for clusters, endpoints in ctx.each("upstream", sources, lambda each: each.key, _upstream):
-            self.clusters += clusters
-            self.endpoints += endpoints
+        made = ctx.each("upstream", sources, lambda each: each.key, _upstream)
+        clusters, endpoints = ctx.parts.made("upstreams", made, lambda: (_joined(made, 0), _joined(made, 1)))
+        self.clusters += clusters
+        self.endpoints += endpoints
         passthrough, blackhole, through, tunnelled = ctx.parts.made("everybody's", (), partial(_everybodys, ctx))
         self.clusters += [passthrough, blackhole]
         self.clusters += [ctx.extra[name] for name in sorted(ctx.extra)]
@@ -64,6 +65,10 @@ class Documents:
 def _upstream(ctx: Context, upstream: Upstream) -> tuple[tuple[Doc, ...], tuple[Doc, ...]]:
     found = upstreams.discovered(ctx, upstream)
     return tuple(upstreams.clusters(ctx, upstream)), () if found is None else (found,)
+
+
+def _joined(made: Iterable[tuple[tuple[Doc, ...], ...]], column: int) -> tuple[Doc, ...]:
+    return tuple(document for each in made for document in each[column])
 
 
 def _everybodys(ctx: Context) -> tuple[Doc, Doc, Doc, Doc]:

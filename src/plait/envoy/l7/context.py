@@ -57,11 +57,11 @@ class Context:
             return Part(source, frozenset((*upstreams.noted, *served.noted, *lazy.noted)), value, beside)
 
         found = self.parts.each(kind, sources, key, part)
-        for extra, refusals in [each.beside for each in found if each.beside is not None]:
+        for extra, refusals in found.beside:
             self.extra.update(extra)
             for each in refusals:
                 self.report.refuse(each.source, each.path, each.message)
-        return [each.value for each in found]
+        return found.values
 
     def refuse(self, source: str, path: str, message: str) -> None:
         self.report.refuse(source or f"{self.proxy.role}/{self.proxy.namespace}/{self.proxy.name}", path, message)

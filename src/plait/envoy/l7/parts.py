@@ -7,11 +7,12 @@ it was, so that what is made of it can be used again too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 from plait.base.bundle import Resource
+from plait.base.exchange import Exchange
+from plait.base.revision import Revision, differing
 from plait.envoy.pieces import Doc
 from plait.model.views.upstreams import Upstream
 
@@ -48,6 +49,19 @@ class Part(NamedTuple):
     """What making it left behind in the context."""
 
 
+class Group(NamedTuple):
+    """Parts of one kind, each of one of the sources."""
+
+    sources: Sequence[Any]
+    parts: Sequence[Part]
+    values: list[Any]
+    beside: list[Any]
+    """What parts left behind, of those that did."""
+
+
+_NOBODY = Group((), (), [], [])
+
+
 class Said(NamedTuple):
     """A document, encoded."""
 
@@ -65,7 +79,7 @@ class Spoken(NamedTuple):
 
     documents: list[Doc]
     said: list[Said]
-    resources: Mapping[str, Resource]
+    resources: Revision[str, Resource]
     secrets: frozenset[str]
 
     @property
@@ -73,7 +87,7 @@ class Spoken(NamedTuple):
         return [each for each in self.said if each.resource is None] if len(self.resources) < len(self.said) else []
 
 
-_SILENT = Spoken([], [], {}, frozenset())
+_SILENT = Spoken([], [], Revision(), frozenset())
 
 
 class Parts:
@@ -86,15 +100,15 @@ class Parts:
         self._moved: frozenset[Any] = frozenset()
         self._before: dict[str, Part] = {}
         self._now: dict[str, Part] = {}
-        self._groups: dict[str, tuple[Sequence[Any], list[Part]]] = {}
-        self._grouping: dict[str, tuple[Sequence[Any], list[Part]]] = {}
+        self._groups: dict[str, Group] = {}
+        self._grouping: dict[str, Group] = {}
         self._said: dict[str, Spoken] = {}
 
     def begin(self, known: tuple[Mapping[Any, Any], ...], *common: Any) -> None:
         """`common` is the input of every part; another one makes all anew. `known`: where parts look things up."""
         same = self._common == common and len(self._known) == len(known)
         self._before, self._groups = (self._now, self._grouping) if same else ({}, {})
-        self._moved = frozenset().union(*map(_moved, self._known, known)) if same else frozenset()
+        self._moved = frozenset().union(*map(differing, self._known, known)) if same else frozenset()
         self._common, self._known, self._now, self._grouping = common, known, {}, {}
 
     def known(self, upstreams: tuple[Upstream, ...]) -> Mapping[tuple[str, int, str], Upstream]:
@@ -103,25 +117,24 @@ class Parts:
             self._upstreams = upstreams, {each.key: each for each in upstreams}
         return self._upstreams[1]
 
-    def each(
-        self, kind: str, sources: Sequence[S], key: Callable[[S], Hashable], make: Callable[[S], Part]
-    ) -> list[Part]:
-        """A part for each source: that of the very same source before, while nothing it looked up has moved."""
-        last, before = self._groups.get(kind, ((), []))
-        moved = self._moved
-        if last is sources and not moved:
-            self._grouping[kind] = last, before
-            return before
-        parts = _aligned(before, sources, attrgetter("source"))
-        stale = [n for n, part in enumerate(parts) if part is None or (moved and not moved.isdisjoint(part.seen))]
-        if stale:
-            still = set(map(id, sources))
-            gone = {key(part.source): part for part in before if id(part.source) not in still}
-            for n in stale:
+    def each(self, kind: str, sources: Sequence[S], key: Callable[[S], Hashable], make: Callable[[S], Part]) -> Group:
+        """A part for each source: that of the very same source before, while nothing it looked up has moved. The very
+        same group where all are."""
+        last, moved = self._groups.get(kind, _NOBODY), self._moved
+        exchange = Exchange(last.sources, sources)
+        parts = exchange.carried(last.parts)
+        stale = set(exchange.come)
+        if moved:
+            stale.update(n for n, part in enumerate(parts) if part is not None and not moved.isdisjoint(part.seen))
+        if stale or not exchange.same:
+            gone = {key(last.sources[n]): last.parts[n] for n in exchange.gone}
+            for n in sorted(stale):
                 parts[n] = _sharing(parts[n] or gone.get(key(sources[n])), make(sources[n]))
-        found = cast("list[Part]", parts)
-        self._grouping[kind] = sources, found
-        return found
+            found = cast("list[Part]", parts)
+            beside = [each.beside for each in found if each.beside is not None]
+            last = Group(sources, found, [each.value for each in found], beside)
+        self._grouping[kind] = last
+        return last
 
     def made(self, key: str, source: Any, make: Callable[[], T]) -> T:
         """A part that follows from `source` alone (a tuple counts by its members)."""
@@ -136,37 +149,32 @@ class Parts:
         """What `make` says of each, or said of the very same document last time."""
         last = self._said.get(kind, _SILENT)
         if last.documents != documents:  # compares objects first, and looks into none that are the same
-            before = _aligned(last.said, documents, attrgetter("document"))
-            found = [said or make(document) for said, document in zip(before, documents, strict=True)]
-            resources = {each.resource.name: each.resource for each in found if each.resource is not None}
-            wanted = frozenset[str]().union(*[each.secrets for each in found if each.secrets])
-            last = self._said[kind] = Spoken(documents, found, resources, wanted)
+            last = self._said[kind] = _spoken(last, documents, make)
         return last
 
 
-_FEW = 16
+def _spoken(last: Spoken, documents: list[Doc], make: Callable[[Doc], Said]) -> Spoken:
+    exchange = Exchange(last.documents, documents)
+    carried = exchange.carried(last.said)
+    gone, come = [last.said[n] for n in exchange.gone], [make(documents[n]) for n in exchange.come]
+    for n, each in zip(exchange.come, come, strict=True):
+        carried[n] = each
+    said = cast("list[Said]", carried)
+    resources = last.resources.revised(_named(come), _named(gone))
+    if len(resources) != len(said):  # one is no resource, or two have one name
+        resources = last.resources.became(_named(said))
+    secrets = last.secrets
+    if any(each.secrets for each in (*gone, *come)):
+        secrets = frozenset[str]().union(*[each.secrets for each in said])
+    return Spoken(documents, said, resources, secrets)
 
 
-def _aligned(held: Sequence[T], wanted: Sequence[Any], of: Callable[[T], Any]) -> list[T | None]:
-    """For each of `wanted` what is held of that very object, None where nothing is. Mostly they stand side by side."""
-    if len(held) == len(wanted):
-        found = [each if of(each) is one else None for each, one in zip(held, wanted, strict=True)]
-        if found.count(None) <= _FEW:
-            return found
-    known = {id(of(each)): each for each in held}  # what is held keeps its object, so its id is nobody else's
-    return [known.get(id(one)) for one in wanted]
+def _named(said: Iterable[Said]) -> dict[str, Resource]:
+    return {each.resource.name: each.resource for each in said if each.resource is not None}
 
 
 def _same(old: Any, new: Any) -> bool:
     return old is new or (isinstance(old, tuple) and isinstance(new, tuple) and old == new)
-
-
-def _moved(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> set[Any]:
-    """Keys under which there is another object."""
-    if old is new:
-        return set()
-    moved = {key for key, value in new.items() if old.get(key) is not value}
-    return moved.union(old.keys() - new.keys())
 
 
 def _sharing(old: Part | None, new: Part) -> Part:

@@ -73,9 +73,8 @@ def build(view: WaypointView, options: Options = DEFAULT, parts: Parts | None = 
         *ctx.each("service", view.services, lambda each: each.key, _of_service),
         *ctx.each("workload", view.workloads, lambda each: each.uid, _of_workload),
     ]
-    for each in behind:
-        found.routes += each.routes
-        found.clusters += each.clusters
+    found.routes += [route for each in behind for route in each.routes]
+    found.clusters += [cluster for each in behind for cluster in each.clusters]
     deciding = (bool(view.workloads), *[each.place for each in behind], *[each.chains for each in behind])
     found.listeners += [
         *parts.made("outer", (view.port, view.l4, view.trust_domains, view.activator), partial(_outer, ctx, view)),

@@ -65,8 +65,7 @@ class Memory:
             for name in differing(old, new):
                 lost.update(key for key, _ in (find(name, old[name]) if name in old else ()))
                 found.update(find(name, new[name]) if name in new else ())
-        revised = made.revised(found, lost)
-        result = revised if found.keys() <= made.keys() else revised.in_order()
+        result = made.revised(found, lost).in_order(made)
         self._now["gathered", key] = (tuple(mapping for mapping, _ in parts), result)
         return result
 

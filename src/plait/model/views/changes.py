@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from msgspec import Struct
@@ -31,6 +31,13 @@ class Changes(Struct, frozen=True):
         if not self.hosts.isdisjoint(hostnames):
             return True
         return bool(self.wild) and any(name.endswith(host[1:]) for host in self.wild for name in hostnames)
+
+    def among(self, hostnames: Collection[str]) -> set[str]:
+        """Those of them that it is about."""
+        found = {host for host in self.hosts if host in hostnames}
+        if self.wild:
+            found.update(name for name in hostnames if any(name.endswith(host[1:]) for host in self.wild))
+        return found
 
 
 def between(old: Mesh, new: Mesh) -> Changes | None:

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from plait.base.revision import Revision, differing
 from plait.model.attachment import Target
+from plait.model.grouping import Groups, regrouped
 from plait.model.guard import guard_of, waypoint_targets
 from plait.model.http_services import HttpPort, HttpService
 from plait.model.index import index_of
@@ -32,16 +34,9 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
     additions = enforcing.by_selector(proxy.namespace, proxy.tags, own)
     before = _Before(mesh, proxy, previous)
     bound = enforcing.enforced(mesh.l7, proxy, enforcing.by_target(own), additions)
-    made_of = before.rerouted(lambda service: _made(service, resolver, own)) if before.binds(bound) else None
-    same_ends = previous is not None and made_of is not None
-    if made_of is None:
-        made_of = {}
-        for key in sorted(mesh.l7.services):
-            service = mesh.l7.services[key]
-            if not service.behind(proxy.gateway):
-                continue  # an optional one serves before the first client comes, and until the last has gone
-            made_of[key] = made = before.service(key) or _made(service, resolver, own)
-            resolver.adopt(made.upstreams)
+    rerouted = before.rerouted(lambda service: _made(service, resolver, own)) if before.binds(bound) else None
+    made_of = rerouted if rerouted is not None else _anew(mesh, proxy, resolver, own, before)
+    same_ends = previous is not None and rerouted is not None
     settings, workload = mesh.settings, mesh.workloads.get(proxy.uid)
     workloads, asked = before.workloads or _Workloads.of(tuple(_workloads(mesh, proxy, resolver, own)))
     if not same_ends:
@@ -62,6 +57,20 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
         view = _sharing(previous, view)
     before.keep(view, made_of, asked)
     return view
+
+
+def _anew(
+    mesh: Mesh, proxy: Proxy, resolver: Resolver, own: tuple[Target, ...], before: _Before
+) -> Mapping[str, _Made]:
+    """All services behind it, those that may have changed made anew; the resolver has their upstreams afterwards."""
+    found: dict[str, _Made] = {}
+    for key in sorted(mesh.l7.services):
+        service = mesh.l7.services[key]
+        if not service.behind(proxy.gateway):
+            continue  # an optional one serves before the first client comes, and until the last has gone
+        found[key] = made = before.service(key) or _made(service, resolver, own)
+        resolver.adopt(made.upstreams)
+    return found
 
 
 def _made(service: HttpService, resolver: Resolver, own: tuple[Target, ...]) -> _Made:
@@ -111,7 +120,10 @@ class _Kept(NamedTuple):
     """What a view was made of. It carries this: a cache, not part of the value."""
 
     mesh: Mesh
-    services: Mapping[str, _Made]
+    services: Revision[str, _Made]
+    by_host: Groups[_Made]
+    """By all that `_Made.hosts` has."""
+    ends: Mapping[UpstreamKey, Upstream]
     workloads: _Workloads
 
 
@@ -121,13 +133,15 @@ class _Before:
     def __init__(self, mesh: Mesh, proxy: Proxy, previous: WaypointView | None) -> None:
         self._mesh = mesh
         self._changes: Changes | None = None
-        self._made: Mapping[str, _Made] = {}
+        self._made: Revision[str, _Made] = Revision()
+        self._by_host: Groups[_Made] = {}
+        self._ends: Mapping[UpstreamKey, Upstream] = {}
         self._previous = previous
         self.workloads: _Workloads | None = None
         last: _Kept | None = previous.__dict__.get("before") if previous is not None else None
         if previous is None or last is None or previous.proxy != proxy:
             return
-        self._made = last.services
+        self._made, self._by_host, self._ends = last.services, last.by_host, last.ends
         self._changes = changes.between(last.mesh, mesh)
         if self._changes is not None and not self._changes.beyond_routes:
             self.workloads = last.workloads
@@ -142,30 +156,38 @@ class _Before:
         """Whether the waypoint itself enforced this before."""
         return self._previous is not None and self._previous.enforced == bound
 
-    def rerouted(self, make: Callable[[HttpService], _Made]) -> dict[str, _Made] | None:
+    def rerouted(self, make: Callable[[HttpService], _Made]) -> Mapping[str, _Made] | None:
         """All services, where nothing but routes has changed and leads to other places now; None where more has."""
         changed = self._changes
         if changed is None or changed.beyond_routes:
             return None
-        touched = [k for k, made in self._made.items() if k in changed.services or changed.of_hosts(made.hosts)]
-        found = dict(self._made)
-        for key in touched:
-            old, new = found[key], make(self._mesh.l7.services[key])
+        again: dict[str, _Made] = {}
+        for key in self._touched(changed):
+            old, new = self._made[key], make(self._mesh.l7.services[key])
             if (old.upstreams, old.asks) != (new.upstreams, new.asks):
                 return None
-            found[key] = new._replace(upstreams=old.upstreams)
-        return found
+            again[key] = new
+        return self._made.revised(again)
 
-    def keep(self, view: WaypointView, made_of: dict[str, _Made], asked: frozenset[enforcing.Place]) -> None:
+    def _touched(self, changed: Changes) -> list[str]:
+        """Services that are made of what has changed."""
+        by_host = self._by_host
+        leading = (made.served.key for host in changed.among(by_host) for made in by_host[host])
+        return sorted({*leading, *(key for key in changed.services if key in self._made)})
+
+    def keep(self, view: WaypointView, made_of: Mapping[str, _Made], asked: frozenset[enforcing.Place]) -> None:
         """For the next view: what is new refers to the very objects of this one."""
-        fresh = {key: made for key, made in made_of.items() if self._made.get(key) is not made}
-        hosts = {host for made in fresh.values() for host, _, _ in made.upstreams}
-        services = {each.key: each for each in view.services if each.key in fresh}
-        upstreams = {each.key: each for each in view.upstreams if each.hostname in hosts}
-        for key, made in fresh.items():
-            shared = {each: upstreams[each] for each in made.upstreams}
-            made_of[key] = made._replace(served=services[key], upstreams=shared)
-        view.__dict__["before"] = _Kept(self._mesh, made_of, _Workloads(view.workloads, asked))
+        same = self._previous is not None and self._previous.upstreams is view.upstreams
+        ends = self._ends if same else {each.key: each for each in view.upstreams}
+        served = dict(zip(made_of, view.services, strict=True))
+        moved = differing(self._made, made_of)
+        again = {
+            key: made._replace(served=served[key], upstreams={each: ends[each] for each in made.upstreams})
+            for key, made in ((key, made_of[key]) for key in moved if key in made_of)
+        }
+        services = self._made.revised(again, moved).in_order(self._made)
+        by_host = regrouped(self._by_host, self._made, services, lambda made: made.hosts, lambda made: made.served.key)
+        view.__dict__["before"] = _Kept(self._mesh, services, by_host, ends, _Workloads(view.workloads, asked))
 
 
 def _service(service: HttpService, resolver: Resolver, own: tuple[Target, ...]) -> ServedService:

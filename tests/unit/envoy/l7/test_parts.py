@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from plait.base.bundle import Resource, version_of
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.options import DEFAULT
-from plait.envoy.l7.parts import Parts, Seen
+from plait.envoy.l7.parts import Parts, Said, Seen
 from plait.model.l7 import L7Settings
 from plait.model.proxies import Proxy
 from plait.model.views.upstreams import Upstream
@@ -79,3 +82,36 @@ def test_a_tuple_counts_by_its_members_and_a_part_cannot_list_upstreams() -> Non
     assert len(made) == 2
     with pytest.raises(TypeError, match="not list"):
         list(Seen({"a": 1}))
+
+
+@given(st.lists(st.lists(st.sampled_from(range(12)), max_size=8), max_size=8))
+def test_what_is_said_step_by_step_is_what_is_said_at_once(steps: list[list[int]]) -> None:
+    """Also where two documents have one name, or one is refused."""
+    documents = [{"name": name, "number": n} for n in range(4) for name in ("cart", "user", "broken")]
+
+    def said(document: dict[str, object]) -> Said:
+        name, value = str(document["name"]), str(document).encode()
+        resource = Resource(name, version_of(value), value) if name != "broken" else None
+        return Said(
+            document, resource, frozenset({f"{name}-{document['number']}"}) if document["number"] else frozenset()
+        )
+
+    parts = Parts()
+    for numbers in steps:
+        chosen = [documents[number] for number in numbers]
+        found, fresh = parts.said("routes", chosen, said), Parts().said("routes", chosen, said)
+        assert (found.resources, found.secrets, found.said) == (fresh.resources, fresh.secrets, fresh.said)
+
+
+def test_one_document_among_many_is_a_revision_of_what_was_said_and_is_made_alone() -> None:
+    made: list[str] = []
+
+    def said(document: dict[str, str]) -> Said:
+        made.append(document["name"])
+        return Said(document, Resource(document["name"], document["to"], b""))
+
+    parts, documents = Parts(), [{"name": str(number), "to": "a"} for number in range(50)]
+    first = parts.said("routes", documents, said).resources
+    made.clear()
+    second = parts.said("routes", [*documents[:7], {"name": "7", "to": "b"}, *documents[8:]], said).resources
+    assert made == ["7"] and second.since(first) == ("7",)

@@ -24,8 +24,10 @@ def test_a_route_concerns_its_host_and_a_wildcard_all_under_it() -> None:
     found = changes(CART, (*CART, routes("cart", [{"route": [{"destination": {"host": "cart"}}]}])))
     assert found is not None and found.of_hosts({HOST}) and not found.of_hosts({"user.shop.svc.cluster.local"})
     assert not found.beyond_routes
+    assert found.among({HOST: 1, "user.shop.svc.cluster.local": 2}) == {HOST}
     wide = changes(CART, (*CART, rules("wide", host="*.shop.svc.cluster.local")))
-    assert wide is not None and wide.of_hosts({HOST}) and not wide.of_hosts({"cart.other.svc.cluster.local"})
+    assert wide is not None and wide.among([HOST, "cart.other.svc.cluster.local"]) == {HOST}
+    assert wide.of_hosts({HOST}) and not wide.of_hosts({"cart.other.svc.cluster.local"})
 
 
 def test_a_pod_concerns_the_services_it_backs_and_backed() -> None:

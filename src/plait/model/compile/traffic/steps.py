@@ -249,5 +249,4 @@ def _by_key(old: Mapping[str, T], new: Iterable[Any]) -> Mapping[str, T]:
 def _kept(old: Mapping[str, T], new: Mapping[str, T]) -> Mapping[str, T]:
     """In key order, with the old object wherever it is equal; the old mapping itself when nothing changed."""
     before = revision(old)
-    made = before.became(new)
-    return made if made.keys() == before.keys() else made.in_order()
+    return before.became(new).in_order(before)
