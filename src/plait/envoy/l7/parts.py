@@ -108,7 +108,8 @@ class Parts:
         """`common` is the input of every part; another one makes all anew. `known`: where parts look things up."""
         same = self._common == common and len(self._known) == len(known)
         self._before, self._groups = (self._now, self._grouping) if same else ({}, {})
-        self._moved = frozenset().union(*map(differing, self._known, known)) if same else frozenset()
+        changed = [pair for pair in zip(self._known, known, strict=False) if pair[0] != pair[1]]
+        self._moved = frozenset().union(*(differing(*pair) for pair in changed)) if same else frozenset()
         self._common, self._known, self._now, self._grouping = common, known, {}, {}
 
     def known(self, upstreams: tuple[Upstream, ...]) -> Mapping[tuple[str, int, str], Upstream]:
