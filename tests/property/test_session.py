@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from plait.base.bundle import Bundle, Resource
+from plait.base.revision import revision
 from plait.xds.cache import Cache
 from plait.xds.messages import Request, Response
 from plait.xds.session import Session
@@ -45,6 +46,13 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(content=st.dictionaries(st.sampled_from(NAMES), st.integers(1, 3)))
     def push(self, content: dict[str, int]) -> None:
+        """As a revision of what was there, as translators give it."""
+        resources = {n: Resource(n, str(v), str(v).encode()) for n, v in content.items()}
+        self.cache.set(Bundle({self.url: revision(self.cache.of(self.url)).became(resources)}))
+
+    @rule(content=st.dictionaries(st.sampled_from(NAMES), st.integers(1, 3)))
+    def restart(self, content: dict[str, int]) -> None:
+        """What is there has nothing to do with what was."""
         resources = {n: Resource(n, str(v), str(v).encode()) for n, v in content.items()}
         self.cache.set(Bundle({self.url: resources}))
 

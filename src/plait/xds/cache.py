@@ -6,7 +6,7 @@ nothing about the protocol (that is `session`) and does no IO: who changes it ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,6 +90,15 @@ class Cache:
     def state(self, type_url: str) -> object:
         """Another object when `find` may answer otherwise than before."""
         return self._epoch if self._lookup is not None and type_url in ON_DEMAND else self._bundle.of(type_url)
+
+    def moved(self, type_url: str, before: object) -> Set[str] | None:
+        """Names that `find` may answer otherwise than in that state; None: any name."""
+        now = self._bundle.of(type_url)
+        if not isinstance(before, Mapping) or self.state(type_url) is not now:
+            return None
+        names = differing(before, now)
+        resources = (each for name in names for each in (before.get(name), now.get(name)) if each is not None)
+        return {*names, *(alias for each in resources for alias in each.aliases)}
 
     def find(self, type_url: str, name: str) -> Resource | None:
         """By name, else by alias, else what the lookup answers."""

@@ -10,7 +10,7 @@ afterwards in reverse, so that nothing is taken away while something else still 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
@@ -36,6 +36,7 @@ class Source(Protocol):
     def generation(self) -> int: ...
     def of(self, type_url: str) -> Mapping[str, Resource]: ...
     def state(self, type_url: str) -> object: ...
+    def moved(self, type_url: str, before: object) -> Set[str] | None: ...
     def find(self, type_url: str, name: str) -> Resource | None: ...
     def members(self, type_url: str, group: str) -> tuple[Resource, ...]: ...
     def request(self, type_url: str, name: str) -> None: ...
@@ -84,6 +85,14 @@ class _Subscription:
         if (version := self.held.get(name)) is not None:
             return version
         return resource.version if (resource := self.base.get(name)) is not None else None
+
+    def split(self, moved: Set[str] | None) -> dict[str, str]:
+        """What it holds of resources that have not moved, by name; `held` is the rest from now on."""
+        if moved is None:
+            return {}
+        kept = dict(self.held)
+        self.held = {name: kept.pop(name) for name in moved if name in kept}
+        return kept
 
     def underway(self) -> set[str]:
         """What responses bring that the client has not answered yet, by the resources' own names."""
@@ -262,8 +271,9 @@ class Session:
             change = self._source.change(url, s.base, current)
             changed = {r.name: r for r in change.changed if s.held.get(r.name) != r.version}
             removed = list(change.removed)
-        one_by_one: dict[str, str] = {}
-        for name in sorted(s.names):
+        moved = self._source.moved(url, s.looked) if not again and url not in self._rules.grouped else None
+        kept, one_by_one = s.split(moved), dict[str, str]()
+        for name in sorted(s.names if moved is None else s.names & moved):
             found = self._source.find(url, name)
             if found is None:
                 removed += self._missing(url, s, name)
@@ -284,7 +294,7 @@ class Session:
             else:
                 removed.append(name)
         removed += [name for name in s.held if name not in current]
-        s.base, s.held, s.looked = current, one_by_one, state
+        s.base, s.held, s.looked = current, {**kept, **one_by_one}, state
         unique = dict.fromkeys(name for name in removed if name not in one_by_one and name not in changed)
         return Change(tuple(changed.values()), tuple(unique))
 
