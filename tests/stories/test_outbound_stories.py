@@ -162,6 +162,18 @@ def test_the_rest_leaves_by_a_proxy_only_where_anything_may_leave(mode: str, the
     assert (view(d.service("db", "10.9.0.2"), scope).egress_proxy is not None) is there
 
 
+def test_hosts_of_a_port_are_reachable_on_this_port_of_theirs() -> None:
+    ports = [{"name": f"http-{n}", "port": n, "targetPort": n, "protocol": "TCP"} for n in (80, 9080)]
+    egress = [{"port": {"number": 9080, "name": "http"}, "hosts": ["./*"]}, {"hosts": ["far/*"]}]
+    found = told(
+        d.service("db", "10.9.0.2", spec={"ports": ports}),
+        d.service("cart", "10.9.0.3", "far", spec={"ports": ports}),
+        l7.istio("Sidecar", "default", egress=egress),
+    )
+    assert domains(found).keys() == {"cart.far.svc.cluster.local:80", "allow_any"}
+    assert domains(found, "9080").keys() == {f"{DB}:9080", "cart.far.svc.cluster.local:9080", "allow_any"}
+
+
 # Connections ---
 
 

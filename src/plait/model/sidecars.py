@@ -23,7 +23,7 @@ class HostFilter(Struct, frozen=True, gc=False):
 
 
 class Egress(Struct, frozen=True, gc=False):
-    """Hosts reachable, all ports (`port` 0) or through one listener."""
+    """Hosts reachable, on all their ports (`port` 0) or on this one."""
 
     hosts: tuple[HostFilter, ...]
     port: int = 0

@@ -46,11 +46,9 @@ def elsewhere(port: int, names: Collection[str], resolver: Resolver) -> Iterator
     scope = resolver.scope
     for host in scope.found.in_mesh:
         routing = scope.routed(host)
-        if routing is None or host in names or host == "*":
+        if routing is None or host == "*":
             continue
-        if host.startswith("*") and any(fits(host, name) for name in names):
-            continue
-        if port != 80 and not any(fits(own, name) for own in routing.hosts for name in names):
+        if _among(host, names) or (port != 80 and not any(_among(own, names) for own in routing.hosts)):
             continue
         if routes := tuple(bound(for_gateway(routing.http, "mesh"), resolver, port)):
             yield VirtualHost(f"{host}:{port}", (host,), routes)
@@ -72,6 +70,11 @@ def _of_consumers(service: HttpService, port: int, resolver: Resolver) -> Iterat
             matches = route.matches or (Match(),)
             own = tuple(msgspec.structs.replace(match, source_namespace=namespace) for match in matches)
             yield msgspec.structs.replace(route, matches=own)
+
+
+def _among(host: str, names: Collection[str]) -> bool:
+    """Whether it is one of the names, or a wildcard that one of them is inside of."""
+    return any(fits(host, name) for name in names) if host.startswith("*") else host in names
 
 
 def domains(service: HttpService, scope: Scope, cluster_domain: str) -> tuple[str, ...]:

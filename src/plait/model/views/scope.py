@@ -73,9 +73,11 @@ class Scope:
         routing = self.routing(service.hostname)
         return routing is not None and service.hostname in routing.hosts
 
-    def reaches(self, service: HttpService) -> bool:
-        """Whether the Sidecar's egress lets it be seen."""
-        return self._filters is None or any(_lets(each, service) for each in self._filters)
+    def reaches(self, service: HttpService, port: int = 0) -> bool:
+        """Whether the Sidecar's egress lets it be seen, on this port of it."""
+        if self._filters is None:
+            return True
+        return any(0 in (port, at) or port == at for each, at in self._filters if _lets(each, service))
 
     def routing(self, hostname: str, namespace: str = "", *, http: bool = True) -> Routing | None:
         """The VirtualService with rules for requests (or connections) to a host in the mesh: of the most specific host,
@@ -99,7 +101,7 @@ class Scope:
             return True
         return any(
             each.namespace in ("*", routing.namespace) and any(overlap(each.host, host) for host in routing.hosts)
-            for each in self._filters
+            for each, _ in self._filters
         )
 
     def attached(self, service: HttpService, port: int) -> list[Routing]:
@@ -146,10 +148,11 @@ class Scope:
         return None
 
 
-def _filters(scope: SidecarScope | None) -> tuple[HostFilter, ...] | None:
+def _filters(scope: SidecarScope | None) -> tuple[tuple[HostFilter, int], ...] | None:
+    """Hosts, each with the port it is reachable on; 0 is all."""
     if scope is None or scope.egress is None:
         return None
-    return tuple(each for egress in scope.egress for each in egress.hosts)
+    return tuple((each, egress.port) for egress in scope.egress for each in egress.hosts)
 
 
 def _lets(each: HostFilter, service: HttpService) -> bool:

@@ -42,6 +42,8 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
         if not known and not scope.own_routes(service):
             continue  # another name of a service: its hosts are among those of that
         for port in service.ports:
+            if not scope.reaches(service, port.number):
+                continue
             if port.protocol == "udp" or port.number in PROXY_PORTS:
                 continue  # the proxy listens on its own ports itself: such a service is passed through by its address
             if port.http or port.protocol == "auto":

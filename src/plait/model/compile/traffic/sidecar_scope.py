@@ -68,9 +68,11 @@ def _egress(item: IstioEgressListener, path: str, each: Sidecar, report: Report)
             continue
         filters.append(HostFilter(each.namespace if where == "." else where, host.lower()))
     port = item.port
-    # Its hosts are honoured on every port; a listener of its own is not opened.
-    if port is not None:
-        report.unsupported(f"{path}.port", "the hosts are reachable on all their ports")
+    # Its hosts are reachable on this port of theirs; a listener of its own is not opened.
+    if port is not None and port.protocol:
+        report.unsupported(f"{path}.port.protocol", "what is spoken on a port its services say themselves")
+    if port is not None and port.target_port:
+        report.unsupported(f"{path}.port.targetPort", "write the port of the service into number")
     if item.bind:
         report.unsupported(f"{path}.bind", "applications reach hosts by their own addresses")
     if item.capture_mode == "NONE":
