@@ -142,6 +142,23 @@ def test_spans_are_called_after_where_a_request_goes() -> None:
     assert routed({"match": match, "route": split})["decorator"] == {"operation": "reviews:80/v1/*"}
 
 
+@pytest.mark.parametrize(
+    ("leaf", "paths"),
+    [
+        (["/a/b", "/a/c"], ["/a/b", "/a/c"]),
+        (["/a/b", "/x"], []),
+    ],
+)
+def test_a_delegate_s_rule_with_a_match_outside_of_its_root_s_is_left_out(leaf: list[str], paths: list[str]) -> None:
+    matches = [{"uri": {"prefix": path}} for path in leaf]
+    root = {"match": [{"uri": {"prefix": "/a"}}], "delegate": {"name": "leaf"}, "route": []}
+    below = l7.routes("leaf", [{"match": matches, "route": TO}], hosts=[])
+    mesh, problems = l7.world(*SHOP, below, l7.routes("reviews", [root, {"route": TO}]))
+    found = hosts(sidecar.documents(l7.seen_by(mesh, "web")))[HOST]
+    assert prefixes(found) == [*paths, "/"]
+    assert [each.path for each in problems] == ([] if paths else ["spec.http[0].delegate"])
+
+
 # Redirects ---
 
 

@@ -1,7 +1,7 @@
 """Joining the match of a rule with those of its delegate, and what a delegate's rule inherits.
 
 Both matches must hold, so two tests of one thing are joined only where one is inside the other; else there is no such
-request and the delegate's rule is left out.
+request and the delegate's whole rule is left out, as in Istio.
 """
 
 from __future__ import annotations
@@ -16,11 +16,16 @@ T = TypeVar("T", int, str)
 
 
 def joined(roots: tuple[Match, ...], leaves: tuple[Match, ...]) -> tuple[Match, ...] | None:
-    """All pairs that can hold together; None when there are none."""
+    """All pairs that can hold together; None when one of the delegate's has no part in any that leads to it."""
     if not roots or not leaves:
         return roots or leaves
-    found = tuple(match for root in roots for leaf in leaves if (match := _both(root, leaf)) is not None)
-    return found or None
+    found: list[Match] = []
+    for leaf in leaves:
+        both = [match for root in roots if (match := _both(root, leaf)) is not None]
+        if not both:
+            return None
+        found += both
+    return tuple(found)
 
 
 def inherit(root: Route, leaf: Route, matches: tuple[Match, ...]) -> Route:

@@ -131,7 +131,9 @@ def _opened(root: Route, leaves: Iterable[Route], label: str, where: str, report
     for leaf in leaves:
         matches = joined(root.matches, leaf.matches)
         if matches is None:
-            text = f"rule {leaf.name or '(unnamed)'} of {label} can never match what leads to it"
+            text = (
+                f"rule {leaf.name or '(unnamed)'} of {label} has a match outside of what leads to it, so it is left out"
+            )
             report.say(CONFLICT, f"{where}.delegate", f"{text}; make its match narrower than the one here")
         else:
             yield inherit(root, leaf, matches)
