@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from kit import documents as d
+from kit import pki
 from kit import worlds as l7
 from plait.model.mesh import Mesh
-from plait.model.routes import Forward, Redirect, Route
+from plait.model.routes import Forward, Redirect, Respond, Route
 from plait.model.status import RouteStatus
 
 WORLD = (
@@ -144,3 +145,41 @@ def test_the_closer_hostname_of_two_routes_is_asked_first_whatever_their_paths_a
         "shop.wide.0",
         "shop.any.0",
     ]
+
+
+def test_a_request_for_another_listeners_host_is_misdirected_and_one_for_nobodys_is_not_found() -> None:
+    secret = {"certificateRefs": [{"name": "cert"}]}
+
+    def https(name: str, hostname: str = "") -> dict[str, Any]:
+        found = {"name": name, "port": 443, "protocol": "HTTPS", "tls": secret}
+        return {**found, **({"hostname": hostname} if hostname else {})}
+
+    def at(section: str, *hosts: str) -> d.Document:
+        rest: dict[str, Any] = {"hostnames": list(hosts)} if hosts else {}
+        parents = [{"name": "edge", "sectionName": section}]
+        return l7.api("HTTPRoute", section, parentRefs=parents, rules=[under("/", backendRefs=[CART])], **rest)
+
+    server = pki.Authority().issue("spiffe://a/b")
+    data = {"tls.crt": server.certificate.decode(), "tls.key": server.key.decode()}
+    listeners = https("any"), https("own", "own.example"), https("wide", "*.wide.example")
+    mesh, _ = l7.world(
+        *WORLD[:4],
+        d.document("v1", "Secret", "cert", stringData=data),
+        l7.gateway("edge", "shop", *listeners),
+        *(at("any", "some.example"), at("own"), at("wide", "a.wide.example")),
+    )
+    (port,) = l7.served_by(mesh, "edge-1").ports
+    answers = {
+        chain.name.split(".")[2]: {
+            domain: route.action.status if isinstance(route.action, Respond) else 200
+            for host in chain.virtual_hosts
+            for domain in host.domains
+            for route in host.routes
+        }
+        for chain in port.http
+    }
+    assert answers == {
+        "any": {"some.example": 200, "own.example": 421, "*.wide.example": 421},
+        "own": {"own.example": 200, "*": 421, "*.wide.example": 421},
+        "wide": {"a.wide.example": 200, "*.wide.example": 404, "*": 421, "own.example": 421},
+    }

@@ -12,7 +12,7 @@ from plait.model.gateways import Gateway, Listener
 from plait.model.hostnames import fits, meet, overlap, specificity
 from plait.model.mesh import Mesh, Workload
 from plait.model.proxies import Proxy
-from plait.model.routes import Route, Routing, TcpMatch, VirtualHost
+from plait.model.routes import Respond, Route, Routing, TcpMatch, VirtualHost
 from plait.model.views import enforcing, hosting, once
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort, TcpChain
 from plait.model.views.keeping import kept
@@ -94,7 +94,10 @@ def _port(port: int, bind: str, group: list[tuple[Gateway, Listener]], resolver:
                 plain += found
             else:
                 name = f"https.{port}.{listener.name}.{gateway.name}.{gateway.namespace}"
-                http.append(HttpChain(names, tuple(found), listener.tls, name))
+                virtual = tuple(found)
+                if gateway.managed:
+                    virtual = (*virtual, *_misdirected(listener, group, virtual))
+                http.append(HttpChain(names, virtual, listener.tls, name))
         else:
             tcp += _tcp(gateway, listener, names, passthrough, resolver)
     first = group[0][1]
@@ -104,6 +107,31 @@ def _port(port: int, bind: str, group: list[tuple[Gateway, Listener]], resolver:
     servers = sorted({listener.port for _, listener in group})
     elsewhere = () if servers == [port] else tuple(servers)
     return ServerPort(port, bind, first.protocol, tuple(http), tuple(tcp), auto, elsewhere)
+
+
+def _misdirected(
+    listener: Listener, group: list[tuple[Gateway, Listener]], hosts: Iterable[VirtualHost]
+) -> Iterator[VirtualHost]:
+    """Hosts of other listeners, asked for on a connection that a client opened for this one: 421, so it opens another.
+
+    What this listener means itself, and has no route for, is not found.
+    """
+    own = listener.hosts[0].host
+    served = {domain for host in hosts for domain in host.domains}
+    others = {
+        other.hosts[0].host
+        for _, other in group
+        if other is not listener and other.protocol == "HTTPS" and other.hosts[0].host != own
+    }
+    elsewhere = sorted(others - served)
+    if elsewhere:
+        yield _answering("misdirected", tuple(elsewhere), 421, listener.port)
+        if own not in served and any(fits(each, own) for each in elsewhere):
+            yield _answering("unrouted", (own,), 404, listener.port)
+
+
+def _answering(name: str, domains: tuple[str, ...], status: int, port: int) -> VirtualHost:
+    return VirtualHost(f"{name}:{port}", domains, (Route(name, (), Respond(status)),))
 
 
 def _joined(hosts: list[VirtualHost]) -> Iterator[VirtualHost]:
