@@ -200,7 +200,9 @@ def _protocol(ctx: Context, upstream: Upstream, pool: Pool) -> Doc:
         }
     said = upstream.protocol != "auto"  # the mesh upgrades what is HTTP for certain
     upgraded = pool.upgrade == "always" or (pool.upgrade == "" and ctx.settings.upgrade_to_http2 and said)
-    if pool.client_protocol or (upstream.protocol == "auto" and not upgraded):
+    # Clients of a gateway agree on HTTP/2 with it, whatever a server behind it speaks: nothing follows from theirs.
+    asked = upstream.protocol == "auto" and not upgraded and ctx.proxy.role != "gateway"
+    if pool.client_protocol or asked:
         document["use_downstream_protocol_config"] = {"http_protocol_options": HTTP1, "http2_protocol_options": second}
     elif upstream.protocol in _H2 or upgraded:
         document["explicit_http_config"] = {"http2_protocol_options": second}

@@ -8,7 +8,8 @@ from kit import l7
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.options import DEFAULT
 from plait.envoy.l7.upstreams import cluster, discovered, lifetimes
-from plait.model.traffic import ClientTls, Pool
+from plait.model.proxies import Role
+from plait.model.traffic import ClientTls, Pool, TrafficPolicy
 from plait.model.views.upstreams import Upstream
 
 
@@ -61,3 +62,20 @@ def test_a_cluster_of_any_host_says_how_servers_prove_theirs_unless_a_rule_does(
     assert said(None) == said(ClientTls("simple")) == (checked, False)
     assert said(ClientTls("simple", sni="a.example")) == (None, True)
     assert said(ClientTls("simple", subject_alt_names=("a.example",))) == ({"auto_sni": True}, True)
+
+
+def test_a_gateway_speaks_http_1_to_who_has_not_said_what_it_speaks() -> None:
+    """Browsers and others agree on HTTP/2 with the gateway; a server that was sent that would answer 502."""
+
+    def spoken(role: Role, upstream: Upstream) -> set[str]:
+        ctx = Context(l7.proxy(role, "it"), l7.SETTINGS, DEFAULT, {upstream.key: upstream})
+        (options,) = cluster(ctx, upstream)["typed_extension_protocol_options"].values()
+        explicit = options.get("explicit_http_config", {})
+        return {*explicit} or {name for name in options if name == "use_downstream_protocol_config"}
+
+    unsaid = structs.replace(l7.upstream("cart"), protocol="auto")
+    assert spoken("gateway", unsaid) == {"http_protocol_options"}
+    assert spoken("sidecar", unsaid) == spoken("waypoint", unsaid) == {"use_downstream_protocol_config"}
+    assert spoken("gateway", structs.replace(unsaid, protocol="grpc")) == {"http2_protocol_options"}
+    followed = structs.replace(unsaid, policy=TrafficPolicy(pool=Pool(client_protocol=True)))
+    assert spoken("gateway", followed) == {"use_downstream_protocol_config"}
