@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -153,6 +154,7 @@ UNREADABLE = [
     {"from": [{"source": {"ipBlocks": ["x"]}}], "to": [{"operation": {"paths": ["/a"]}}]},
     {"when": [{"key": "no.such.thing", "values": ["x"]}], "to": [{"operation": {"paths": ["/a"]}}]},
     {"to": [{"operation": {"paths": ["/{*}x"]}}]},
+    *({"to": [{"operation": {"paths": [path]}}]} for path in ("/a b/{*}", "/a//{*}", "/caf\u00e9/{**}", "/a?b/{*}")),
 ]
 
 
@@ -183,6 +185,51 @@ def test_tokens_with_broken_keys_accept_nothing() -> None:
     found = l7.authentication["shop/r"].rules[0]
     assert (found.jwks, found.headers, found.timeout) == ('{"keys":[]}', (("x", "y "),), 2.0)
     assert problems == [("PLT0401", "spec.jwtRules[0].jwks")]
+
+
+def test_headers_that_no_request_has_accept_nothing_and_claims_without_a_header_go_nowhere() -> None:
+    rule = {
+        "issuer": "me",
+        "jwksUri": "https://keys.example/jwks",
+        "fromHeaders": [{"name": ""}, {"name": "x", "prefix": "a\n"}, {"name": "y"}],
+        "outputClaimToHeaders": [{"header": "x-sub", "claim": "sub"}, {"header": "x", "claim": ""}],
+    }
+    document = d.document("security.istio.io/v1", "RequestAuthentication", "r", spec={"jwtRules": [rule]})
+    l7, problems = only(document)
+    found = l7.authentication["shop/r"].rules[0]
+    assert (found.headers, found.jwks, found.jwks_uri) == ((("y", ""),), '{"keys":[]}', "")
+    assert found.claim_headers == (("x-sub", "sub"),)
+    fields = ("fromHeaders", "outputClaimToHeaders")
+    assert problems == [("PLT0401", f"spec.jwtRules[0].{field}") for field in fields]
+
+
+def test_keys_at_no_url_are_never_had() -> None:
+    rule = {"issuer": "me", "jwksUri": "https://keys.example:99999/jwks"}
+    document = d.document("security.istio.io/v1", "RequestAuthentication", "r", spec={"jwtRules": [rule]})
+    view = w.seen_by(w.world(document, w.sidecar_pod("web", "10.0.0.1"))[0], "web")
+    assert any("not a URL" in each.message for each in sidecar.refusals(view))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("statusOnError", "299"),
+        ("statusOnError", "many"),
+        ("pathPrefix", "check"),
+        ("includeRequestBodyInCheck.maxRequestBytes", 0),
+    ],
+)
+def test_an_authorizer_that_a_proxy_could_not_be_told_denies(field: str, value: str | int) -> None:
+    outer, _, inner = field.partition(".")
+    provider = {"service": "authz.shop.svc.cluster.local", "port": 80, outer: {inner: value} if inner else value}
+    mesh = {"extensionProviders": [{"name": "ext", "envoyExtAuthzHttp": provider}]}
+    config = {**d.document("v1", "ConfigMap", "istio", "istio-system"), "data": {"mesh": json.dumps(mesh)}}
+    rule = {"to": [{"operation": {"paths": ["/a"]}}]}
+    asking = d.allow("p", [rule], action="CUSTOM", spec={"provider": {"name": "ext"}})
+    found, problems = w.world(config, asking, d.service("authz", "10.9.0.1"), w.sidecar_pod("web", "10.0.0.1"))
+    assert ("PLT0407", f"extensionProviders[0].{field}") in [(p.code, p.path) for p in problems]
+    text = json.dumps(sidecar.documents(w.seen_by(found, "web")))
+    assert "ext_authz" not in text and '"action": "DENY"' in text
 
 
 def test_telemetry_of_the_namespace_replaces_the_meshs() -> None:

@@ -68,12 +68,12 @@ def _keys(ctx: Context, rule: JwtRule, source: str, path: str) -> Doc:
             return {"local_jwks": {"inline_string": rule.jwks}}
         ctx.refuse(source, f"{path}.jwks", f"no key in it can be used; every token of {rule.issuer} is refused")
         return _NOBODY
-    target = urlsplit(rule.jwks_uri)
-    if target.scheme not in ("http", "https") or not target.hostname:
+    target = _where(rule.jwks_uri)
+    if target is None:
         said = "no keys and no http(s) jwksUri (discovery by issuer is not done)" if not rule.jwks_uri else "not a URL"
         ctx.refuse(source, path, f"{said}; every token of {rule.issuer} is refused; write jwks or jwksUri")
         return _NOBODY
-    cluster = remote(ctx, target.scheme, target.hostname, _port(target.port, target.scheme))
+    cluster = remote(ctx, *target)
     fetched: Doc = {
         "http_uri": {"uri": rule.jwks_uri, "cluster": cluster, "timeout": seconds(rule.timeout or 5.0)},
         "cache_duration": "300s",
@@ -98,8 +98,14 @@ def _usable(jwks: str) -> bool:
         return False
 
 
-def _port(written: int | None, scheme: str) -> int:
-    return written or {"https": 443}.get(scheme, 80)
+def _where(uri: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port of an http(s) URL; None for anything else."""
+    try:
+        parts = urlsplit(uri)
+        port = parts.port or {"https": 443}.get(parts.scheme, 80)
+    except ValueError:
+        return None
+    return (parts.scheme, parts.hostname, port) if parts.scheme in ("http", "https") and parts.hostname else None
 
 
 def remote(ctx: Context, scheme: str, host: str, port: int) -> str:

@@ -28,6 +28,7 @@ _KEYS = frozenset(
         "connection.sni",
     ]
 )
+_SEGMENT = re.compile(r"[A-Za-z0-9._~%!$&'()+,;:@=-]+")
 _KEY_FORMS = re.compile(
     r"request\.(experimental\.inline\.)?headers\[.+\]|request\.auth\.claims(\[.+\])+|experimental\.envoy\.filters\..+"
 )
@@ -65,6 +66,12 @@ def request(each: Any) -> Iterator[Finding]:
             yield bad(f"{path}.jwksUri", f"{uri!r} is not a URL; write one that begins with http:// or https://")
         if rule.jwks:
             yield from _jwks(f"{path}.jwks", rule.jwks)
+        for number, header in enumerate(rule.from_headers):
+            if not header.name:
+                yield bad(f"{path}.fromHeaders[{number}].name", "the header has no name; add it")
+        for number, each_claim in enumerate(rule.output_claim_to_headers):
+            if not each_claim.header or not each_claim.claim:
+                yield bad(f"{path}.outputClaimToHeaders[{number}]", "header and claim are both needed; add them")
         yield from words.positive(f"{path}.timeout", rule.timeout)
 
 
@@ -166,6 +173,8 @@ def _path(path: str, value: str) -> Iterator[Finding]:
         yield bad(path, "a template cannot be mixed with a plain *; use {*} or {**}")
     elif "{**}" in segments and {"{*}", "{**}"}.intersection(segments[segments.index("{**}") + 1 :]):
         yield bad(path, "{**} is the last template of a path; keep one, or put the others before it")
+    elif strange := [e for e in value.strip("/").split("/") if not e.startswith("{") and not _SEGMENT.fullmatch(e)]:
+        yield bad(path, f"{strange[0]!r} cannot stand beside a template; write what a path may hold, escaped by %")
 
 
 def _condition(path: str, when: Any) -> Iterator[Finding]:

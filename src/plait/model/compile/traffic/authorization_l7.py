@@ -22,6 +22,7 @@ from plait.resources.problems import Problem
 from plait.resources.security import AuthorizationPolicy
 
 KIND = "AuthorizationPolicy"
+_SEGMENT = re.compile(r"[A-Za-z0-9._~%!$&'()+,;:@=-]+")
 _TEXTS: dict[str, Attribute] = {
     "source.namespace": "source.namespace",
     "request.auth.principal": "token.principal",
@@ -223,7 +224,7 @@ def _paths(values: Iterable[str]) -> tuple[PathText, ...]:
     for value in values:
         if "{*}" in value or "{**}" in value:
             if not _template(value):
-                message = "write {*} for one whole segment, {**} for the rest, and no other stars or braces"
+                message = "write {*} for one whole segment, {**} for the rest, and else only what a path may hold"
                 raise rule_values.Unreadable(f"{value!r} is no path template; {message}")
             made.append(PathText("template", value))
         else:
@@ -233,11 +234,14 @@ def _paths(values: Iterable[str]) -> tuple[PathText, ...]:
 
 
 def _template(value: str) -> bool:
-    """{*} and {**} each as a whole segment, {**} at most once and followed by no {*}."""
+    """{*} and {**} each as a whole segment, {**} at most once and followed by no {*}; else what a path may hold.
+
+    No other must be told to a proxy: Envoy ends on them.
+    """
     if not value.startswith("/"):
         return False
-    parts = value.split("/")[1:]
+    parts = value.strip("/").split("/")
     rest = [part for part in parts if part not in ("{*}", "{**}")]
-    if any("{" in part or "}" in part or "*" in part for part in rest) or parts.count("{**}") > 1:
+    if not all(map(_SEGMENT.fullmatch, rest)) or parts.count("{**}") > 1:
         return False
     return "{**}" not in parts or "{*}" not in parts[parts.index("{**}") :]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
 from plait.model.compile.traffic import policies, virtualservice_http
-from plait.model.compile.traffic.report import BAD_VALUE, PROVIDER, Report
+from plait.model.compile.traffic.report import PROVIDER, Report
 from plait.model.compile.traffic.values import seconds
 from plait.model.http_security import Authorizer, Body
 from plait.model.http_telemetry import Sink, SinkKind
@@ -36,6 +37,8 @@ _BUILT_IN = {
     "envoy": Sink("envoy", "file"),
 }
 """Providers that need not be configured, as in Istio."""
+_STATUSES = frozenset(str(each.value) for each in HTTPStatus) - {"101", "102", "103", "418", "425", "451"}
+"""Those that Envoy has a word for; any other takes the whole listener down."""
 _NORMAL = {"NONE": "none", "MERGE_SLASHES": "merge_slashes", "DECODE_AND_MERGE_SLASHES": "decode_and_merge_slashes"}
 
 
@@ -126,16 +129,9 @@ def _authorizer(provider: ExtensionProvider, path: str, report: Report) -> Autho
         return None
     namespace, hostname = _address(given.service)
     body = given.include_request_body_in_check
-    status, broken = 403, ""
-    if given.status_on_error:
-        if given.status_on_error.isdigit():
-            status = int(given.status_on_error)
-        else:
-            text = f"{given.status_on_error!r} is no HTTP status; write a number, 403 is used meanwhile"
-            report.error(BAD_VALUE, f"{path}.statusOnError", text)
-    if not hostname:
-        broken = "no service is given"
-        report.error(PROVIDER, f"{path}.service", f"{broken}; what asks it is denied meanwhile, name it")
+    field, broken = _wrong(given)
+    if broken:
+        report.error(PROVIDER, f"{path}.{field}", f"{broken}; what asks it is denied meanwhile, mend it")
     return Authorizer(
         name=provider.name,
         protocol="http" if http is not None else "grpc",
@@ -144,7 +140,7 @@ def _authorizer(provider: ExtensionProvider, path: str, report: Report) -> Autho
         namespace=namespace,
         timeout=seconds(given.timeout, f"{path}.timeout", report),
         fail_open=given.fail_open,
-        status_on_error=status,
+        status_on_error=int(given.status_on_error or 403) if not broken else 403,
         path_prefix=http.path_prefix if http is not None else "",
         clear_route_cache=given.clear_route_cache,
         headers=(*http.include_request_headers_in_check, *http.include_headers_in_check) if http is not None else (),
@@ -155,6 +151,21 @@ def _authorizer(provider: ExtensionProvider, path: str, report: Report) -> Autho
         allow_headers=http.headers_to_downstream_on_allow if http is not None else (),
         broken=broken,
     )
+
+
+def _wrong(given: ExtAuthzHttp | ExtAuthzGrpc) -> tuple[str, str]:
+    """(field, why) of what makes an authorizer one that cannot be asked; ("", "") when nothing does."""
+    body = given.include_request_body_in_check
+    prefix = given.path_prefix if isinstance(given, ExtAuthzHttp) else ""
+    if not given.service:
+        return "service", "no service is given"
+    if given.status_on_error and given.status_on_error not in _STATUSES:
+        return "statusOnError", f"{given.status_on_error!r} is no HTTP status that a proxy can answer with"
+    if prefix and not prefix.startswith("/"):
+        return "pathPrefix", f"{prefix!r} does not begin with /"
+    if body is not None and body.max_request_bytes == 0:
+        return "includeRequestBodyInCheck.maxRequestBytes", "of a body nothing could be shown"
+    return "", ""
 
 
 def _sink(provider: ExtensionProvider) -> Sink | None:

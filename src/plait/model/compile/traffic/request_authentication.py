@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from functools import partial
 
 from plait.model.compile.memory import Memory
+from plait.model.compile.traffic import key_sets
 from plait.model.compile.traffic.attachments import attachment
 from plait.model.compile.traffic.report import BAD_VALUE, Report
 from plait.model.compile.traffic.values import seconds
@@ -41,36 +41,45 @@ def _made(
     return RequestAuthentication(each.name, each.namespace, bound, rules, created), report.problems
 
 
+_NO_KEYS = '{"keys":[]}'
+"""A known issuer without a key: its tokens are refused, which is the safe reading."""
+
+
 def _rule(rule: security.JWTRule, path: str, report: Report) -> JwtRule:
     jwks, uri = rule.jwks or "", rule.jwks_uri or rule.jwks_uri_old or ""
-    if jwks and not _keys(jwks):
-        report.error(BAD_VALUE, f"{path}.jwks", "this is no JSON Web Key Set; no token of this issuer is accepted")
-        jwks = '{"keys":[]}'  # known issuer, no key: its tokens are refused, which is the safe reading
+    headers = tuple((each.name, each.prefix) for each in rule.from_headers if _readable(each))
+    claims = tuple((each.header, each.claim) for each in rule.output_claim_to_headers if each.header and each.claim)
+    if jwks and (why := key_sets.refused(jwks)):
+        report.error(BAD_VALUE, f"{path}.jwks", f"{why}; no token of this issuer is accepted")
+        jwks = _NO_KEYS
     if not rule.issuer and not jwks and not uri:
         report.error(BAD_VALUE, path, "there is neither an issuer nor keys; add jwks or jwksUri")
-        jwks = '{"keys":[]}'
+        jwks = _NO_KEYS
     if jwks and uri:
         report.say(BAD_VALUE, f"{path}.jwksUri", "jwks and jwksUri exclude each other; jwks counts, remove one")
         uri = ""
+    if len(headers) < len(rule.from_headers):
+        text = "a header has no name, or a prefix that no header has; no token of this issuer is accepted"
+        report.error(BAD_VALUE, f"{path}.fromHeaders", text)
+        jwks, uri = _NO_KEYS, ""
+    if len(claims) < len(rule.output_claim_to_headers):
+        text = "header and claim are both needed; one without is left out"
+        report.error(BAD_VALUE, f"{path}.outputClaimToHeaders", text)
     return JwtRule(
         issuer=rule.issuer,
         audiences=rule.audiences,
         jwks=jwks,
         jwks_uri=uri,
-        headers=tuple((header.name, header.prefix) for header in rule.from_headers),
+        headers=headers,
         params=rule.from_params,
         cookies=rule.from_cookies,
         forward=rule.forward_original_token,
         payload_header=rule.output_payload_to_header,
-        claim_headers=tuple((each.header, each.claim) for each in rule.output_claim_to_headers),
+        claim_headers=claims,
         timeout=seconds(rule.timeout, f"{path}.timeout", report),
         spaced_claims=rule.space_delimited_claims,
     )
 
 
-def _keys(text: str) -> bool:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return False
-    return isinstance(found, dict) and isinstance(found.get("keys"), list)
+def _readable(header: security.JWTHeader) -> bool:
+    return bool(header.name) and not any(sign in header.prefix for sign in "\0\r\n")
