@@ -245,6 +245,35 @@ def test_telemetry_of_the_namespace_replaces_the_meshs() -> None:
     assert [(p.code, p.name) for p in problems] == [("PLT0407", "all"), ("PLT0407", "own")]
 
 
+def test_of_telemetry_what_a_proxy_would_refuse_is_left_out_and_said() -> None:
+    tags = {"good": {"literal": {"value": "x"}}, "empty": {"literal": {"value": ""}}, "": {"literal": {"value": "x"}}}
+    changed = {
+        "a": {"value": "request.host"},
+        "b": {"value": "nope(1)"},
+        "c": {"value": "size(x)%2"},
+        "d": {"value": "'x'"},
+    }
+    spec = {
+        "tracing": [{"randomSamplingPercentage": 101, "customTags": tags}],
+        "metrics": [{"overrides": [{"tagOverrides": changed}]}],
+        "accessLogging": [{"filter": {"expression": "response.code >="}}],
+    }
+    document = d.document("telemetry.istio.io/v1", "Telemetry", "t", spec=spec)
+    l7, problems = only(document)
+    found = l7.telemetry["shop/t"]
+    assert (found.tracing[0].sampling, [tag.name for tag in found.tracing[0].tags]) == (100, ["good"])
+    assert [tag.tag for tag in found.metrics[0].changes[0].tags] == ["a", "d"]
+    assert [each.expression for each in found.logging] == [""]
+    assert [path for _, path in problems] == [
+        "spec.accessLogging[0].filter.expression",
+        "spec.metrics[0].overrides[0].tagOverrides[b]",
+        "spec.metrics[0].overrides[0].tagOverrides[c]",
+        "spec.tracing[0].customTags[]",
+        "spec.tracing[0].customTags[empty]",
+        "spec.tracing[0].randomSamplingPercentage",
+    ]
+
+
 def test_telemetry_of_the_root_namespace_with_a_selector_is_about_its_own_pods() -> None:
     def telemetry(namespace: str) -> d.Document:
         spec = {"selector": {"matchLabels": {"app": "web"}}, "tracing": [{"randomSamplingPercentage": 7}]}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from plait.base import expressions
 from plait.envoy import telemetry as l4
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.points import SERVICE, SIDE, Point
@@ -121,9 +122,8 @@ def _stat(name: str, tags: dict[str, str], changes: tuple[MetricChange, ...]) ->
 
 def _expression(text: str) -> str:
     """A CEL expression as a formatter operator; what cannot stand in one is printed as it is."""
-    if text.startswith(("'", '"')) and text.endswith(text[0]) and len(text) > 1:
-        return l4.literal(text[1:-1])
-    return f"%CEL({text})%"
+    literal = expressions.plain_text(text)
+    return f"%CEL({text})%" if literal is None else l4.literal(literal)
 
 
 def _logger(counters: list[Doc], histograms: list[Doc]) -> Doc:

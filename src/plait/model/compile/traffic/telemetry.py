@@ -1,14 +1,18 @@
-"""Telemetry -> TelemetryPolicy, one for one. Merging by specificity is done in `views.enforcing`."""
+"""Telemetry -> TelemetryPolicy, one for one. Merging by specificity is done in `views.reporting`.
+
+What a proxy would refuse, and all that stands beside it, is left out and said: a tag, or the filter of a log.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
+from plait.base import expressions
 from plait.model import http_telemetry as nouns
 from plait.model.compile.memory import Memory
 from plait.model.compile.traffic.attachments import attachment
-from plait.model.compile.traffic.report import PROVIDER, Report
+from plait.model.compile.traffic.report import BAD_VALUE, PROVIDER, Report
 from plait.model.mesh import Settings
 from plait.resources import telemetry as written
 from plait.resources.networking.traffic import ProviderName
@@ -63,9 +67,9 @@ def _policy(
             nouns.Tracing(
                 _side(item.match),
                 sinks(item.providers, f"spec.tracing[{n}]"),
-                item.random_sampling_percentage,
+                _share(item.random_sampling_percentage, f"spec.tracing[{n}].randomSamplingPercentage", report),
                 item.disable_span_reporting,
-                tuple(_tag(name, tag) for name, tag in sorted(item.custom_tags.items())),
+                tuple(_tags(item.custom_tags, f"spec.tracing[{n}].customTags", report)),
                 item.use_request_id_for_trace_sampling,
                 item.enable_istio_tags,
                 None if item.disable_context_propagation is None else not item.disable_context_propagation,
@@ -75,7 +79,10 @@ def _policy(
         metrics=tuple(
             nouns.Metrics(
                 sinks(item.providers, f"spec.metrics[{n}]"),
-                tuple(_change(change) for change in item.overrides),
+                tuple(
+                    _change(change, f"spec.metrics[{n}].overrides[{m}].tagOverrides", report)
+                    for m, change in enumerate(item.overrides)
+                ),
             )
             for n, item in enumerate(spec.metrics)
         ),
@@ -84,7 +91,7 @@ def _policy(
                 _side(item.match),
                 sinks(item.providers, f"spec.accessLogging[{n}]"),
                 item.disabled,
-                item.filter.expression if item.filter is not None else "",
+                _filter(item.filter, f"spec.accessLogging[{n}].filter.expression", report),
             )
             for n, item in enumerate(spec.access_logging)
         ),
@@ -97,6 +104,30 @@ def _side(match: written.ModeMatch | None) -> nouns.Side:
     return _SIDES[match.mode] if match is not None else "both"
 
 
+def _share(percent: float | None, path: str, report: Report) -> float | None:
+    if percent is None or 0 <= percent <= 100:
+        return percent
+    report.error(BAD_VALUE, path, f"{percent} is no percentage; write one of 0 to 100")
+    return min(max(percent, 0), 100)
+
+
+def _filter(given: written.AccessLoggingFilter | None, path: str, report: Report) -> str:
+    text = given.expression if given is not None else ""
+    if text and (why := expressions.refused(text)):
+        report.error(BAD_VALUE, path, f"{why}; everything is logged meanwhile, mend it")
+        return ""
+    return text
+
+
+def _tags(given: Mapping[str, written.CustomTag], path: str, report: Report) -> Iterator[nouns.SpanTag]:
+    for name, tag in sorted(given.items()):
+        made = _tag(name, tag)
+        if name and (made.value or made.how == "formatter"):
+            yield made
+        else:
+            report.error(BAD_VALUE, f"{path}[{name}]", "the tag has no name or no value; it is left out, add them")
+
+
 def _tag(name: str, tag: written.CustomTag) -> nouns.SpanTag:
     if tag.literal is not None:
         return nouns.SpanTag(name, "literal", tag.literal.value)
@@ -107,11 +138,22 @@ def _tag(name: str, tag: written.CustomTag) -> nouns.SpanTag:
     return nouns.SpanTag(name, "formatter", tag.formatter.value if tag.formatter is not None else "")
 
 
-def _change(found: written.MetricsOverrides) -> nouns.MetricChange:
+def _change(found: written.MetricsOverrides, path: str, report: Report) -> nouns.MetricChange:
     match = found.match or written.MetricSelector()
     metric = match.custom_metric or (match.metric if match.metric is not None and match.metric != "ALL_METRICS" else "")
-    tags = tuple(
-        nouns.TagChange(tag, "" if change.operation == "REMOVE" else change.value or "")
-        for tag, change in sorted(found.tag_overrides.items())
-    )
-    return nouns.MetricChange(metric, _SIDES[match.mode], found.disabled, tags)
+    tags: list[nouns.TagChange] = []
+    for tag, change in sorted(found.tag_overrides.items()):
+        value = "" if change.operation == "REMOVE" else change.value or ""
+        if why := "the tag has no name" if not tag else _unusable(value):
+            report.error(BAD_VALUE, f"{path}[{tag}]", f"{why}; this change is left out, mend it")
+        else:
+            tags.append(nouns.TagChange(tag, value))
+    return nouns.MetricChange(metric, _SIDES[match.mode], found.disabled, tuple(tags))
+
+
+def _unusable(value: str) -> str:
+    """Why no tag can have this value. Text in quotes is taken as it is, anything else is an expression."""
+    if not value or expressions.plain_text(value) is not None:
+        return ""
+    # An expression stands in an operator of Envoy's formatter, which would end there.
+    return "an expression cannot have )% in it; put a blank between" if ")%" in value else expressions.refused(value)
