@@ -66,7 +66,9 @@ def _mesh(**more: Any) -> Document:
 
 
 ROUTES = worlds.routes("all", [{"route": [to("reviews")]}], hosts=HOSTS, gateways=["mesh", "ingress"])
-EDGE_ROUTE = worlds.api("HTTPRoute", "edge", parentRefs=[{"name": "edge"}], rules=[{"backendRefs": [BACKEND]}])
+EDGE_ROUTE = worlds.api(
+    "HTTPRoute", "edge", parentRefs=[{"name": "edge"}], hostnames=["*.example"], rules=[{"backendRefs": [BACKEND]}]
+)
 GATEWAY = worlds.gateway(
     "edge",
     "shop",

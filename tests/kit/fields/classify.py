@@ -67,7 +67,7 @@ class Tried:
             pair = self._pair(carrier, each, value)
             if wrong := _wrong(pair[0]):
                 found.invalid |= wrong
-            elif not _wrong(pair[1]):
+            else:
                 self._compare(found, each, *pair)
             if found.roles >= PODS.keys() or (found.tried >= _ENOUGH and (found.refused or found.roles & PODS.keys())):
                 break
@@ -101,9 +101,9 @@ class Tried:
             without = made(others[0]) if others else carrier
         else:
             without = made(None) if at(carrier["spec"], each.tokens) is None else copy.deepcopy(carrier)
-        if without == with_it:
-            return with_it, plain  # it stands with what it needs: what is compared is that whole
-        return with_it, carrier if _wrong(without) else without
+        # Where it cannot stand without the field, what is compared is the whole that the field makes.
+        stands = (each for each in (without, carrier) if each != with_it and not _wrong(each))
+        return with_it, next(stands, plain)
 
     def _standing(self, carrier: Document, each: Field) -> Document:
         """The carrier with what the field only makes sense with."""

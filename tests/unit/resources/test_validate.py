@@ -76,6 +76,8 @@ def test_listeners_stand_at_addresses_or_unix_domain_sockets_and_may_pin_certifi
         (pinned(verifyCertificateHash=["ab" * 32, "ab"]), "spec.servers[0].tls.verifyCertificateHash[1]"),
         (document("Sidecar", {"ingress": [{"port": {"number": 80, "protocol": "HTTP"}, "bind": "unix:///run/a.sock"}]}),
          "spec.ingress[0].bind"),
+        (document("Sidecar", {"outboundTrafficPolicy": {"egressProxy": {"host": "a"}}}),
+         "spec.outboundTrafficPolicy.egressProxy"),
         (document("Sidecar", {"egress": [{"hosts": ["./*"], "bind": "10.0.0.0/8"}]}), "spec.egress[0].bind"),
         (policy(action="CUSTOM", rules=[{}]), "spec.provider"),
         (policy(action="allow"), "spec.action"),
