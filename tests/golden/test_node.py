@@ -21,7 +21,7 @@ from plait.model.policies import Account, Group, Match, Policy, Range, Rule, Tex
 from plait.model.views.node import NodeState, NodeView, PodState, project
 
 HERE = Path(__file__).parent / "node"
-RANGES = ("10.64.0.0/16",)
+RANGES = {"4": "10.64.0.0/16", "6": "fd64::/16"}
 
 
 def beside(address: str) -> str:
@@ -29,12 +29,17 @@ def beside(address: str) -> str:
     return f"fd64::{address.split('.', 2)[2].replace('.', ':')}"
 
 
-def workload(name: str, address: str, *, dual: bool = False, **more: Any) -> Workload:
+def spelled(address: str, families: str) -> tuple[str, ...]:
+    """As it is in a mesh of the families 4, 46 or 6."""
+    return tuple({"4": address, "6": beside(address)}[family] for family in families)
+
+
+def workload(name: str, address: str, families: str = "4", **more: Any) -> Workload:
     return Workload(
         uid=f"Kubernetes//Pod/shop/{name}",
         name=name,
         namespace="shop",
-        addresses=(address, beside(address)) if dual else (address,),
+        addresses=spelled(address, families),
         service_account=name,
         workload_name=name,
         canonical_name=name,
@@ -44,23 +49,23 @@ def workload(name: str, address: str, *, dual: bool = False, **more: Any) -> Wor
 
 
 def view(
-    *policies: Policy, service: dict[str, Any] | None = None, pods: tuple[str, ...] = ("client",), dual: bool = False
+    *policies: Policy, service: dict[str, Any] | None = None, pods: tuple[str, ...] = ("client",), families: str = "4"
 ) -> NodeView:
     vip = "10.64.128.1"
     backend = Service(
         "web",
         "shop",
         "web.shop.svc.cluster.local",
-        tuple(map(NetworkAddress, (vip, beside(vip)) if dual else (vip,))),
+        tuple(map(NetworkAddress, spelled(vip, families))),
         (Port(80, 8080),),
         **service or {},
     )
     member = (Membership(backend.key, (Port(80, 8080),)),)
     found = [
-        workload("client", "10.64.1.2", dual=dual),
-        workload("web-1", "10.64.2.2", services=member, dual=dual),
-        workload("web-2", "10.64.2.3", services=member, tunnel="none", dual=dual),
-        workload("waypoint", "10.64.2.9", dual=dual),
+        workload("client", "10.64.1.2", families),
+        workload("web-1", "10.64.2.2", families, services=member),
+        workload("web-2", "10.64.2.3", families, services=member, tunnel="none"),
+        workload("waypoint", "10.64.2.9", families),
     ]
     local = {w.name: w for w in found}
     state = NodeState(
@@ -71,7 +76,7 @@ def view(
         ),
     )
     mesh = Mesh(
-        Settings(ranges=(*RANGES, "fd64::/16") if dual else RANGES),
+        Settings(ranges=tuple(RANGES[family] for family in families)),
         {w.uid: w for w in found},
         {backend.key: backend},
         {p.key: p for p in policies},
@@ -98,8 +103,9 @@ STORIES: dict[str, NodeView] = {
     "dual": view(
         policy("a", "allow", Match(source_ips=(Range("fd64::", 64),), destination_ports=(8080,))),
         pods=("client", "web-1"),
-        dual=True,
+        families="46",
     ),
+    "six": view(pods=("client", "web-1"), families="6"),
 }
 
 

@@ -89,13 +89,13 @@ class Place:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The node's own, of each family."""
-        return tuple(map(str, self.plan.addresses(IPv4Address(self.address))))
+        """The node's own, of each family, IPv4 always among them."""
+        return tuple(map(str, self.plan.wires.addresses(IPv4Address(self.address))))
 
     @property
     def proxy_addresses(self) -> tuple[str, ...]:
         """Node-level capture: those of the namespace that the node's Envoy runs in."""
-        return tuple(map(str, self.plan.addresses(IPv4Address(self.proxy_address))))
+        return tuple(map(str, self.plan.wires.addresses(IPv4Address(self.proxy_address))))
 
     @property
     def proxy_namespace(self) -> Path | None:
@@ -293,7 +293,7 @@ class Agent:
 
         more = {loads.PATH: lambda: loads.measured(self.companions), TIMINGS: timings}
         metrics = MetricsServer(self._numbers, self._registry, lambda: agent_status.document(self), more=more)
-        await metrics.start(self.place.address, METRICS_PORT)
+        await metrics.start(METRICS_PORT, *self.place.addresses)
         reports = ProxyReports(self.place.node, self.config.cache, self.admin, self.companions)
         commands = AgentCommands(self.place.layout.command_socket(self.place.node), self.supervisor.renew, reports)
         await commands.start()

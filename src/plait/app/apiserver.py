@@ -72,7 +72,8 @@ async def listening(
 ) -> AsyncIterator[Running]:
     """The API server without controllers, listening on TCP and on the mesh's unix socket."""
     pki = Pki(layout.pki, aio.now())
-    hosts = [str(plan.control), str(plan.api_service), *(host for host, _ in bind)]
+    own = (*plan.wires.addresses(plan.control), *plan.addresses(plan.api_service))
+    hosts = [*map(str, own), *(host for host, _ in bind)]
     storage = Storage(layout.database)
     try:
         tokens = Tokens(pki.token_key, storage.state)
@@ -156,14 +157,15 @@ def _default_objects(plan: AddressPlan) -> list[tuple[Kind, Document]]:
     service = named("kubernetes", "default", component="apiserver", provider="kubernetes")
     service["spec"] = {
         "type": "ClusterIP",
-        "clusterIP": str(plan.api_service),
+        "clusterIP": str(plan.first(plan.api_service)),
         "ports": [{**port, "port": 443, "targetPort": PORT}],
     }
     endpoints = named("kubernetes", "default", **{"endpointslice.kubernetes.io/skip-mirror": "true"})
-    endpoints["subsets"] = [{"addresses": [{"ip": str(plan.control)}], "ports": [port]}]
+    address = plan.first(plan.control)
+    endpoints["subsets"] = [{"addresses": [{"ip": str(address)}], "ports": [port]}]
     slice_ = named("kubernetes", "default", **{"kubernetes.io/service-name": "kubernetes"})
-    slice_ |= {"addressType": "IPv4", "ports": [port]}
-    slice_["endpoints"] = [{"addresses": [str(plan.control)], "conditions": {"ready": True}}]
+    slice_ |= {"addressType": f"IPv{address.version}", "ports": [port]}
+    slice_["endpoints"] = [{"addresses": [str(address)], "conditions": {"ready": True}}]
     namespaces = ("default", "kube-system", "kube-public", "kube-node-lease", "istio-system")
     return [
         *((kinds.NAMESPACE, named(name)) for name in namespaces),

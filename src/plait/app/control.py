@@ -62,7 +62,7 @@ STATUS_PORT = 15014
 
 async def serve(layout: Layout, plan: AddressPlan, *, settings: Settings | None = None) -> None:
     """Run until cancelled."""
-    settings = settings or Settings(ranges=plan.ranges, activator=str(plan.control))
+    settings = settings or Settings(ranges=plan.ranges, activator=str(plan.first(plan.control)))
     while not (layout.kubeconfig.exists() and layout.api_socket.exists()):
         await asyncio.sleep(0.01)
     custody = Custody(layout.mesh_ca, settings.trust_domain, aio.now(), random_serial_number())

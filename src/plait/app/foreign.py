@@ -138,7 +138,7 @@ class ForeignAgent:
         ):
             self._tasks.append(aio.spawn(work, name))
         metrics = MetricsServer(self._figures, self._registry, self._status)
-        await metrics.start(self.place.address, METRICS_PORT)
+        await metrics.start(METRICS_PORT, self.place.address)
         self._closers.append(metrics.stop)
         await self._pods.synced.wait()
         await self._namespaces.synced.wait()

@@ -16,7 +16,7 @@ from typing import IO
 from plait.app import supervisor, teardown
 from plait.base.wellknown import EAGER
 from plait.local import fabric, preflight, space
-from plait.local.addresses import FAMILIES, FIRST_INDEX, LAST_INDEX
+from plait.local.addresses import FAMILIES, FIRST_INDEX, IPV6, LAST_INDEX
 from plait.local.layout import Layout
 from plait.local.record import FORMS, ProcessId, Record, all_records, load, save
 
@@ -76,6 +76,8 @@ def prepare(
         raise LaunchError(f"--ztunnel {ztunnel}: not a program that can be run; give the path of a ztunnel binary")
     if ztunnel and capture != FORMS[0]:
         raise LaunchError(f"--capture {capture}: a foreign ztunnel is used with {FORMS[0]} only")
+    if ztunnel and ip_families == (IPV6,):
+        raise LaunchError("--ip-families IPv6: a foreign ztunnel is not used in a mesh of IPv6 alone; add IPv4")
     if ip_families not in FAMILIES:
         known = " or ".join(map(",".join, FAMILIES))
         raise LaunchError(f"--ip-families {','.join(ip_families)}: say {known}")

@@ -108,7 +108,9 @@ class Loads:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PATIENCE))
         try:
-            async with self._session.get(f"http://{self._address(node)}:{METRICS_PORT}{PATH}") as answer:
+            address = self._address(node)
+            host = f"[{address}]" if ":" in address else address
+            async with self._session.get(f"http://{host}:{METRICS_PORT}{PATH}") as answer:
                 return msgspec.json.decode(await answer.read(), type=dict[str, Report])
         except (TimeoutError, OSError, aiohttp.ClientError, msgspec.MsgspecError) as error:
             _log.debug("no loads", node=node, error=repr(error))

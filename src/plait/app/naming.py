@@ -18,11 +18,12 @@ from plait.model.index import Index
 from plait.model.views import names
 from plait.node.driver import Listeners
 from plait.node.forms import Target
+from plait.node.rules import Family
 from plait.node.translations import End, Translations, dialled
 from plait.proxy.resolver import Meanings, Resolver
 from plait.store.api import Document
 
-_LOOPBACK: Final = ("127.0.0.1", "::1")
+_LOOPBACK: Final[dict[Family, str]] = {4: "127.0.0.1", 6: "::1"}
 _SO_MARK: Final = 36
 _TRANSPARENT: Final = {socket.AF_INET: (socket.SOL_IP, 19), socket.AF_INET6: (socket.IPPROTO_IPV6, 75)}
 
@@ -81,7 +82,7 @@ class InPods:
 
     async def serve(self, target: Target) -> None:
         if target.uid not in self._resolvers:
-            own = _LOOPBACK[: len(target.families)]
+            own = [_LOOPBACK[family] for family in target.families]
             clients = _Pod(target.netns, self._lookup(target.namespace))
             self._resolvers[target.uid] = await _started(Resolver(target.netns, own, clients))
 
@@ -147,7 +148,7 @@ class _Pod:
     def origin(self, asked: Asked) -> End | None:
         if asked.connection is not None:
             return dialled(asked.connection)
-        own = _LOOPBACK[":" in asked.client[0]]
+        own = _LOOPBACK[6 if ":" in asked.client[0] else 4]
         return self._translations.original(asked.client, (own, DNS_CAPTURE_PORT))
 
     def asking(self, client: str, server: End, *, tcp: bool) -> socket.socket:

@@ -157,15 +157,17 @@ async def serve(
         await server.start()
         stack.push_async_callback(server.stop)
         # The resolver's service address is local on every node: a pod asks its own node.
-        await asyncio.to_thread(links.address, "lo", plan.dns_service, 32)
+        nameservers = plan.wires.addresses(plan.dns_service)
+        for each in nameservers:
+            await asyncio.to_thread(links.address, "lo", each, each.max_prefixlen)
         tasks += [
             aio.spawn(recorder.run(), "events"),
             aio.spawn(collecting.run(), "garbage collection"),
             *(
-                aio.spawn(serviceproxy.run(client, node=node_index, plan=plan, family=each), f"service proxy {each}")
-                for each in plan.families
+                aio.spawn(serviceproxy.run(client, node=node_index, plan=plan, family=one), f"service proxy {one}")
+                for one in plan.families
             ),
-            aio.spawn(dns.run(client, plan, str(plan.dns_service), forward=dns.upstreams()), "dns"),
+            aio.spawn(dns.run(client, plan, *map(str, nameservers), forward=dns.upstreams()), "dns"),
             aio.spawn(kubelet.run(), "kubelet"),
         ]
         stack.push_async_callback(aio.cancel, *tasks)

@@ -97,9 +97,10 @@ def _parts(layout: Layout, record: Record) -> list[Part]:
 
     plan = record.plan
     inner = layout.netns("fab")
+    doors = [(str(address), 6443) for address in plan.wires.addresses(plan.control)]
     parts = [
         Part("relay", None, lambda: relay.serve(record.port, layout.api_socket)),
-        Part("apiserver", inner, lambda: apiserver.serve(layout, plan, bind=[(str(plan.control), 6443)])),
+        Part("apiserver", inner, lambda: apiserver.serve(layout, plan, bind=doors)),
         Part("control", inner, lambda: control.serve(layout, plan)),
     ]
     for number, name in enumerate(record.nodes, start=1):

@@ -36,18 +36,21 @@ def trace_path(
     client: Annotated[str, typer.Argument(help="The client pod: namespace/name or app=LABEL.")],
     server: Annotated[str, typer.Argument(help="The server pod: namespace/name or app=LABEL.")],
     port: Annotated[int, typer.Option(help="Port; 0 takes the server's first declared one, else 80.")] = 0,
-    family: Annotated[str, typer.Option(help="By which address of the server: IPv4 or IPv6.")] = IPV4,
+    family: Annotated[
+        str, typer.Option(help="By which address of the server: IPv4 or IPv6; by default the mesh's first.")
+    ] = "",
     name: Annotated[str, typer.Option(help="Name of the mesh.")] = "default",
     output: Annotated[str, typer.Option("-o", "--output", help="json, or empty for people.")] = "",
 ) -> int:
     """Make one connection and show at each step what the kernel and the proxies counted."""
-    if family not in _FAMILIES:
+    if family not in ("", *_FAMILIES):
         print(f"plait trace-path: --family {family}: say {' or '.join(_FAMILIES)}", file=sys.stderr)
         return 2
     layout = Layout.of(name)
-    if load(layout) is None:
+    if (record := load(layout)) is None:
         print(f"plait trace-path: no mesh {name!r}: start one with plait up", file=sys.stderr)
         return 1
+    family = family or record.ip_families[0]
     try:
         steps, answered = asyncio.run(_trace(layout, client, server, port, _FAMILIES[family]))
     except (LookupError, OSError) as error:

@@ -45,7 +45,7 @@ def up(
         ),
     ] = EAGER,
     ip_families: Annotated[
-        str, typer.Option(help="Families of pods, nodes and services: IPv4, or IPv4,IPv6 for both.")
+        str, typer.Option(help="Families of pods, nodes and services: IPv4, IPv4,IPv6 for both, or IPv6.")
     ] = ",".join(FAMILIES[0]),
     merge: Annotated[
         bool, typer.Option("--merge-kubeconfig", help="Add this mesh to your own kubeconfig; plait down takes it out.")

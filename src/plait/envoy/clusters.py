@@ -113,16 +113,19 @@ def blackhole(name: str) -> Doc:
     }
 
 
-def destination(name: str, found: Destination, mark: int = PROXY_MARK, *, dual: bool = False) -> Doc:
+def destination(
+    name: str, found: Destination, mark: int = PROXY_MARK, *, dual: bool = False, ipv6_only: bool = False
+) -> Doc:
     """The cluster for one original destination. Always an answer: Envoy asks for a name once per process."""
     ends = [Endpoint(found.address, found.port)] if found.passthrough else list(found.endpoints)
     if any(end.tunnel for end in ends):
         ends = [end for end in ends if not end.named]  # a cluster that looks names up takes no tunnels
     named = any(end.named for end in ends)
+    family = "V6_ONLY" if ipv6_only else "V4_PREFERRED" if dual else "V4_ONLY"
     cluster: Doc = {
         "name": name,
         "type": "STRICT_DNS" if named else "STATIC",
-        **({"dns_lookup_family": "V4_PREFERRED" if dual else "V4_ONLY", **_LOOKED_UP} if named else {}),
+        **({"dns_lookup_family": family, **_LOOKED_UP} if named else {}),
         "lb_policy": "LEAST_REQUEST" if len(ends) > 1 else "ROUND_ROBIN",
         "connect_timeout": "5s",
         "circuit_breakers": UNLIMITED,

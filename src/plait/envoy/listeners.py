@@ -117,7 +117,7 @@ def _ranges(pod: LocalPod, ipv4: str, ipv6: str) -> list[Doc]:
 def _outbound_states(pod: LocalPod) -> Doc:
     # The internal listener's connection is then the pod's, and its tunnel keeps that source.
     # (Of the family that the client spoke, which is also the endpoint's.)
-    remote = f"{pod.addresses[0]}:0" if len(pod.addresses) == 1 else "%DOWNSTREAM_REMOTE_ADDRESS%"
+    remote = names.authority(pod.addresses[0], 0) if len(pod.addresses) == 1 else "%DOWNSTREAM_REMOTE_ADDRESS%"
     source = () if pod.netns else (state(names.FS_REMOTE, remote, names.FS_REMOTE, "ONCE"),)
     return set_state(
         netns_state(pod),

@@ -66,6 +66,11 @@ def bound(addresses: Iterable[str], ipv4: str, ipv6: str, port: int, netns: str 
     return document
 
 
+def lookup_family(addresses: Iterable[str]) -> str:
+    """As what names are looked up by a proxy with these addresses."""
+    return "V6_ONLY" if (own := tuple(addresses)) and all(":" in address for address in own) else "V4_PREFERRED"
+
+
 def cidr(text: str) -> Doc:
     address, _, length = text.partition("/")
     return {"address_prefix": address, "prefix_len": int(length or (128 if ":" in address else 32))}

@@ -1,19 +1,20 @@
 """The address plan of one local mesh: everything lives in one 10.<index>.0.0/16, so meshes can stand side by side.
 
-A mesh with both families has an IPv6 address beside each IPv4 one, made of the same numbers: 10.75.2.3 and
-fd70:6c61:6974:4b02::3 are the same pod. So there is one allocation, and who reads one address knows the other.
+IPv6 addresses are made of the numbers of an IPv4 one: 10.75.2.3 and fd70:6c61:6974:4b02::3 are the same pod. So there
+is one allocation, and who reads one address knows the other; a mesh of IPv6 alone gives only the second out. Its wires
+have both: what carries the mesh (API server, control plane, agents) speaks IPv4 among itself whatever pods speak.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from plait.base.wellknown import AUTO_ALLOCATED, AUTO_ALLOCATED6
 
 FIRST_INDEX, LAST_INDEX = 64, 127  # 10.64/16 … 10.127/16
 IPV4, IPV6 = "IPv4", "IPv6"
-FAMILIES = ((IPV4,), (IPV4, IPV6))
+FAMILIES = ((IPV4,), (IPV4, IPV6), (IPV6,))
 """What a mesh may have, as `ipFamilies` of a Service names them; the first is the default."""
 _UNIQUE_LOCAL = IPv6Network("fd70:6c61:6974::/48")  # RFC 4193
 _LONGER = 40  # bits: what a prefix of ours is longer in IPv6; two octets in the fourth group, the last in the eighth
@@ -30,8 +31,17 @@ class AddressPlan:
     families: tuple[str, ...] = FAMILIES[0]
 
     @property
-    def dual(self) -> bool:
+    def ipv4(self) -> bool:
+        return IPV4 in self.families
+
+    @property
+    def ipv6(self) -> bool:
         return IPV6 in self.families
+
+    @property
+    def wires(self) -> AddressPlan:
+        """The same plan for what carries the mesh: IPv4 always, and what pods speak besides."""
+        return replace(self, families=FAMILIES[1] if self.ipv6 else FAMILIES[0])
 
     @staticmethod
     def beside(address: IPv4Address) -> IPv6Address:
@@ -52,11 +62,17 @@ class AddressPlan:
 
     def each(self, network: IPv4Network) -> tuple[Network, ...]:
         """A range in every family of the mesh, IPv4 first."""
-        return (network, self.range_beside(network)) if self.dual else (network,)
+        four, six = (network,) if self.ipv4 else (), (self.range_beside(network),) if self.ipv6 else ()
+        return (*four, *six)
 
     def addresses(self, address: IPv4Address) -> tuple[Address, ...]:
         """The same for one address."""
-        return (address, self.beside(address)) if self.dual else (address,)
+        four, six = (address,) if self.ipv4 else (), (self.beside(address),) if self.ipv6 else ()
+        return (*four, *six)
+
+    def first(self, address: IPv4Address) -> Address:
+        """The one by which things of this mesh are called."""
+        return self.addresses(address)[0]
 
     @property
     def network(self) -> IPv4Network:
@@ -65,8 +81,8 @@ class AddressPlan:
     @property
     def ranges(self) -> tuple[str, ...]:
         """Where pods, services and the hosts of ServiceEntries are: what node proxies look up."""
-        allocated = (AUTO_ALLOCATED, AUTO_ALLOCATED6) if self.dual else (AUTO_ALLOCATED,)
-        return (*map(str, self.each(self.network)), *allocated)
+        four, six = (AUTO_ALLOCATED,) if self.ipv4 else (), (AUTO_ALLOCATED6,) if self.ipv6 else ()
+        return (*map(str, self.each(self.network)), *four, *six)
 
     def pods(self, node: int) -> IPv4Network:
         """Pod range of one node; the first host address is never given out."""

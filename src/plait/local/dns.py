@@ -70,8 +70,8 @@ class Resolver:
             await server.close()
 
 
-async def run(api: Api, plan: AddressPlan, address: str, *, forward: Sequence[str] = (), port: int = 53) -> None:
-    """Follow the API and serve on `address` of the current network namespace until cancelled."""
+async def run(api: Api, plan: AddressPlan, *addresses: str, forward: Sequence[str] = (), port: int = 53) -> None:
+    """Follow the API and serve on these addresses of the current network namespace until cancelled."""
     informers = [Informer(api, kind, keep=read) for kind in (SERVICE, ENDPOINT_SLICE, SERVICE_ENTRY)]
     changed = asyncio.Event()
 
@@ -83,7 +83,7 @@ async def run(api: Api, plan: AddressPlan, address: str, *, forward: Sequence[st
         informer.on_change(matters)
     resolver = Resolver(Zone(networks=plan.each(plan.network)), forward)
     tasks = [aio.spawn(informer.run(), f"informer {informer.kind}") for informer in informers]
-    tasks.append(aio.spawn(resolver.serve(address, port), "dns sockets"))
+    tasks += [aio.spawn(resolver.serve(address, port), f"dns sockets {address}") for address in addresses]
     tasks.append(aio.spawn(_follow(informers, changed, resolver, plan), "dns zone"))
     try:
         await asyncio.gather(*tasks)

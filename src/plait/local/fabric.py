@@ -30,11 +30,12 @@ def node_port(number: int) -> str:
 
 def build(layout: Layout, plan: AddressPlan, nodes: tuple[str, ...], *, join_host: bool) -> None:
     """Create every namespace and link; a leftover of the same name is replaced. Blocking, under 200 ms."""
+    plan = plan.wires
     fabric = layout.netns("fab")
     _fresh(fabric)
     links.bridge(BRIDGE, fabric)
     _address(plan, BRIDGE, plan.control, fabric)
-    links.sysctl({"ipv4/ip_forward": "1", **_FORWARDING6} if plan.dual else {"ipv4/ip_forward": "1"}, fabric)
+    links.sysctl({"ipv4/ip_forward": "1", **_FORWARDING6} if plan.ipv6 else {"ipv4/ip_forward": "1"}, fabric)
     for number, node in enumerate(nodes, start=1):
         _build_node(layout, plan, node, number)
     for number, node in enumerate(nodes, start=1):
@@ -60,7 +61,7 @@ def _build_node(layout: Layout, plan: AddressPlan, node: str, number: int) -> No
     _address(plan, "eth0", plan.node(number), space)
     links.route(IPv4Network("0.0.0.0/0"), via=plan.control, netns=space)
     links.sysctl({"ipv4/ip_forward": "1", "ipv4/conf/all/rp_filter": "0", "ipv4/conf/default/rp_filter": "0"}, space)
-    if plan.dual:
+    if plan.ipv6:
         links.route(IPv6Network("::/0"), via=plan.beside(plan.control), netns=space)
         links.sysctl(_FORWARDING6, space)
 

@@ -21,6 +21,7 @@ def node_document(
     capacity = {"cpu": str(os.cpu_count() or 1), "memory": f"{memory}Ki", "pods": str(MAX_PODS)}
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    ranges = [*map(str, plan.each(plan.pods(index)))]
 
     def condition(kind: str, status: str, reason: str, message: str) -> Document:
         return {
@@ -45,7 +46,7 @@ def node_document(
             },
             "annotations": {KUBELET_SOCKET: str(layout.kubelet_socket(name))},
         },
-        "spec": {"podCIDR": str(plan.pods(index)), "podCIDRs": [*map(str, plan.each(plan.pods(index)))]},
+        "spec": {"podCIDR": ranges[0], "podCIDRs": ranges},
         "status": {
             "capacity": capacity,
             "allocatable": capacity,

@@ -2,7 +2,8 @@
 
 Routing is point to point: the pod has a /32 and a default route to 169.254.1.1 on the link, for which the node's end
 answers ARP; the node has a host route to the pod. So no bridge, and all traffic passes the node's own tables. In a mesh
-with both families the pod has a /128 besides and its default route to fe80::1, which the node's end has.
+with both families the pod has a /128 besides and its default route to fe80::1, which the node's end has; in one of IPv6
+alone it has only that.
 """
 
 from __future__ import annotations
@@ -168,6 +169,15 @@ class PodNetwork:
             links.sysctl({"ipv4/ping_group_range": "0 2147483647"}, space)
         links.up("lo", space)
         links.up("eth0", space)
+        links.up(port, self._node)
+        if self._plan.ipv4:
+            self._attach4(space, port, address)
+        if self._plan.ipv6:
+            self._attach6(space, port, self._plan.beside(address))
+        complete.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        complete.touch()
+
+    def _attach4(self, space: Path, port: str, address: IPv4Address) -> None:
         links.address("eth0", address, 32, space)
         links.route(IPv4Network(f"{GATEWAY}/32"), device="eth0", netns=space)
         links.route(IPv4Network("0.0.0.0/0"), via=GATEWAY, device="eth0", netns=space, onlink=True)
@@ -177,12 +187,7 @@ class PodNetwork:
             f"ipv4/neigh/{port}/proxy_delay": "0",  # else the first packet waits up to 0.8 s
         }
         links.sysctl(proxy, self._node)
-        links.up(port, self._node)
         links.route(IPv4Network(f"{address}/32"), device=port, netns=self._node, source=self._node_address)
-        if self._plan.dual:
-            self._attach6(space, port, self._plan.beside(address))
-        complete.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        complete.touch()
 
     def _attach6(self, space: Path, port: str, address: IPv6Address) -> None:
         links.address("eth0", address, 128, space)

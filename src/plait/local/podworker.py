@@ -188,7 +188,7 @@ class PodWorker:
         etc = self.directory / "etc"
         etc.mkdir(exist_ok=True)
         host_resolv = Path("/etc/resolv.conf").read_text() if Path("/etc/resolv.conf").exists() else ""
-        dns = str(self.node.plan.dns_service)
+        dns = str(self.node.plan.first(self.node.plan.dns_service))
         for name, text in podspec.etc_files(self.pod, self.addresses, dns, host_resolv).items():
             (etc / name).write_text(text)
             (etc / name).chmod(0o644)
@@ -305,7 +305,7 @@ class PodWorker:
         facts = await self._facts()
         await self._volumes.refresh(self._whole, facts)
         argv, image = self.node.table.command(spec)
-        links = await self._sources.service_variables(str(self.node.plan.api_service))
+        links = await self._sources.service_variables(str(self.node.plan.first(self.node.plan.api_service)))
         env = environment.compose(spec, self.pod, facts, image.env, links)
         name = str(spec["name"])
         own = podspec.container_directory(self.directory, name, attempt)

@@ -48,12 +48,16 @@ async def ask(probe: Document, container: Document, address: str, execute: Execu
         return False, str(error) or type(error).__name__
 
 
+def _end(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 async def http_get(action: Document, container: Document, address: str) -> Answer:
     port = port_number(action.get("port", 80), container)
     scheme = str(action.get("scheme") or "HTTP").lower()
     path = str(action.get("path") or "/")
     host = action.get("host") or address
-    url = f"{scheme}://{host}:{port}{path if path.startswith('/') else '/' + path}"
+    url = f"{scheme}://{_end(host, port)}{path if path.startswith('/') else '/' + path}"
     headers = {"User-Agent": _AGENT, "Accept": "*/*"}
     headers.update({h["name"]: h.get("value", "") for h in action.get("httpHeaders") or ()})
     connector = aiohttp.TCPConnector(ssl=False, force_close=True)
@@ -79,7 +83,7 @@ async def _grpc(action: Document, container: Document, address: str) -> Answer:
 
     service = str(action.get("service") or "").encode()
     request = (b"\x0a" + bytes([len(service)]) + service) if service else b""
-    async with grpc.aio.insecure_channel(f"{address}:{port_number(action['port'], container)}") as channel:
+    async with grpc.aio.insecure_channel(_end(address, port_number(action["port"], container))) as channel:
         call = channel.unary_unary("/grpc.health.v1.Health/Check")
         answer: bytes = await call(request)
     serving = answer == b"\x08\x01"  # HealthCheckResponse{status: SERVING}

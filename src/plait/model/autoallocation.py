@@ -1,5 +1,5 @@
-"""Addresses for the hosts of ServiceEntries that state none: of 240.240.0.0/16, which nobody routes, and where the mesh
-has both families of 2001:2::/48 too. Pure.
+"""Addresses for the hosts of ServiceEntries that state none: of 240.240.0.0/16, which nobody routes, of 2001:2::/48 in
+a mesh of IPv6, of both in one of both. Pure.
 
 Only with an address of its own can a host be told from others at L4. A host keeps the address it has; a new one gets
 one that follows from its name, so an entry made anew tends to be where it was. The address is written into the
@@ -28,7 +28,8 @@ class Exhausted(Exception):
 
 def ranges(looked_up: Iterable[str]) -> tuple[Network, ...]:
     """What to give addresses of where node proxies look these ranges up: one of another range would lead nowhere."""
-    return (RANGE, RANGE6) if AUTO_ALLOCATED6 in looked_up else (RANGE,)
+    known = set(looked_up)
+    return tuple(each for each in (RANGE, RANGE6) if str(each) in known) or (RANGE,)
 
 
 def changes(entries: Iterable[ServiceEntry], networks: Sequence[Network] = (RANGE,)) -> Mapping[Key, Given]:

@@ -42,7 +42,11 @@ class Target:
     @property
     def families(self) -> tuple[Family, ...]:
         """What its capture takes; a family of which the pod has no address is shut."""
-        return (4, 6) if any(":" in address for address in self.addresses) else (4,)
+        return rules.families(self.addresses)
+
+    @property
+    def shut(self) -> tuple[Family, ...]:
+        return tuple(family for family in rules.FAMILIES if family not in self.families)
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -93,22 +97,26 @@ def ports(target: Target) -> frozenset[int]:
     return PORTS | {DNS_CAPTURE_PORT} if target.dns else PORTS
 
 
-async def seal(space: Path) -> None:
-    """A pod without an IPv6 address that the mesh knows: whatever IPv6 it has must not be a way around its proxy."""
-    if await asyncio.to_thread(netfilter.speaks_ipv6, space):
-        await netfilter.apply(space, rules.sealed(), 6)
+async def seal(space: Path, *shut: Family) -> None:
+    """Families of which the mesh knows no address of the pod: what it has of them must be no way around its proxy."""
+    for family in shut:
+        if family == 4 or await asyncio.to_thread(netfilter.speaks_ipv6, space):
+            await netfilter.apply(space, rules.sealed(), family)
 
 
-async def unseal(space: Path) -> None:
-    if await asyncio.to_thread(netfilter.speaks_ipv6, space):
-        await netfilter.remove(space, 6)
+async def unseal(space: Path, *shut: Family) -> None:
+    for family in shut:
+        if family == 4 or await asyncio.to_thread(netfilter.speaks_ipv6, space):
+            await netfilter.remove(space, family)
 
 
-async def sealed(space: Path) -> bool:
-    """Is there no way around by IPv6? Without an address that others could reach there is none to look for."""
-    return not await asyncio.to_thread(netfilter.reachable_ipv6, space) or await netfilter.verify(
-        space, rules.sealed(), 6
-    )
+async def sealed(space: Path, *shut: Family) -> bool:
+    """Is there no way around by these? Without an IPv6 address that others could reach there is none to look for."""
+    for family in shut:
+        looked_at = family == 4 or await asyncio.to_thread(netfilter.reachable_ipv6, space)
+        if looked_at and not await netfilter.verify(space, rules.sealed(), family):
+            return False
+    return True
 
 
 class InPod:
@@ -136,16 +144,15 @@ class InPod:
             await netfilter.apply(target.netns, self._wanted(target, family), family)
 
     async def left_behind(self, target: Target) -> bool:
-        return rules.present(await netfilter.saved(target.netns))
+        return rules.present(await netfilter.saved(target.netns, target.families[0]))
 
     async def redirect(self, target: Target) -> None:
         # Answers first; then tracking, so that from here on every new connection is known from its first packet; then
         # the connections that were begun before, half-open ones too; only then the redirect: nothing is lost.
-        if 6 not in target.families:
-            await seal(target.netns)
+        await seal(target.netns, *target.shut)
         for family in target.families:
             await asyncio.to_thread(routing.apply, target.netns, rules.PolicyRule(), family)
-        if not rules.present(await netfilter.saved(target.netns)):
+        if not await self.left_behind(target):
             await netfilter.forget(target.netns)
             for family in target.families:
                 await netfilter.apply(target.netns, rules.released(family, dns=target.dns), family)
@@ -155,12 +162,10 @@ class InPod:
     async def release(self, target: Target) -> None:
         for family in target.families:
             await netfilter.apply(target.netns, rules.released(family, dns=target.dns), family)
-        if 6 not in target.families:
-            await unseal(target.netns)
+        await unseal(target.netns, *target.shut)
 
     async def clean(self, target: Target) -> None:
-        await netfilter.remove(target.netns)
-        await unseal(target.netns)
+        await unseal(target.netns, *rules.FAMILIES)
         for family in target.families:
             await asyncio.to_thread(routing.remove, target.netns, rules.PolicyRule(), family)
 
@@ -183,7 +188,7 @@ class InPod:
                 and await asyncio.to_thread(routing.verify, target.netns, rules.PolicyRule(), family)
             ):
                 return False
-        return 6 in target.families or await sealed(target.netns)
+        return await sealed(target.netns, *target.shut)
 
     async def captured(self, addresses: Iterable[str]) -> None:
         """The kubelet's probes of captured pods pass also under STRICT."""

@@ -43,6 +43,12 @@ _OWN_ZONE: Final = f"-o lo -p tcp -m mark --mark {_OWN} -j CT --zone-orig 2"
 PREFIX: Final = "ISTIO_"
 
 
+def families(addresses: Iterable[str]) -> tuple[Family, ...]:
+    """Those of which there is an address, IPv4 first."""
+    there = {":" in address for address in addresses}
+    return tuple(family for family in FAMILIES if (family == 6) in there)
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Our chains: table -> chain -> rules, and the built-in chain each is called from (table -> built-in -> ours)."""
@@ -131,7 +137,7 @@ def datagrams(verdict: Datagrams, where: str = "", family: Family = 4) -> tuple[
 
 
 def sealed() -> Rules:
-    """IPv6 of a pod without an address of that family: nothing leaves, nothing enters, `::1` goes on working."""
+    """A family of which a pod has no address: nothing leaves, nothing enters, its own loopback goes on working."""
     chains = {"ISTIO_PRERT": ("! -i lo -j DROP",), "ISTIO_OUTPUT": ("! -o lo -j DROP",)}
     return Rules({"raw": chains}, {"raw": {b: c for b, c in _IN_POD.items() if c in chains}})
 

@@ -44,10 +44,15 @@ class _Captured:
             if self.route is not None:
                 changed |= await asyncio.to_thread(routing.apply, self.netns, self.route, family)
             changed |= await netfilter.apply(self.netns, wanted, family)
-        if 6 not in self.rules and not await forms.sealed(self.netns):
-            await forms.seal(self.netns)
+        if not await forms.sealed(self.netns, *self.shut):
+            await forms.seal(self.netns, *self.shut)
             changed = True
         return changed
+
+    @property
+    def shut(self) -> tuple[Family, ...]:
+        """Families of which the pod has no address."""
+        return tuple(family for family in rules.FAMILIES if family not in self.rules)
 
     async def verify(self) -> bool:
         return all([await netfilter.verify(self.netns, wanted, family) for family, wanted in self.rules.items()])
@@ -78,14 +83,12 @@ class Sidecars:
         if self._obstacle:
             raise Uncapturable(f"pod {name} has a sidecar: {self._obstacle}")
         asked = redirection(meta.get("annotations") or {})
-        families = rules.FAMILIES if any(":" in address for address in addresses) else rules.FAMILIES[:1]
-        made = {family: sidecar_rules.capture(asked, family) for family in families}
+        made = {family: sidecar_rules.capture(asked, family) for family in rules.families(addresses)}
         wanted = _Captured(name, netns, addresses, sidecar_rules.route(asked), made)
         if 6 in made:
             words = ("address", "replace", f"{sidecar_rules.INBOUND_SOURCE6}/128", "dev", "lo", "nodad")
             await netfilter.command(netns, "ip", "-6", *words)
-        else:
-            await forms.seal(netns)
+        await forms.seal(netns, *wanted.shut)
         await wanted.enforce()
         if not await wanted.verify():
             text = "its capture rules are not in force after they were written"

@@ -71,8 +71,10 @@ class MetricsServer:
         self._living, self._one = Living(), asyncio.Lock()
         self._runner: web.AppRunner | None = None
 
-    async def start(self, host: str, port: int) -> None:
-        await web.TCPSite(await self._running(), host, port).start()
+    async def start(self, port: int, *hosts: str) -> None:
+        runner = await self._running()
+        for host in hosts:
+            await web.TCPSite(runner, host, port).start()
 
     async def start_at(self, socket: Path) -> None:
         """On a unix socket, for an Envoy that passes the page on."""

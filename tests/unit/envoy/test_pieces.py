@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from plait.envoy.pieces import bind_inside_pod, bound, cidr
+from plait.envoy.pieces import bind_inside_pod, bound, cidr, lookup_family
 
 
 def at(address: str, port: int) -> dict[str, object]:
@@ -34,3 +34,8 @@ def test_a_socket_towards_ipv6_begins_at_an_address_of_that_family() -> None:
 
 def test_a_bare_address_is_a_range_of_one() -> None:
     assert [cidr(text)["prefix_len"] for text in ("10.0.0.1", "fd00::1", "10.0.0.0/8", "fd00::/48")] == [32, 128, 8, 48]
+
+
+def test_names_are_looked_up_as_what_the_proxy_can_reach() -> None:
+    assert lookup_family(("10.0.0.1", "fd00::1")) == lookup_family(()) == "V4_PREFERRED"
+    assert lookup_family(("fd00::1",)) == "V6_ONLY"

@@ -120,6 +120,8 @@ def test_whatever_comes_and_goes_addresses_are_never_shared_and_never_move(steps
 def test_in_a_mesh_of_both_families_each_host_has_one_of_each_and_keeps_what_it_had() -> None:
     both = autoallocation.ranges(("10.75.0.0/16", "fd70::/56", "240.240.0.0/16", "2001:2::/48"))
     assert autoallocation.ranges(("10.75.0.0/16", "240.240.0.0/16")) == (autoallocation.RANGE,)
+    assert autoallocation.ranges(("fd70::/56", "2001:2::/48")) == (autoallocation.RANGE6,)
+    assert autoallocation.ranges(()) == (autoallocation.RANGE,)
     before = applied([entry("a", "one.test", "two.test")])
     after = applied(before, *both)
     assert [address.startswith(("240.240.", "2001:2:")[n % 2]) for n, address in enumerate(addresses(after))] == [

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from plait.model.views.datagrams import CLOSED, OPEN, Datagrams
 from plait.node import rules
+from plait.node.forms import Target
 
 GOLDEN = """*raw
 :ISTIO_OUTPUT - [0:0]
@@ -136,3 +139,11 @@ def test_the_other_family_has_the_same_rules_in_its_own_words() -> None:
 def test_a_released_pod_is_open_again_and_ipv6_has_no_way_but_its_own_loopback() -> None:
     assert "filter" not in rules.released().chains
     assert rules.sealed().chains == {"raw": {"ISTIO_PRERT": ("! -i lo -j DROP",), "ISTIO_OUTPUT": ("! -o lo -j DROP",)}}
+
+
+def test_capture_takes_the_families_that_a_pod_has_and_what_it_lacks_is_shut() -> None:
+    def pod(*addresses: str) -> Target:
+        return Target("u", "shop", "web", "default", Path("/nowhere"), addresses)
+
+    found = [pod("10.0.0.2"), pod("10.0.0.2", "fd00::2"), pod("fd00::2")]
+    assert [(each.families, each.shut) for each in found] == [((4,), (6,)), ((4, 6), ()), ((6,), (4,))]

@@ -6,7 +6,7 @@ import pytest
 
 from plait.store import families
 
-DUAL, SINGLE = ("IPv4", "IPv6"), ("IPv4",)
+DUAL, SINGLE, SIX = ("IPv4", "IPv6"), ("IPv4",), ("IPv6",)
 
 
 def service(**spec: Any) -> dict[str, Any]:
@@ -53,6 +53,8 @@ def test_two_families_need_a_policy_that_says_so() -> None:
 
 def test_a_family_that_the_cluster_has_not_is_refused() -> None:
     assert paths(filled(SINGLE, ipFamilies=["IPv6"]), SINGLE) == ["spec.ipFamilies[0]"]
+    assert paths(filled(SIX, ipFamilies=["IPv4"]), SIX) == ["spec.ipFamilies[0]"]
+    assert filled(SIX, ipFamilyPolicy="PreferDualStack")["spec"]["ipFamilies"] == ["IPv6"]
     assert paths(filled(DUAL, ipFamilies=["IPv5"]), DUAL) == ["spec.ipFamilies[0]"]
     assert "spec.ipFamilyPolicy" in paths(filled(DUAL, ipFamilyPolicy="Both"), DUAL)
 

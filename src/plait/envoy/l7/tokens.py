@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from plait.envoy import names
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.matchers import JWT, PAYLOAD
-from plait.envoy.pieces import Doc, any_of, extension, socket_address
+from plait.envoy.pieces import Doc, any_of, extension, lookup_family, socket_address
 from plait.model.http_security import JwtRule, RequestAuthentication
 
 _FILTER = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
@@ -117,7 +117,7 @@ def remote(ctx: Context, scheme: str, host: str, port: int) -> str:
         "name": name,
         "type": "STRICT_DNS",
         "connect_timeout": "10s",
-        "dns_lookup_family": "V4_PREFERRED",
+        "dns_lookup_family": lookup_family(ctx.proxy.addresses),
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address(host, port)}}]}],

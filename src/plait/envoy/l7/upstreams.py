@@ -8,7 +8,7 @@ from plait.envoy import names
 from plait.envoy.l7 import balancing, statistics, tls
 from plait.envoy.l7.context import Context, may_be_http, seconds
 from plait.envoy.l7.endpoints import assignment
-from plait.envoy.pieces import ADS, HTTP1, UNLIMITED, Doc, any_of, extension
+from plait.envoy.pieces import ADS, HTTP1, UNLIMITED, Doc, any_of, extension, lookup_family
 from plait.model.traffic import ClientTls, Keepalive, Pool
 from plait.model.views.upstreams import Upstream
 
@@ -74,7 +74,7 @@ def _discovery(ctx: Context, name: str, upstream: Upstream) -> Doc:
         return {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
     document = balancing.balancing(ctx, upstream)
     if upstream.resolution == "dynamic_dns":
-        return _dynamic(upstream)
+        return _dynamic(ctx, upstream)
     if upstream.resolution in _DNS:
         ends = upstream.endpoints
         kind = _DNS[upstream.resolution] if len(ends) == 1 else "STRICT_DNS"  # a logical cluster has one host
@@ -89,7 +89,7 @@ def _discovery(ctx: Context, name: str, upstream: Upstream) -> Doc:
                 else {
                     "dns_refresh_rate": seconds(ctx.settings.dns_refresh),
                     "respect_dns_ttl": True,
-                    "dns_lookup_family": "V4_PREFERRED",
+                    "dns_lookup_family": lookup_family(ctx.proxy.addresses),
                 }
             ),
             "load_assignment": assignment(name, upstream),
@@ -113,8 +113,8 @@ def _served(cluster: str, upstream: Upstream) -> str:
     return f"{cluster}|waypoint" if upstream.waypoint else cluster
 
 
-def _dynamic(upstream: Upstream) -> Doc:
-    cache = dns_cache(f"{_LABEL.sub('_', upstream.hostname)}")
+def _dynamic(ctx: Context, upstream: Upstream) -> Doc:
+    cache = dns_cache(f"{_LABEL.sub('_', upstream.hostname)}", lookup_family(ctx.proxy.addresses))
     return {
         "lb_policy": "CLUSTER_PROVIDED",
         "cluster_type": extension(
@@ -135,8 +135,8 @@ def _own_checks(upstream: Upstream) -> bool:
     )
 
 
-def dns_cache(name: str) -> Doc:
-    return {"name": name, "dns_lookup_family": "V4_PREFERRED", "max_hosts": 4096}
+def dns_cache(name: str, family: str) -> Doc:
+    return {"name": name, "dns_lookup_family": family, "max_hosts": 4096}
 
 
 def _metadata(ctx: Context, upstream: Upstream) -> Doc:

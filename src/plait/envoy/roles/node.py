@@ -41,7 +41,7 @@ def destination_cluster(view: NodeView, name: str, options: Options = DEFAULT) -
     wanted = names.destination_of(name)
     if wanted is None:
         return clusters.blackhole(name)
-    return clusters.destination(name, _found(view, *wanted), _mark(options), dual=view.dual)
+    return clusters.destination(name, _found(view, *wanted), _mark(options), dual=view.dual, ipv6_only=view.ipv6_only)
 
 
 def destination_resource(view: NodeView, name: str, options: Options = DEFAULT) -> Resource:
@@ -85,7 +85,7 @@ def _clusters(view: NodeView, options: Options) -> Iterator[tuple[str, Doc]]:
             name, found = names.on_demand(address, port), _found(view, address, port)
             # Names are looked up when somebody asks: until they are, Envoy would not begin to listen.
             if not any(end.named for end in found.endpoints):
-                yield name, clusters.destination(name, found, _mark(options), dual=view.dual)
+                yield name, clusters.destination(name, found, _mark(options), dual=view.dual, ipv6_only=view.ipv6_only)
 
 
 def _listeners(view: NodeView, options: Options) -> Iterator[tuple[str, Doc]]:

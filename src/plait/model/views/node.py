@@ -81,6 +81,11 @@ class NodeView(Struct, frozen=True):
         """May there be addresses of IPv6 here? Of a running node the ranges say so, which never change."""
         return any(":" in each for each in (*self.ranges, *(a for pod in self.local for a in pod.addresses)))
 
+    @property
+    def ipv6_only(self) -> bool:
+        """Have its pods no address of IPv4?"""
+        return bool(self.ranges) and all(":" in each for each in self.ranges)
+
     def destination(self, address: str, port: int) -> Destination:
         """Who is behind this original destination. Never fails: what nobody knows is kind `unknown`."""
         return destinations.find(self.mesh, self.index, address, port, self.origin)

@@ -33,13 +33,16 @@ class Classic:
             for family, plan in self._plans.items():
                 self._plans[family] = await self._plumbing.resumed(plan)
             await self._plumbing.apply(*self._plans.values())
-        _log.info("node-level capture", tunnels=self._plumbing.kind or "kept", pods=len(self._plans[4].pods))
+        _log.info("node-level capture", tunnels=self._plumbing.kind or "kept", pods=len(self._pods()))
 
     async def stop(self) -> None:
         """Take everything out, unless a pod is captured still: without its guard it would go its own way."""
         async with self._lock:
-            if not self._plans[4].pods:
+            if not self._pods():
                 await self._plumbing.remove(*self._plans)
+
+    def _pods(self) -> frozenset[str]:
+        return frozenset(address for plan in self._plans.values() for address in plan.pods)
 
     async def _hold(self, target: Target, *, captured: bool) -> None:
         turned: frozenset[str] = frozenset()
@@ -64,24 +67,22 @@ class Classic:
         await self._hold(target, captured=True)
 
     async def left_behind(self, target: Target) -> bool:
-        return target.address in self._plans[4].pods
+        return target.address in self._pods()
 
     async def redirect(self, target: Target) -> None:
-        if 6 not in target.families:
-            await seal(target.netns)
+        await seal(target.netns, *target.shut)
         await self._hold(target, captured=True)
 
     async def release(self, target: Target) -> None:
         await self._hold(target, captured=False)
-        await unseal(target.netns)
+        await unseal(target.netns, *target.shut)
 
     async def clean(self, target: Target) -> None:
-        await self._hold(target, captured=False)
-        await unseal(target.netns)
+        await self.release(target)
 
     async def gone(self, target: Target) -> None:
         self._judged.pop(target.uid, None)
-        if target.address in self._plans[4].pods:
+        if target.address in self._pods():
             await self._hold(target, captured=False)
 
     async def probe(self, target: Target) -> None:
@@ -101,7 +102,7 @@ class Classic:
             changed = await self._plumbing.apply(*self._plans.values())
         if changed:
             _log.warning("node-level capture was changed by someone else", repaired=changed)
-        return not changed and (6 in target.families or await sealed(target.netns))
+        return not changed and await sealed(target.netns, *target.shut)
 
     async def captured(self, addresses: Iterable[str]) -> None:
         """Nothing: probes are exempted by the set itself."""
