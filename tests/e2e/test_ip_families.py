@@ -40,6 +40,13 @@ ECHO = (
     "handler = type(str(), (s.StreamRequestHandler,), dict(handle=echo)); "
     "s.ThreadingTCPServer((str(), 9000), handler).serve_forever()"
 )
+ECHO_SIX = ECHO.replace(
+    "s.ThreadingTCPServer((str(), 9000), handler).serve_forever()",
+    "t = s.ThreadingTCPServer((str(), 9000), handler, False); "
+    "t.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1); "
+    "t.server_bind(); t.server_activate(); t.serve_forever()",
+)
+"""Nobody listens at the pod's first address where it has both."""
 SERVICE = """
 apiVersion: v1
 kind: Service
@@ -56,6 +63,8 @@ WORLD = (
     + POD % {"name": "client", "namespace": "duo", "node": "node-1", "script": IDLE}
     + POD % {"name": "echo", "namespace": "duo", "node": "node-2", "script": ECHO}
     + POD % {"name": "plain", "namespace": "outside", "node": "node-1", "script": IDLE}
+    + SERVICE % "outside"
+    + POD % {"name": "echo", "namespace": "outside", "node": "node-2", "script": ECHO_SIX}
     + POD % {"name": "client", "namespace": "side", "node": "node-1", "script": IDLE}
     + POD % {"name": "echo", "namespace": "side", "node": "node-2", "script": ECHO}
 )
@@ -133,7 +142,7 @@ def duo(request: pytest.FixtureRequest) -> Iterator[Mesh]:
         mine.up("--capture", form, "--ip-families", families)
         mine.apply(WORLD)
         mine.ready("duo", "client", "echo")
-        mine.ready("outside", "plain")
+        mine.ready("outside", "plain", "echo")
         mine.ready("side", "client", "echo")
         until(lambda: mine.works("client", ONCE, six(mine, "echo"), "9000"), "the application serves")
         with talking(mine, "client", six(mine, "echo")):  # begun before the capture, it lives through it
@@ -244,6 +253,11 @@ def test_sidecars_capture_ipv6_and_speak_it_to_their_peers_only_in_the_mesh_s_wa
             assert works(duo, "duo/client", mine[0]) and works(duo, "duo/client", mine[1])
             assert works(duo, "side/client", mine[1]) and works(duo, "side/client", service(duo)[-1])
         assert seen and not any(b"hello" in packet for packet in seen)
+
+
+def test_a_sidecar_finds_a_server_that_listens_by_ipv6_alone(duo: Mesh) -> None:
+    for address in service(duo, "outside"):
+        until(lambda address=address: works(duo, "side/client", address), f"reached by {address}", 20)
 
 
 def test_a_policy_names_a_range_of_ipv6_and_cuts_what_lives(duo: Mesh) -> None:

@@ -46,6 +46,8 @@ def endpoint(end: UpstreamEndpoint, *, pinned: bool = False) -> Doc:
         "metadata": {"filter_metadata": metadata},
         "load_balancing_weight": max(end.weight, 1),
     }
+    if end.beside:
+        document["endpoint"]["additional_addresses"] = [{"address": socket_address(a, end.port)} for a in end.beside]
     if not end.healthy:
         document["health_status"] = "UNHEALTHY"
     if end.way == "istio":

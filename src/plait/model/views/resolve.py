@@ -23,6 +23,8 @@ from plait.model.views.upstreams import Upstream, UpstreamEndpoint, Way
 
 UpstreamKey = tuple[str, int, str]
 
+_LOOKED_UP = ("dns", "dns_round_robin")  # Envoy takes no second address where it looks names up
+
 
 class Resolver:
     """Collects the upstreams that what a proxy is told names; each is made once."""
@@ -243,7 +245,7 @@ class Resolver:
         origin = Origin(proxy.node, proxy.network, proxy.cluster, proxy.locality)
         for workload in sorted(self._index.workloads_of(service.key), key=lambda w: w.uid):
             target, place = _target(workload, service.key, port), rank(workload, balancing, origin)
-            looked_up = service.resolution in ("dns", "dns_round_robin") and workload.hostname not in said
+            looked_up = service.resolution in _LOOKED_UP and workload.hostname not in said
             address = workload.addresses[0] if workload.addresses else workload.hostname if looked_up else ""
             if not target or not address or place is None:
                 continue
@@ -253,6 +255,7 @@ class Resolver:
             endpoint = UpstreamEndpoint(
                 address=address,
                 port=target,
+                beside=() if way == "tunnel" or service.resolution in _LOOKED_UP else workload.addresses[1:],
                 way=way,
                 identities=identities if way != "plain" else (),
                 locality=workload.locality or localities.NOWHERE,

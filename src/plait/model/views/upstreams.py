@@ -34,6 +34,8 @@ class UpstreamEndpoint(Struct, frozen=True, gc=False):
     priority: int = 0
     healthy: bool = True
     peer: Peer = Peer()
+    beside: tuple[str, ...] = ()
+    """Addresses of the same pod in another family, for where nobody listens at the first. A tunnel has none."""
 
 
 class Upstream(Struct, frozen=True):
