@@ -20,6 +20,7 @@ from plait.model.traffic import ClientTls, TrafficPolicy
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort
 from plait.model.views.sidecar import HttpOutbound, SidecarView
 
+_ALSO: dict[str, tuple[str, ...]] = {"db-1": (), "db-2": ("127.0.0.3",)}
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
 
@@ -55,7 +56,7 @@ def test_a_request_to_a_headless_service_reaches_the_pod_that_was_dialed_even_a_
         ends = tuple(
             end
             for name, port in pods.items()
-            for end in l7.ends(f"127.0.0.{name[-1]}", port=port, healthy=name == "db-1")
+            for end in l7.ends(f"127.0.0.{name[-1]}", port=port, healthy=name == "db-1", also=_ALSO[name])
         )
         port, options = free_port(), Options(outbound_port=free_port(), inbound_port=free_port())
         http_ = HttpOutbound(
@@ -83,9 +84,10 @@ def test_a_request_to_a_headless_service_reaches_the_pod_that_was_dialed_even_a_
             connection.close()
             return found["backend"], "x-plait-dialed" in found["headers"]
 
-        answered = {address: {asked(address) for _ in range(4)} for address in ("127.0.0.1", "127.0.0.2", "127.0.0.3")}
+        answered = {address: {asked(address) for _ in range(4)} for address in (f"127.0.0.{n}" for n in range(1, 5))}
     assert answered == {
         "127.0.0.1": {("db-1", False)},
         "127.0.0.2": {("db-2", False)},
-        "127.0.0.3": {("db-1", False)},  # nobody's address: any healthy one
+        "127.0.0.3": {("db-2", False)},  # another address of that pod
+        "127.0.0.4": {("db-1", False)},  # nobody's address: any healthy one
     }

@@ -112,6 +112,17 @@ def test_connections_to_headless_services_of_one_port_part_by_the_pod_that_is_di
     assert known == ["10.0.1.1", "10.0.1.2"]
 
 
+def test_a_pod_of_both_families_is_the_one_that_is_dialed_by_either_address() -> None:
+    pod = l7.sidecar_pod("db-1", "10.0.1.1", labels={"app": "db"})
+    pod["status"]["podIPs"] = [{"ip": "10.0.1.1"}, {"ip": "fd00::1"}]
+    found = told(headless("db", "tcp", 5432), pod)
+    [chain] = found["listeners"]["0.0.0.0_5432"]["filter_chains"]
+    assert [each["address_prefix"] for each in chain["filter_chain_match"]["prefix_ranges"]] == ["10.0.1.1", "fd00::1"]
+    [group] = found["endpoints"][f"outbound|5432||{DB}"]["endpoints"]
+    [end] = group["lb_endpoints"]
+    assert end["metadata"]["filter_metadata"]["envoy.lb"] == {"address": ["10.0.1.1", "fd00::1"]}
+
+
 def test_requests_to_a_headless_service_name_its_pods_and_go_to_the_one_that_is_dialed() -> None:
     found = told(headless("db", "http", 80), *PODS)
     assert {"*.db", "*.db.shop", "*.db.shop.svc", f"*.{DB}", "db"} <= domains(found)[f"{DB}:80"]

@@ -40,7 +40,7 @@ def endpoint(end: UpstreamEndpoint, *, pinned: bool = False) -> Doc:
     security: telemetry.Security = "none" if end.way == "plain" else "mutual_tls"
     metadata: Doc = {names.MD_PEER: telemetry.peer_labels(end.peer, security)}
     if pinned:
-        metadata |= pinning.endpoint(end.address)
+        metadata |= pinning.endpoint(end.address, *end.also)
     document: Doc = {
         "endpoint": {"address": address(end)},
         "metadata": {"filter_metadata": metadata},

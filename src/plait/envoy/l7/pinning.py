@@ -20,12 +20,17 @@ def cluster() -> Doc:
     """One sick pod is all there is of its subset: the threshold of 1 % sends to it nevertheless, as it was dialed."""
     return {
         "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
-        "lb_subset_config": {"fallback_policy": "ANY_ENDPOINT", "subset_selectors": [{"keys": [_KEY]}]},
+        "lb_subset_config": {
+            "fallback_policy": "ANY_ENDPOINT",
+            "subset_selectors": [{"keys": [_KEY]}],
+            "list_as_any": True,
+        },
     }
 
 
-def endpoint(address: str) -> Doc:
-    return {_NAMESPACE: {_KEY: address}}
+def endpoint(*addresses: str) -> Doc:
+    """All addresses by which it may be dialed."""
+    return {_NAMESPACE: {_KEY: addresses[0] if len(addresses) == 1 else list(addresses)}}
 
 
 def connection(address: str) -> Doc:

@@ -263,6 +263,7 @@ class Resolver:
                 priority=place,
                 healthy=workload.healthy or balancing.allow_unhealthy,
                 peer=peer_of(workload),
+                also=workload.addresses[1:] if service.headless else (),
             )
             yield endpoint, dict(instance.labels) if instance is not None else {}
 
