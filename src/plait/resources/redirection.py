@@ -77,14 +77,17 @@ def _ports(annotations: Mapping[str, str], name: str) -> tuple[int, ...]:
 
 
 def _blocks(annotations: Mapping[str, str], name: str) -> tuple[str, ...]:
-    found = []
+    """CIDRs of both families. One of everything among those to be captured says what none says."""
+    found: list[str] = []
     for word in _words(annotations, name):
         try:
             block = ip_network(word, strict=False)
         except ValueError:
             raise BadAnnotation(f"{PREFIX}{name}", f'"{word}" is no CIDR; want such as 10.0.0.0/8, or *') from None
-        if block.version == 4 and block.prefixlen:  # pods have no other addresses yet; /0 is everything
+        if block.prefixlen:
             found.append(str(block))
-        elif block.version == 4 and name.startswith("exclude"):
-            found += ["0.0.0.0/1", "128.0.0.0/1"]  # as iptables prints no /0, two halves can be compared
+        elif name.startswith("include"):
+            return ()
+        else:
+            found += map(str, block.subnets())  # as iptables prints no /0, two halves can be compared
     return tuple(dict.fromkeys(found))

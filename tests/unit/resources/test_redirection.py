@@ -25,13 +25,20 @@ def test_what_is_said() -> None:
         }
     )
     assert found == Redirection(
-        include_outbound=("10.0.0.0/8", "192.168.1.0/24"),
+        include_outbound=("10.0.0.0/8", "192.168.1.0/24", "fd00::/8"),
         exclude_outbound=("10.1.2.3/32",),
         include_outbound_ports=(80, 443),
         exclude_outbound_ports=(25,),
         include_inbound_ports=(8080,),
         exclude_inbound_ports=(9090,),
     )
+
+
+def test_all_addresses_of_a_family_are_everything_captured_and_two_halves_left_out() -> None:
+    for text in ("0.0.0.0/0", "10.0.0.0/8,::/0"):
+        assert redirection({f"{PREFIX}includeOutboundIPRanges": text}) == Redirection()
+    found = redirection({f"{PREFIX}excludeOutboundIPRanges": "0.0.0.0/0,::/0,fd00::1"})
+    assert found.exclude_outbound == ("0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1", "fd00::1/128")
 
 
 def test_the_way_of_capture() -> None:
