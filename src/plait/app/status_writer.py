@@ -44,7 +44,7 @@ _FIELDS: Mapping[Kind, Sequence[str]] = {
 _SHARED = (kinds.GATEWAY_CLASS, kinds.GATEWAY, kinds.LISTENER_SET)
 """Kinds whose objects are either ours or another controller's: without a status of ours they are left alone."""
 _AT_ONCE = 8
-_SETTLE = 0.02  # seconds between two gatherings: what changes together is written once
+_SETTLE = 0.02  # seconds before it is gathered: proxies are told first, and what changes together is written once
 _MEASURE = 0.25  # seconds between two looks at the proxies
 _log = logger("status")
 
@@ -107,11 +107,11 @@ class StatusWriter:
         try:
             while True:
                 await self._wait()
+                await asyncio.sleep(_SETTLE)
                 if self._world.settled:
                     self._gather()
                     self._gathered.set()
                     self._gathered = asyncio.Event()
-                    await asyncio.sleep(_SETTLE)
         finally:
             await aio.cancel(*workers)
             self._queue.close()
