@@ -179,12 +179,12 @@ class _Before:
         """For the next view: what is new refers to the very objects of this one."""
         same = self._previous is not None and self._previous.upstreams is view.upstreams
         ends = self._ends if same else {each.key: each for each in view.upstreams}
-        served = dict(zip(made_of, view.services, strict=True))
         moved = differing(self._made, made_of)
-        again = {
-            key: made._replace(served=served[key], upstreams={each: ends[each] for each in made.upstreams})
-            for key, made in ((key, made_of[key]) for key in moved if key in made_of)
-        }
+        again: dict[str, _Made] = {}
+        for key, made in ((key, made_of[key]) for key in moved if key in made_of):
+            old = self._made.get(key)
+            served = old.served if old is not None and old.served == made.served else made.served
+            again[key] = made._replace(served=served, upstreams={each: ends[each] for each in made.upstreams})
         services = self._made.revised(again, moved).in_order(self._made)
         by_host = regrouped(self._by_host, self._made, services, lambda made: made.hosts, lambda made: made.served.key)
         view.__dict__["before"] = _Kept(self._mesh, services, by_host, ends, _Workloads(view.workloads, asked))
