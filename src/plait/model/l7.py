@@ -15,13 +15,13 @@ from plait.base.revision import Revision
 from plait.model.gateways import Gateway
 from plait.model.http_security import Authorizer, HttpPolicy, RequestAuthentication
 from plait.model.http_services import HttpService, Instance
-from plait.model.http_telemetry import Sink, TelemetryPolicy
+from plait.model.http_telemetry import Sink, SpanTag, TelemetryPolicy
 from plait.model.limits import LimitPolicy
 from plait.model.patches import PatchSet, Plugin
 from plait.model.routes import Retry, Routing
 from plait.model.sidecars import SidecarScope
 from plait.model.status import Status
-from plait.model.traffic import BackendRule, LocalityPolicy, Outliers, Pool, Traffic
+from plait.model.traffic import BackendRule, Keepalive, LocalityPolicy, Outliers, Pool, Traffic
 
 _NOTHING: Mapping[str, Any] = Revision()
 MtlsMode = Literal["disable", "permissive", "strict"]
@@ -35,6 +35,18 @@ class PeerMode(Struct, frozen=True, gc=False):
 
     def at(self, port: int) -> MtlsMode:
         return next((mode for number, mode in self.ports if number == port), self.mode)
+
+
+class ProxyHeaders(Struct, frozen=True, gc=False):
+    """Headers that proxies write by themselves."""
+
+    request_id: bool = True
+    attempt_count: bool = True
+    debug: bool = True
+    """`x-envoy-…` of requests and responses."""
+    server: str | None = "istio-envoy"
+    """None: the application's own."""
+    forwarded_port: bool = False
 
 
 class L7Settings(Struct, frozen=True):
@@ -65,6 +77,18 @@ class L7Settings(Struct, frozen=True):
     client_certificate_details: str = ""
     tls_least: Literal["", "1.2", "1.3"] = ""
     tls_ciphers: tuple[str, ...] = ()
+    tls_curves: tuple[str, ...] = ()
+    other_ciphers: tuple[str, ...] = ()
+    """Of TLS with other certificates than the mesh's, where nothing narrower is said; so the curves."""
+    other_curves: tuple[str, ...] = ()
+    keepalive: Keepalive | None = None
+    """Of connections to services, where their rules say none."""
+    span_tags: tuple[SpanTag, ...] = ()
+    istio_tags: bool = True
+    path_tag_length: int = 0
+    headers: ProxyHeaders = ProxyHeaders()
+    proxy_protocol: bool = False
+    """Do gateways take a PROXY header before each connection?"""
 
 
 class L7(Struct, frozen=True, dict=True):

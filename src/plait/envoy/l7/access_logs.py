@@ -58,8 +58,10 @@ def _log(ctx: Context, sink: Sink | None, name: str, *, http: bool) -> Doc | Non
             path = str(sink.option("path", ctx.options.access_log))
             labels, text = sink.option("labels"), sink.option("text")
             said: Doc = (
-                {"json_format": dict(labels)} if labels else {"text_format_source": {"inline_string": text or _TEXT}}
+                {"json_format": dict(labels)} if labels else {"text_format_source": {"inline_string": _line(text)}}
             )
+            if sink.option("omitEmptyValues"):
+                said["omit_empty_values"] = True
             return _file(path, said)
         case "otel_log" | "http_als" | "tcp_als":
             cluster = collector(ctx, sink)
@@ -69,24 +71,47 @@ def _log(ctx: Context, sink: Sink | None, name: str, *, http: bool) -> Doc | Non
                 "log_name": str(sink.option("logName", sink.name)),
                 "grpc_service": {"envoy_grpc": {"cluster_name": cluster}},
                 "transport_api_version": "V3",
+                **_lists(sink, filterStateObjectsToLog="filter_state_objects_to_log"),
             }
             if sink.kind == "otel_log":
                 body = {"string_value": sink.option("text") or _TEXT}
+                labels = [_attribute(key, value) for key, value in sorted((sink.option("labels") or {}).items())]
                 return extension(
                     "envoy.access_loggers.open_telemetry",
                     "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig",
                     common_config=common,
                     body=body,
+                    **({"attributes": {"values": labels}} if labels else {}),
                 )
             kind = "HttpGrpc" if http else "TcpGrpc"
             return extension(
                 f"envoy.access_loggers.{'http' if http else 'tcp'}_grpc",
                 f"envoy.extensions.access_loggers.grpc.v3.{kind}AccessLogConfig",
                 common_config=common,
+                **(_lists(sink, **_HTTP_LISTS) if http else {}),
             )
         case _:
             ctx.refuse("", f"extensionProviders.{sink.name}", f"a provider of kind {sink.kind} takes no access logs")
             return None
+
+
+_HTTP_LISTS = {
+    f"additional{''.join(map(str.capitalize, what))}ToLog": f"additional_{'_'.join(what)}_to_log"
+    for what in (("request", "headers"), ("response", "headers"), ("response", "trailers"))
+}
+
+
+def _lists(sink: Sink, **names: str) -> Doc:
+    """Options that are lists of names, as Envoy calls them."""
+    return {envoy: list(sink.option(istio)) for istio, envoy in names.items() if sink.option(istio)}
+
+
+def _attribute(key: str, value: object) -> Doc:
+    return {"key": key, "value": {"string_value": value if isinstance(value, str) else json.dumps(value)}}
+
+
+def _line(text: str | None) -> str:
+    return _TEXT if not text else text if text.endswith("\n") else f"{text}\n"
 
 
 def _format(ctx: Context) -> Doc:
@@ -99,9 +124,7 @@ def _format(ctx: Context) -> Doc:
             fields = _JSON
         return {"json_format": fields}
     return {
-        "text_format_source": {"inline_string": text if text.endswith("\n") else f"{text}\n"}
-        if text
-        else {"inline_string": _TEXT}
+        "text_format_source": {"inline_string": _line(text)},
     }
 
 

@@ -29,6 +29,7 @@ from plait.envoy.l7.order import ORDER, Slot
 from plait.envoy.l7.points import Point
 from plait.envoy.pieces import ADS, HTTP1, Doc, any_of, extension
 from plait.model.http_services import PortProtocol
+from plait.model.l7 import ProxyHeaders
 from plait.model.routes import Destination, VirtualHost
 from plait.model.traffic import Pool
 from plait.model.views.enforced import Enforced
@@ -75,7 +76,7 @@ def http(
         "stat_prefix": statistics.delimited(name),
         "codec_type": codec,
         "rds": {"route_config_name": route, "config_source": ADS},
-        "server_name": "istio-envoy",
+        **_headers(ctx.settings.headers),
         "http_filters": filters(ctx, tuple(hosts), enforced, where, point, port, enforce=enforce, pinned=pinned),
         "access_log": [
             *access_logs.logs(ctx, enforced.telemetry, point),
@@ -92,6 +93,15 @@ def http(
         if (extension_ := spans.request_ids(enforced.telemetry, point)) is not None:
             document["request_id_extension"] = extension_
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": any_of(_HCM, **document)}
+
+
+def _headers(wanted: ProxyHeaders) -> Doc:
+    """Which headers the manager writes. A server's name that is not to be written is the application's own."""
+    server: Doc = {"server_header_transformation": "PASS_THROUGH"}
+    if wanted.server is not None:
+        server = {"server_name": wanted.server}
+    ids = {} if wanted.request_id else {"generate_request_id": False}
+    return {**server, **ids, **({"append_x_forwarded_port": True} if wanted.forwarded_port else {})}
 
 
 def _paths(ctx: Context) -> Doc:
@@ -122,6 +132,10 @@ def filters(
     named = frozenset(route.external_authorization for host in hosts for route in host.routes) - {""}
     sessions = any(route.session is not None for host in hosts for route in host.routes)
     filled: dict[Slot, list[Doc]] = {slot: [filter_] for slot, filter_ in _FIXED.items()}
+    if not ctx.settings.headers.debug:
+        filled["router"] = [
+            extension("envoy.filters.http.router", f"{_HTTP}.router.v3.Router", suppress_envoy_headers=True)
+        ]
     for slot, phase in (
         ("authn_plugins", "authn"),
         ("authz_plugins", "authz"),

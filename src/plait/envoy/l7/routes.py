@@ -43,7 +43,9 @@ def configuration(ctx: Context, name: str, hosts: Iterable[VirtualHost], port: i
 
 def virtual_host(ctx: Context, host: VirtualHost, domains: list[str], name: str, port: int) -> Doc:
     routes = [made for route in host.routes for made in _routes(ctx, route, port)]
-    document: Doc = {"name": name, "domains": domains, "routes": routes, "include_request_attempt_count": True}
+    document: Doc = {"name": name, "domains": domains, "routes": routes}
+    if ctx.settings.headers.attempt_count:
+        document["include_request_attempt_count"] = True
     if host.https_only:
         document["require_tls"] = "ALL"
     return document

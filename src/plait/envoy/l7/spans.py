@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from plait.envoy.l7.collectors import collector
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.points import Point
@@ -33,8 +36,12 @@ def tracing(ctx: Context, wanted: Telemetry, point: Point) -> Doc | None:
         "random_sampling": {"value": rate},
         "overall_sampling": {"value": 100},
         "spawn_upstream_span": False,
-        "custom_tags": [_tag(tag) for tag in (*_standard(point, chosen), *chosen.tags)],
+        "custom_tags": [
+            _tag(tag) for tag in (*_standard(ctx, point, chosen), *(chosen.tags or ctx.settings.span_tags))
+        ],
     }
+    if length := int(sinks[0].option("maxTagLength", 0)) or ctx.settings.path_tag_length:
+        document["max_path_tag_length"] = length
     if chosen.propagate is False:
         document["no_context_propagation"] = True
     return document
@@ -53,8 +60,8 @@ def _chosen(wanted: Telemetry, point: Point) -> Tracing:
     return ours[-1] if ours else Tracing()
 
 
-def _standard(point: Point, chosen: Tracing) -> tuple[SpanTag, ...]:
-    if chosen.istio_tags is False:
+def _standard(ctx: Context, point: Point, chosen: Tracing) -> tuple[SpanTag, ...]:
+    if not (ctx.settings.istio_tags if chosen.istio_tags is None else chosen.istio_tags):
         return ()
     own = point.source if point.side == "client" else point.destination
     found = {
@@ -80,49 +87,98 @@ def _tag(tag: SpanTag) -> Doc:
     return document
 
 
+_DETECTORS = "envoy.extensions.tracers.opentelemetry.resource_detectors.v3"
+_DETECTED = {"environment": "EnvironmentResourceDetector", "dynatrace": "DynatraceResourceDetector"}
+
+
+def _service(sink: Sink, cluster: str, wanted: Mapping[str, Any], path: str, timeout: float) -> Doc:
+    """A collector that takes HTTP."""
+    uri = {
+        "uri": f"http://{sink.hostname}:{sink.port}{wanted.get('path', path)}",
+        "cluster": cluster,
+        "timeout": seconds(wanted.get("timeout", timeout)),
+    }
+    headers = [{"header": each} for each in _named(wanted.get("headers", ()))]
+    return {"http_uri": uri, **({"request_headers_to_add": headers} if headers else {})}
+
+
+def _named(headers: Iterable[Mapping[str, str]]) -> list[Doc]:
+    """Headers of what asks a collector."""
+    return [{"key": each["name"], "value": _value(each)} for each in headers if each.get("name")]
+
+
+def _value(header: Mapping[str, str]) -> str:
+    """Out of the proxy's environment it is read there."""
+    return f"%ENVIRONMENT({header['envName']})%" if "envName" in header else header.get("value", "")
+
+
 def _provider(ctx: Context, sink: Sink) -> Doc | None:
     cluster = collector(ctx, sink)
     if cluster is None:
         return None
+    name = f"{ctx.proxy.name}.{ctx.proxy.namespace}"
     match sink.kind:
         case "otel_span":
-            config: Doc = {"service_name": str(sink.option("serviceName", f"{ctx.proxy.name}.{ctx.proxy.namespace}"))}
-            http = sink.option("http")
-            if http:
-                path = str(http.get("path", "/v1/traces"))
-                uri = {
-                    "uri": f"http://{sink.hostname}:{sink.port}{path}",
-                    "cluster": cluster,
-                    "timeout": str(http.get("timeout", "10s")),
-                }
-                config["http_service"] = {"http_uri": uri}
-            else:
-                config["grpc_service"] = {"envoy_grpc": {"cluster_name": cluster}, "timeout": seconds(10.0)}
-            return extension("envoy.tracers.opentelemetry", "envoy.config.trace.v3.OpenTelemetryConfig", **config)
+            return _opentelemetry(sink, cluster, str(sink.option("serviceName", name)))
         case "zipkin":
-            return extension(
-                "envoy.tracers.zipkin",
-                "envoy.config.trace.v3.ZipkinConfig",
-                collector_cluster=cluster,
-                collector_endpoint=str(sink.option("path", "/api/v2/spans")),
-                collector_endpoint_version="HTTP_JSON",
-                collector_hostname=f"{sink.hostname}:{sink.port}",
-                trace_id_128bit=bool(sink.option("enable64bitTraceId")) is False,
-                shared_span_context=False,
-            )
+            return _zipkin(sink, cluster)
         case "datadog":
-            return extension(
-                "envoy.tracers.datadog",
-                "envoy.config.trace.v3.DatadogConfig",
-                collector_cluster=cluster,
-                service_name=f"{ctx.proxy.name}.{ctx.proxy.namespace}",
-            )
+            kind = "envoy.config.trace.v3.DatadogConfig"
+            return extension("envoy.tracers.datadog", kind, collector_cluster=cluster, service_name=name)
         case "skywalking":
+            token = sink.option("accessToken")
             return extension(
                 "envoy.tracers.skywalking",
                 "envoy.config.trace.v3.SkyWalkingConfig",
                 grpc_service={"envoy_grpc": {"cluster_name": cluster}},
+                **({"client_config": {"backend_token": token}} if token else {}),
             )
         case _:
             ctx.refuse("", f"extensionProviders.{sink.name}", f"a provider of kind {sink.kind} takes no spans")
             return None
+
+
+def _opentelemetry(sink: Sink, cluster: str, name: str) -> Doc:
+    config: Doc = {"service_name": name}
+    http = sink.option("http")
+    if http is not None:
+        config["http_service"] = _service(sink, cluster, http, "/v1/traces", 10.0)
+    else:
+        grpc = sink.option("grpc", {})
+        metadata = _named(grpc.get("initialMetadata", ()))
+        config["grpc_service"] = {
+            "envoy_grpc": {"cluster_name": cluster},
+            "timeout": seconds(grpc.get("timeout", 10.0)),
+            **({"initial_metadata": metadata} if metadata else {}),
+        }
+    wanted = sink.option("resourceDetectors", {})
+    detectors = [
+        extension(f"envoy.tracers.opentelemetry.resource_detectors.{detector}", f"{_DETECTORS}.{kind}Config")
+        for detector, kind in _DETECTED.items()
+        if detector in wanted
+    ]
+    if detectors:
+        config["resource_detectors"] = detectors
+    return extension("envoy.tracers.opentelemetry", "envoy.config.trace.v3.OpenTelemetryConfig", **config)
+
+
+def _zipkin(sink: Sink, cluster: str) -> Doc:
+    path = str(sink.option("path", "/api/v2/spans"))
+    asked = {name: value for name in ("timeout", "headers") if (value := sink.option(name))}
+    place: Doc = {
+        "collector_cluster": cluster,
+        "collector_endpoint": path,
+        "collector_hostname": f"{sink.hostname}:{sink.port}",
+    }
+    if asked:  # only Envoy's newer form has a place for them
+        place = {"collector_service": _service(sink, cluster, asked, path, 5.0)}
+    if option := sink.option("traceContextOption"):
+        place["trace_context_option"] = option
+    return extension(
+        "envoy.tracers.zipkin",
+        "envoy.config.trace.v3.ZipkinConfig",
+        **place,
+        collector_endpoint_version="HTTP_JSON",
+        trace_id_128bit=bool(sink.option("enable64bitTraceId")) is False,
+        shared_span_context=False,
+    )

@@ -45,7 +45,10 @@ _NOBODY: Doc = {"verify_certificate_hash": ["0" * 64]}
 
 def server(ctx: Context, wanted: ServerTls, alpn: Iterable[str], source: str) -> Doc:
     """The transport socket that ends TLS as a gateway's server says."""
-    common: Doc = {"tls_params": _params(ctx, wanted.least, wanted.most, wanted.ciphers)}
+    others = ctx.settings.other_ciphers
+    common: Doc = {
+        "tls_params": _params(wanted.least, wanted.most, wanted.ciphers or others, ctx.settings.other_curves)
+    }
     if alpn:
         common["alpn_protocols"] = list(alpn)
     if wanted.mode == "istio_simple":
@@ -118,9 +121,9 @@ def mesh_server(ctx: Context, alpn: Iterable[str], *, hbone: bool = False, domai
         ]
     }
     least = "1.3" if hbone else ctx.settings.tls_least or "1.2"
-    ciphers = () if hbone else ctx.settings.tls_ciphers
+    ciphers, curves = ((), ()) if hbone else (ctx.settings.tls_ciphers, ctx.settings.tls_curves)
     common: Doc = {
-        "tls_params": _params(ctx, least, "1.3", ciphers),
+        "tls_params": _params(least, "1.3", ciphers, curves),
         "alpn_protocols": list(alpn),
         "tls_certificate_sds_secret_configs": [sds(WORKLOAD)],
         "combined_validation_context": _combined(names.ROOT_SECRET, checks),
@@ -139,12 +142,14 @@ def _downstream(common: Doc, *, require: bool) -> Doc:
     }
 
 
-def _params(ctx: Context, least: str, most: str, ciphers: tuple[str, ...] = ()) -> Doc:
+def _params(least: str, most: str, ciphers: tuple[str, ...], curves: tuple[str, ...]) -> Doc:
     document: Doc = {"tls_minimum_protocol_version": _VERSION.get(least, "TLSv1_2")}
     if most:
         document["tls_maximum_protocol_version"] = _VERSION[most]
     if ciphers:
         document["cipher_suites"] = list(ciphers)
+    if curves:
+        document["ecdh_curves"] = list(curves)
     return document
 
 
@@ -169,7 +174,7 @@ def workload_client(sans: Iterable[str], sni: str, alpn: Iterable[str], *, hbone
 
 def client(ctx: Context, wanted: ClientTls, hostname: str, sans: tuple[str, ...], source: str) -> Doc:
     """TLS origination (simple, mutual) as a destination rule or a backend policy says."""
-    common: Doc = {"tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}}
+    common: Doc = {"tls_params": _params("1.2", "1.3", ctx.settings.other_ciphers, ctx.settings.other_curves)}
     shown = wanted.client_credential or (wanted.credential if wanted.mode == "mutual" else "")
     if shown:
         common["tls_certificate_sds_secret_configs"] = [sds(secret(shown))]

@@ -46,8 +46,8 @@ def cluster(ctx: Context, upstream: Upstream) -> Doc:
     found = policy.outliers or ctx.settings.outliers
     if found is not None:
         document["outlier_detection"] = balancing.outliers(found)
-    if pool.keepalive is not None:
-        document["upstream_connection_options"] = {"tcp_keepalive": keepalive(pool.keepalive)}
+    if (alive := pool.keepalive or ctx.settings.keepalive) is not None:
+        document["upstream_connection_options"] = {"tcp_keepalive": keepalive(alive)}
     protocol = _protocol(ctx, upstream, pool)
     if found is not None and found.codes:
         protocol["outlier_detection"] = _codes(found.codes)

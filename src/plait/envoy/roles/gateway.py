@@ -19,6 +19,9 @@ from plait.envoy.l7.report import Refusal
 from plait.envoy.pieces import Doc, bound, cidr, extension, socket_address
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort, TcpChain
 
+PROXY_HEADER = extension(
+    "envoy.filters.listener.proxy_protocol", "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"
+)
 TLS_INSPECTOR = extension(
     "envoy.filters.listener.tls_inspector", "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
 )
@@ -77,8 +80,11 @@ def _listener(ctx: Context, view: GatewayView, port: ServerPort, found: Document
         "stat_prefix": f"gateway_{port.port}",
         "filter_chains": chains,
     }
+    before = [PROXY_HEADER] if ctx.settings.proxy_protocol else []
     if any("transport_socket" in chain or "filter_chain_match" in chain for chain in chains):
-        document["listener_filters"] = [TLS_INSPECTOR]
+        before.append(TLS_INSPECTOR)
+    if before:
+        document["listener_filters"] = before
     return document
 
 

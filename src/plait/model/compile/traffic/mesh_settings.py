@@ -7,17 +7,20 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
-from plait.model.compile.traffic import policies, virtualservice_http
+from plait.model.compile.traffic import ciphers, mesh_unread, policies, virtualservice_http
 from plait.model.compile.traffic.report import PROVIDER, Report
 from plait.model.compile.traffic.values import seconds
 from plait.model.http_security import Authorizer, Body
-from plait.model.http_telemetry import Sink, SinkKind
-from plait.model.l7 import L7Settings
+from plait.model.http_telemetry import Sink, SinkKind, SpanTag
+from plait.model.l7 import L7Settings, ProxyHeaders
 from plait.model.mesh import Settings
 from plait.resources.mesh_config import mesh
-from plait.resources.mesh_config.mesh import MeshConfig
+from plait.resources.mesh_config.mesh import MeshConfig, TLSConfig
 from plait.resources.mesh_config.providers import ExtAuthzGrpc, ExtAuthzHttp, ExtensionProvider
+from plait.resources.mesh_config.proxy import ProxyHeaders as Written
+from plait.resources.mesh_config.proxy import Tracing, TracingTag
 from plait.resources.problems import Problem
 
 CONFIG_MAP = "istio"
@@ -60,10 +63,11 @@ def configured(text: str, settings: Settings) -> Configured:
         path = f"extensionProviders[{number}]"
         if (authorizer := _authorizer(provider, path, report)) is not None:
             authorizers[provider.name] = authorizer
-        elif (sink := _sink(provider)) is not None:
+        elif (sink := _sink(provider, path, report)) is not None:
             sinks[provider.name] = sink
         else:
             report.unsupported(path, "use one of the other kinds of providers")
+    mesh_unread.told(config, settings, report)
     return Configured(
         _settings(config, report),
         authorizers,
@@ -79,10 +83,12 @@ def _settings(config: MeshConfig, report: Report) -> L7Settings:
     base = L7Settings()
     policy = config.default_traffic_policy
     topology = config.default_config.gateway_topology
-    tracing = config.default_config.tracing
-    tls = config.mesh_mtls
+    tracing = config.default_config.tracing or Tracing()
     if config.outbound_traffic_policy.mode == "ALLOW_ANY_DYNAMIC_DNS":
         report.unsupported("outboundTrafficPolicy.mode", "ALLOW_ANY is used instead")
+    mesh_suites, mesh_curves = _ciphers(config.mesh_mtls, "meshMTLS", report)
+    other_suites, other_curves = _ciphers(config.tls_defaults, "tlsDefaults", report)
+    least = config.mesh_mtls.min_protocol_version if config.mesh_mtls is not None else ""
     return L7Settings(
         unknown_outbound="registry_only" if config.outbound_traffic_policy.mode == "REGISTRY_ONLY" else "allow_any",
         inbound_localhost=config.inbound_traffic_policy.mode == "LOCALHOST",
@@ -106,14 +112,60 @@ def _settings(config: MeshConfig, report: Report) -> L7Settings:
         access_log_file=config.access_log_file,
         access_log_format=config.access_log_format,
         access_log_json=config.access_log_encoding == "JSON",
-        sampling=tracing.sampling if tracing is not None and tracing.sampling is not None else base.sampling,
+        sampling=tracing.sampling if tracing.sampling is not None else base.sampling,
         trusted_hops=topology.num_trusted_proxies if topology is not None else 0,
         client_certificate_details=topology.forward_client_cert_details.lower()
         if topology is not None and topology.forward_client_cert_details != "UNDEFINED"
         else "",
-        tls_least={"TLSV1_2": "1.2", "TLSV1_3": "1.3"}.get(tls.min_protocol_version, "") if tls else "",  # type: ignore[arg-type]
-        tls_ciphers=tls.cipher_suites if tls is not None else (),
+        tls_least={"TLSV1_2": "1.2", "TLSV1_3": "1.3"}.get(least, ""),  # type: ignore[arg-type]
+        tls_ciphers=mesh_suites,
+        tls_curves=mesh_curves,
+        other_ciphers=other_suites,
+        other_curves=other_curves,
+        keepalive=policies.keepalive(config.tcp_keepalive, "tcpKeepalive", report),
+        span_tags=tuple(_tag(name, tag) for name, tag in sorted(tracing.custom_tags.items())),
+        istio_tags=tracing.enable_istio_tags is not False,
+        path_tag_length=tracing.max_path_tag_length,
+        headers=_headers(config.default_config.proxy_headers),
+        proxy_protocol=topology is not None and topology.proxy_protocol is not None,
     )
+
+
+def _ciphers(given: TLSConfig | None, path: str, report: Report) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Suites and curves, without those that Envoy does not know: it would refuse every listener."""
+    if given is None:
+        return (), ()
+    return (
+        ciphers.suites(given.cipher_suites, f"{path}.cipherSuites", report),
+        ciphers.curves(given.ecdh_curves, f"{path}.ecdhCurves", report),
+    )
+
+
+def _tag(name: str, tag: TracingTag) -> SpanTag:
+    if tag.environment is not None:
+        return SpanTag(name, "environment", tag.environment.name, tag.environment.default_value)
+    if tag.header is not None:
+        return SpanTag(name, "header", tag.header.name, tag.header.default_value)
+    return SpanTag(name, "literal", tag.literal.value if tag.literal is not None else "")
+
+
+def _headers(given: Written | None) -> ProxyHeaders:
+    found = ProxyHeaders()
+    if given is None:
+        return found
+    off = {
+        name: False
+        for name, each in (
+            ("request_id", given.request_id),
+            ("attempt_count", given.attempt_count),
+            ("debug", given.envoy_debug_headers),
+        )
+        if each is not None and each.disabled
+    }
+    server = given.server
+    name = found.server if server is None else None if server.disabled else server.value or found.server
+    port = given.x_forwarded_port
+    return structs.replace(found, **off, server=name, forwarded_port=port is not None and bool(port.enabled))
 
 
 def _address(service: str) -> tuple[str, str]:
@@ -168,16 +220,29 @@ def _wrong(given: ExtAuthzHttp | ExtAuthzGrpc) -> tuple[str, str]:
     return "", ""
 
 
-def _sink(provider: ExtensionProvider) -> Sink | None:
+def _sink(provider: ExtensionProvider, path: str, report: Report) -> Sink | None:
     for field, kind in _SINKS.items():
         given: Any = getattr(provider, field)
         if given is not None:
             namespace, hostname = _address(getattr(given, "service", ""))
-            options = tuple(sorted(_options(given)))
+            options = tuple(sorted(_options(given, path, report)))
             return Sink(provider.name, kind, hostname, getattr(given, "port", 0), namespace, options)
     return None
 
 
-def _options(given: Any) -> Iterator[tuple[str, Any]]:
-    written = msgspec.to_builtins(given)
+def _options(given: Any, path: str, report: Report) -> Iterator[tuple[str, Any]]:
+    """What the sink's own part of Envoy reads, times in seconds; of a format its text and labels."""
+    written = _timed(msgspec.to_builtins(given), path, report)
+    written |= written.pop("logFormat", {})
     return ((name, value) for name, value in written.items() if name not in ("service", "port"))
+
+
+def _timed(written: dict[str, Any], path: str, report: Report) -> dict[str, Any]:
+    return {
+        name: _timed(value, f"{path}.{name}", report)
+        if isinstance(value, dict)
+        else seconds(value, f"{path}.{name}", report)
+        if name == "timeout"
+        else value
+        for name, value in written.items()
+    }

@@ -155,23 +155,24 @@ def locality(
     )
 
 
+def keepalive(given: traffic.TcpKeepalive | None, path: str, report: Report) -> Keepalive | None:
+    if given is None:
+        return None
+    time, interval = (
+        seconds(text, f"{path}.{n}", report) for n, text in (("time", given.time), ("interval", given.interval))
+    )
+    return Keepalive(given.probes, time, interval)
+
+
 def pool(given: traffic.ConnectionPoolSettings | None, path: str, report: Report) -> Pool | None:
     if given is None:
         return None
     tcp, http = given.tcp or traffic.TcpSettings(), given.http or traffic.HttpSettings()
-    alive, ping = tcp.tcp_keepalive, http.http2_keep_alive
-    keepalive = None
-    if alive is not None:
-        where = f"{path}.tcp.tcpKeepalive"
-        keepalive = Keepalive(
-            alive.probes,
-            seconds(alive.time, f"{where}.time", report),
-            seconds(alive.interval, f"{where}.interval", report),
-        )
+    ping = http.http2_keep_alive
     return Pool(
         max_connections=tcp.max_connections,
         connect_timeout=seconds(tcp.connect_timeout, f"{path}.tcp.connectTimeout", report),
-        keepalive=keepalive,
+        keepalive=keepalive(tcp.tcp_keepalive, f"{path}.tcp.tcpKeepalive", report),
         max_connection_duration=seconds(tcp.max_connection_duration, f"{path}.tcp.maxConnectionDuration", report),
         tcp_idle_timeout=seconds(tcp.idle_timeout, f"{path}.tcp.idleTimeout", report),
         max_pending_requests=http.http1_max_pending_requests,
