@@ -11,6 +11,7 @@ from typing import Any
 
 from kit import documents as d
 from kit import worlds
+from kit.fields import mesh
 from kit.pki import Authority
 
 Document = dict[str, Any]
@@ -178,6 +179,7 @@ def _patches(applied: str, patch: Document) -> tuple[Document, ...]:
 
 
 CARRIERS: dict[str, tuple[Document, ...]] = {
+    mesh.MESH_CONFIG: (mesh.CARRIER,),
     "VirtualService": (
         ROUTES,
         worlds.routes("all", [{"redirect": {"authority": "a.example"}}], hosts=HOSTS, gateways=["mesh", "ingress"]),
@@ -392,6 +394,11 @@ _TLS_ROUTE = worlds.api(
     "TLSRoute", "db", parentRefs=[{"name": "edge"}], hostnames=["db.example"], rules=[{"backendRefs": [BACKEND]}]
 )
 BESIDE: dict[str, tuple[Document, ...]] = {
+    mesh.MESH_CONFIG: (
+        mesh.JUDGED,
+        worlds.rules("db", host="db.shop.svc.cluster.local", trafficPolicy={"tls": {"mode": "SIMPLE"}}),
+        _entry(resolution="DNS"),
+    ),
     "WasmPlugin": (_other_plugin(), _JUDGED),
     "TrafficExtension": (_other_plugin(), _JUDGED),
     "EnvoyFilter": (

@@ -17,12 +17,14 @@ from typing import Any
 
 from kit.fields.carriers import BESIDE, CARRIERS, TRUST, WORLD
 from kit.fields.composition import Composition
+from kit.fields.mesh import MESH_CONFIG, mesh_config
 from kit.fields.outcome import PODS, ROLES, Outcome, Trial, Word
 from kit.fields.samples import WITH, samples
 from kit.fields.walking import Document, Field, at, changed, fields
 from plait.model.compile.traffic.report import NO_EFFECT, NOT_SUPPORTED
 from plait.resources.kinds import Kind
-from plait.resources.schema import schema_of
+from plait.resources.mesh_config.mesh import MeshConfig, understood
+from plait.resources.schema import schema_of, schema_of_type
 from plait.resources.validate import validate
 
 UNREAD = frozenset({NOT_SUPPORTED, NO_EFFECT})
@@ -43,20 +45,23 @@ class Verdict:
     """Why a sample of ours could not be tried."""
 
 
-def titled(kind: Kind) -> str:
+def titled(kind: Kind | None) -> str:
+    """None stands for the mesh configuration, which is the text of a ConfigMap."""
+    if kind is None:
+        return MESH_CONFIG
     return f"{kind.group} {kind.kind}" if kind.kind == "Gateway" else kind.kind
 
 
 class Tried:
     """One kind. `composition`: what proxies were told while its fields were tried; complete after `verdicts`."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind | None) -> None:
         self.name = titled(kind)
         self.composition = Composition(TRUST)
-        self._schema = schema_of(kind)["properties"]["spec"]
+        self._schema = schema_of_type(MeshConfig) if kind is None else schema_of(kind)["properties"]["spec"]
         self._samples = samples(self.name)
         self._trial = Trial(_world(self.name))
-        self._told = lru_cache(_REMEMBERED)(lambda text: self._trial.outcome(json.loads(text)))
+        self._told = lru_cache(_REMEMBERED)(lambda text: self._trial.outcome(_kept(json.loads(text))))
 
     def verdicts(self) -> Iterator[Verdict]:
         return map(self._verdict, fields(self._schema))
@@ -124,14 +129,21 @@ def _key(document: Document) -> tuple[str, ...]:
     return document["kind"], document["apiVersion"], metadata.get("namespace", ""), metadata["name"]
 
 
+def _kept(document: Document) -> Document:
+    """As the API server has it."""
+    return mesh_config(document["spec"]) if document["kind"] == MESH_CONFIG else document
+
+
 def _wrong(document: Document) -> set[str]:
+    if document["kind"] == MESH_CONFIG:
+        return {str(each) for each in understood(json.dumps(document["spec"]))[1]}
     return {f"{p.path}: {p.message}" for p in validate(document) if p.severity == "error"}
 
 
 def _above(path: str, each: Field) -> bool:
     """Whether this is said of something the field stands in."""
     plain = re.sub(r"\[\d*\]", "", path.removeprefix("spec."))
-    return path == "spec" or (path.startswith("spec.") and f"{each.path.replace('[]', '')}.".startswith(f"{plain}."))
+    return path == "spec" or f"{each.path.replace('[]', '')}.".startswith(f"{plain}.")
 
 
 def _laid(below: Any, above: Any) -> Any:

@@ -23,6 +23,7 @@ class Composition:
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
         self._seen: set[str] = set()
+        self._clusters: set[str] = set()
         self._ports = itertools.count(_FIRST_PORT)
         self._found: dict[str, list[Document]] = {"clusters": [], "endpoints": [], "listeners": [], "routes": []}
 
@@ -40,7 +41,8 @@ class Composition:
         moved = {each["cluster_name"] for each in fresh["endpoints"]}
         ends = {each["cluster_name"]: each for each in told["endpoints"]}
         for each in told["clusters"]:
-            if each["name"] in moved or each in fresh["clusters"]:
+            # Each stands there once under its own name: a tracer wants its collector's.
+            if each["name"] in moved or each["name"] not in self._clusters or each in fresh["clusters"]:
                 held = ends.get(each["name"])
                 self._keep("clusters", each, "endpoints", [held] if held is not None else [])
 
@@ -64,6 +66,9 @@ class Composition:
         self._seen.add(text)
         document, named = json.loads(text)
         own = f"#{len(self._seen)}"
+        if kind == "clusters" and document["name"] not in self._clusters:
+            own = ""
+            self._clusters.add(document["name"])
         document["name"] += own
         for each in named:
             each["cluster_name" if beside == "endpoints" else "name"] += own

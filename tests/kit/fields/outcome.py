@@ -30,7 +30,14 @@ PODS = {
 }
 ROLES = (*PODS, "injected", "node", "status")
 """`injected`: a pod that gets a sidecar now. `status`: only what the object's own status says is another."""
-POD = {"metadata": {"name": "new", "labels": {"app": "web"}}, "spec": {"containers": [{"name": "a", "image": "b"}]}}
+POD = {
+    "metadata": {
+        "name": "new",
+        "labels": {"app": "web"},
+        "annotations": {"sidecar.istio.io/nativeSidecar": "false"},
+    },
+    "spec": {"containers": [{"name": "a", "image": "b"}]},
+}
 ASKING = {"istio-injection": "enabled"}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 _MADE = "for the controller, tested in `tests/unit/deploy` and `tests/e2e/test_waypoint_lifecycle.py`: what it makes"
 REASONS: tuple[tuple[str, str], ...] = (
+    (r"MeshConfig:defaultConfig\.discoveryAddress$", "the way to the control plane is the node agent's"),
     (r"GatewayClass:description$", "for people"),
     (r"Telemetry:metrics\[\]\.providers", "prometheus is the one sink of metrics; another name is told as PLT0407"),
     (r"(filters\[\]|path)\.type$", "says which of the other fields holds; another than theirs is refused by its rules"),

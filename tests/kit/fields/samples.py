@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from kit.fields import mesh
 from kit.fields.filters import dependencies
 
 KEYS = json.dumps(
@@ -103,6 +104,7 @@ def _within(place: tuple[str, ...], more: dict[str, Any]) -> dict[str, Any]:
 
 
 WITH: tuple[tuple[str, dict[str, Any]], ...] = (
+    *mesh.WITH,
     (
         r"LimitPolicy:sharedRateLimit\.(?!limits\[\]\.descriptor\[\]\.(header|clientAddress))",
         {"sharedRateLimit": _SHARED},
@@ -207,6 +209,7 @@ WITH: tuple[tuple[str, dict[str, Any]], ...] = (
 Values = Callable[[str, dict[str, Any]], list[Any]]
 _GATEWAY = "gateway.networking.k8s.io"
 BY_PATH: tuple[tuple[str, list[Any]], ...] = (
+    *mesh.BY_PATH,
     (r"verifyCertificateSpki$", [["NvqYIYSbgK2vCJpQhObf77vv+bQWtc5ek5RIOwPiC9A="]]),
     (r"verifyCertificateHash$", [["ab" * 32]]),
     (r"cipherSuites$", [["ECDHE-RSA-AES256-GCM-SHA384"], ["ECDHE-RSA-AES128-GCM-SHA256"]]),
@@ -266,9 +269,9 @@ BY_PATH: tuple[tuple[str, list[Any]], ...] = (
     (r"delegate\.namespace$", ["shop", "elsewhere"]),
     (r"sourceNamespace$", ["shop", "elsewhere"]),
     (r"sourceLabels$", [{"app": "web"}]),
-    (r"DestinationRule:.*distribute\[\]\.to$", [{"*": 100}, {"region/*": 100}]),
-    (r"DestinationRule:.*distribute\[\]\.from$", ["*", "region/*"]),
-    (r"DestinationRule:.*failoverPriority$", [["version"]]),
+    (r"(DestinationRule|MeshConfig):.*distribute\[\]\.to$", [{"*": 100}, {"region/*": 100}]),
+    (r"(DestinationRule|MeshConfig):.*distribute\[\]\.from$", ["*", "region/*"]),
+    (r"(DestinationRule|MeshConfig):.*failoverPriority$", [["version"]]),
     (r"DestinationRule:.*tls\.mode$", ["DISABLE", "SIMPLE", "ISTIO_MUTUAL"]),
     (r"DestinationRule:.*tunnel\.protocol$", ["CONNECT", "POST"]),
     (r"DestinationRule:.*tableSize$", [11, 13]),
@@ -359,6 +362,8 @@ def _by_schema(path: str, schema: dict[str, Any]) -> list[Any]:
         return [max(least, 7), max(least, 9)]
     if kind == "array":
         return [[value] for value in _by_schema(path, schema["items"])]
+    if kind == "object" and schema.get("properties") == {}:
+        return [{}]  # it is there, or it is not
     if kind == "object":
         if isinstance(schema.get("additionalProperties"), dict):
             inner = _by_schema(path, schema["additionalProperties"])

@@ -70,15 +70,15 @@ def index(found: Iterable[tuple[str, list[Row]]]) -> str:
     return "\n".join([HEAD, *lines, f"| all | {' | '.join(map(str, sums))} |", ""])
 
 
-def kinds() -> tuple[Kind, ...]:
-    return tuple(MESH)
+def kinds() -> tuple[Kind | None, ...]:
+    return (*MESH, None)
 
 
 def rows(tried: Tried) -> list[Row]:
     return [_row(tried.name, found) for found in tried.verdicts()]
 
 
-def section(kind: Kind) -> tuple[str, list[Row]]:
+def section(kind: Kind | None) -> tuple[str, list[Row]]:
     return titled(kind), rows(Tried(kind))
 
 
@@ -89,6 +89,9 @@ def _row(kind: str, found: Verdict) -> Row:
     if found.refused:
         return Row(found.field, told, "; ".join(_refusals(found.refused)), refused=True)
     reason = next((why for pattern, why in REASONS if re.search(pattern, f"{kind}:{found.field}")), "")
+    if not reason and found.invalid:
+        # Validation says no to values of ours: it is not silent, but who is told of a good value is not known.
+        reason = f"unknown, values of the trial are refused: {min(found.invalid)}"
     return Row(found.field, told, "status alone" if "status" in found.roles else reason)
 
 

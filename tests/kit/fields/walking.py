@@ -29,7 +29,7 @@ class Field:
 
 def fields(schema: Schema, path: str = "", required: bool = False) -> Iterator[Field]:
     """Leaves in the schema's order. A list or map of scalars is one leaf."""
-    if "properties" in schema:
+    if schema.get("properties"):
         needed = schema.get("required", ())
         for name, inner in schema["properties"].items():
             yield from fields(inner, f"{path}.{name}" if path else name, name in needed)
