@@ -74,9 +74,11 @@ def test_a_rule_whose_filter_is_not_served_answers_itself_instead_of_letting_ano
     assert conditions(mesh)["Accepted"] == ("True", "Accepted")
     assert conditions(mesh)["PartiallyInvalid"] == ("True", "UnsupportedValue")
     assert [p.path for p in problems] == ["spec.rules[0].filters"]
-    mesh, _ = l7.world(*WORLD, route(guarded))
-    assert conditions(mesh)["Accepted"] == ("False", "UnsupportedValue")
-    assert served(mesh)[0].action == Forward((), 500)
+    for alone in (guarded, under("/admin", backendRefs=[{**CART, "filters": [AUTH]}])):
+        mesh, problems = l7.world(*WORLD, route(alone))
+        assert conditions(mesh)["Accepted"] == ("False", "UnsupportedValue")
+        assert served(mesh)[0].action == Forward((), 500)
+    assert [p.path for p in problems] == ["spec.rules[0].backendRefs[0].filters"]
 
 
 def test_filters_of_the_only_backend_act_on_its_rule() -> None:

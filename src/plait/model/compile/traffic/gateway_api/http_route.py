@@ -76,12 +76,14 @@ def _rule(
 ) -> None:
     kind = "HTTPRoute" if isinstance(each, written.HTTPRoute) else "GRPCRoute"
     path = f"spec.rules[{number}]"
-    read = filters.read(rule.filters, backends, kind, each.namespace)
+    read, where = filters.read(rule.filters, backends, kind, each.namespace), f"{path}.filters"
     for alone in _alone(rule.backend_refs):
+        if not read.unsupported:
+            where = f"{path}.backendRefs[{rule.backend_refs.index(alone)}].filters"
         read = filters.joined(read, filters.read(alone.filters, backends, kind, each.namespace))
     action: Action = Forward((), BROKEN)  # a filter that cannot be run must not be skipped, nor another rule take over
     if read.unsupported:
-        report.unsupported(f"{path}.filters", read.unsupported)
+        report.unsupported(where, read.unsupported)
         found.unsupported = found.unsupported or f"{path} answers {BROKEN}: {read.unsupported}"
     else:
         found.unresolved = found.unresolved or read.unresolved
