@@ -169,6 +169,12 @@ FILTER = {
 }
 
 
+BEFORE_ROUTER = {
+    "name": "envoy.filters.network.http_connection_manager",
+    "subFilter": {"name": "envoy.filters.http.router"},
+}
+
+
 def _patch(applied: str, patch: Document, **match: Any) -> Document:
     written = {"applyTo": applied, "patch": patch, **({"match": match} if match else {})}
     return _networking("EnvoyFilter", "patch", configPatches=[written])
@@ -193,7 +199,7 @@ CARRIERS: dict[str, tuple[Document, ...]] = {
         ),
         worlds.routes(
             "all",
-            hosts=["db.shop.svc.cluster.local"],
+            hosts=["db.shop.svc.cluster.local", "x.db.shop.svc.cluster.local"],
             tls=[
                 {
                     "match": [{"sniHosts": ["db.shop.svc.cluster.local"]}],
@@ -240,7 +246,7 @@ CARRIERS: dict[str, tuple[Document, ...]] = {
         _entry(resolution="STATIC", workloadSelector={"labels": {"app": "outside"}}),
     ),
     "Sidecar": (
-        _networking("Sidecar", "web"),
+        _networking("Sidecar", "web", outboundTrafficPolicy={"mode": "ALLOW_ANY"}),
         _networking("Sidecar", "web", egress=[{"hosts": ["./*"]}]),
         _networking(
             "Sidecar",
@@ -271,6 +277,7 @@ CARRIERS: dict[str, tuple[Document, ...]] = {
             },
         ),
         _patch("HTTP_FILTER", {**FILTER, "operation": "INSERT_FIRST"}, context="WAYPOINT", waypoint={}),
+        _patch("HTTP_FILTER", FILTER, context="WAYPOINT", waypoint={"filter": BEFORE_ROUTER}),
         _patch(
             "HTTP_ROUTE",
             {"operation": "MERGE", "value": {"stat_prefix": "x"}},

@@ -18,6 +18,8 @@ _ENTRY = {"key": "a", "value": "b"}
 _COUNTING = {"service": {"name": "counting", "port": 8081}, "domain": "a"}
 _SHARED = {**_COUNTING, "limits": [{"descriptor": [_ENTRY]}]}
 _SHARE, _REST = {"name": "reviews", "port": 80, "weight": 1}, {"name": "cart", "port": 80, "weight": 3}
+_CART = {"host": "cart.shop.svc.cluster.local", "port": {"number": 80}}
+_MANAGER = "envoy.filters.network.http_connection_manager"
 _PORT = [{"port": {"number": 80}}]
 _TERMINATE = {"mode": "Terminate", "certificateRefs": [{"name": "cert"}]}
 _PLACES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -118,7 +120,7 @@ WITH: tuple[tuple[str, dict[str, Any]], ...] = (
     (r"egressProxy", {"outboundTrafficPolicy": {"mode": "ALLOW_ANY"}}),
     (r"http\[\]\.mirror(Percent|_percent)", {"http": [{"mirror": {"host": "cart.shop.svc.cluster.local"}}]}),
     (r"ignoreUriCase", {"http": [{"match": [{"uri": {"prefix": "/a"}}]}]}),
-    (r"uriRegexRewrite\.rewrite", {"http": [{"rewrite": {"uriRegexRewrite": {"match": "/a"}}}]}),
+    (r"uriRegexRewrite\.", {"http": [{"rewrite": {"uriRegexRewrite": {"match": "/a", "rewrite": "/b"}}}]}),
     (r"VirtualService:http\[\]\.route\[\]\.weight", {"http": [{"route": [{"weight": 1}, _OTHER]}]}),
     (r"VirtualService:tcp\[\]\.route\[\]\.weight", {"tcp": [{"route": [{"weight": 1}, _OTHER]}]}),
     (r"VirtualService:tls\[\]\.route\[\]\.weight", {"tls": [{"route": [{"weight": 1}, _OTHER]}]}),
@@ -153,16 +155,26 @@ WITH: tuple[tuple[str, dict[str, Any]], ...] = (
         r"Telemetry:metrics\[\]\.overrides\[\]\.match\.mode",
         {"metrics": [{"overrides": [{"match": {"metric": "REQUEST_COUNT"}}]}]},
     ),
-    (
-        r"tagOverrides\.\*\.operation",
-        {"metrics": [{"overrides": [{"tagOverrides": {"8080": {"value": "request.host"}}}]}]},
-    ),
     (r"Telemetry:(targetRefs?|selector)", {"accessLogging": [{"disabled": True}]}),
     (
         r"Sidecar:ingress\[\]\.tls\.",
         {"ingress": [{"tls": {"mode": "SIMPLE", "serverCertificate": "/a", "privateKey": "/b"}}]},
     ),
-    (r"Sidecar:ingress\[\]\.tls\.(caC.*Name|tlsC.*caC)", {"ingress": [{"tls": {"mode": "MUTUAL"}}]}),
+    (
+        r"Sidecar:ingress\[\]\.tls\.caC.*Name",
+        {"ingress": [{"tls": {"mode": "MUTUAL", "caCertCredentialName": "roots"}}]},
+    ),
+    (
+        r"Sidecar:ingress\[\]\.tls\.tlsC.*caC",
+        {"ingress": [{"tls": {"mode": "MUTUAL", "tlsCertificates": [{"caCertificates": "/c"}]}}]},
+    ),
+    (r"egressProxy\.(?!host)", {"outboundTrafficPolicy": {"egressProxy": _CART}}),
+    (r"egressProxy\.host", {"outboundTrafficPolicy": {"egressProxy": {"port": {"number": 80}}}}),
+    (r"WorkloadGroup:probe\.\w+(Seconds|Threshold)$", {"probe": {"tcpSocket": {"port": 80}}}),
+    (
+        r"waypoint\.filter\.subFilter",
+        {"configPatches": [{"match": {"waypoint": {"filter": {"name": _MANAGER}}}}]},
+    ),
     (
         r"Sidecar:ingress\[\]\.tls\.(caC[er]*($|tificates)|caCrl|subject|verify|insecure)",
         {"ingress": [{"tls": {"mode": "MUTUAL", "caCertificates": "/c"}}]},
@@ -214,6 +226,10 @@ BY_PATH: tuple[tuple[str, list[Any]], ...] = (
     (r"verifyCertificateHash$", [["ab" * 32]]),
     (r"cipherSuites$", [["ECDHE-RSA-AES256-GCM-SHA384"], ["ECDHE-RSA-AES128-GCM-SHA256"]]),
     (r"lua\.inlineCode$", ["a = 2", "a = 3"]),
+    (r"redirect\.scheme$", ["https", "http"]),
+    (r"retries\.retryOn$", ["5xx", "gateway-error"]),
+    (r"corsPolicy\.allowMethods$", [["GET"], ["POST"]]),
+    (r"probe\.httpGet\.scheme$", ["HTTP", "HTTPS"]),
     (r"abort\.grpcStatus$", ["UNAVAILABLE", "NOT_FOUND"]),
     (r"ingress\[\]\.defaultEndpoint$", ["127.0.0.1:9000", "0.0.0.0:9001"]),
     (r"EnvoyFilter:targetRefs\[\]\.kind$", ["Gateway", "GatewayClass"]),
@@ -263,7 +279,8 @@ BY_PATH: tuple[tuple[str, list[Any]], ...] = (
     (r"destination\.subset$|mirror\.subset$", ["v1"]),
     (r"(port|Port)\.?number$|(^|\.)port$|targetPort$|ports\[\]\.number$", [8080, 80]),
     (r"VirtualService:gateways$|match\[\]\.gateways$", [["mesh"], ["ingress"]]),
-    (r"VirtualService:exportTo|DestinationRule:exportTo|ServiceEntry:exportTo", [["."], ["~"]]),
+    (r"ServiceEntry:exportTo", [["."], ["~"]]),
+    (r"VirtualService:exportTo|DestinationRule:exportTo", [["."], ["elsewhere"]]),
     (r"delegate\.name$", ["child", "nobody"]),
     (r"DestinationRule:subsets\[\]\.name$", ["v1", "other"]),
     (r"delegate\.namespace$", ["shop", "elsewhere"]),

@@ -25,7 +25,7 @@ def settings(path: str, tls: Any) -> Iterator[Finding]:
     if tls.mode in ("SIMPLE", *_MUTUAL) and not named:
         for name in (name for name, value in own.items() if not value):
             yield bad(f"{path}.{name}", f"mode {tls.mode} needs credentialName or {name}; add one")
-        if tls.mode != "SIMPLE" and not tls.ca_certificates:
+        if tls.mode != "SIMPLE" and not (tls.ca_certificates or tls.ca_cert_credential_name):
             yield bad(f"{path}.caCertificates", f"mode {tls.mode} needs credentialName or caCertificates; add one")
     if tls.mode in _MUTUAL and tls.tls_certificates and not tls.insecure_skip_verify:
         roots = tls.ca_certificates or tls.ca_cert_credential_name
