@@ -140,26 +140,6 @@ def test_zero_percent_of_ejections_is_how_the_api_says_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "most"),
-    [
-        ((), 7),
-        ((l7.istio("Sidecar", "default", inboundConnectionPool={"tcp": {"maxConnections": 9}}),), 9),
-        ((l7.waypoint(), l7.gateway_pod("waypoint-1", "10.4.0.1", "waypoint")), 4294967295),
-    ],
-    ids=["rule", "sidecar", "waypoint"],
-)
-def test_a_rule_s_pool_holds_at_the_server_too_unless_its_sidecar_or_a_waypoint_has_the_word(
-    more: tuple[d.Document, ...], most: int
-) -> None:
-    behind = {"istio.io/use-waypoint": "waypoint"} if len(more) == 2 else {}
-    pool = rule(connectionPool={"tcp": {"maxConnections": 7}})
-    mesh, _ = l7.world(WEB, *PODS, d.service("db", "10.9.0.2", labels=behind), pool, *more)
-    found = sidecar.documents(l7.seen_by(mesh, "db-1"))["clusters"]
-    [limits] = next(each for each in found if each["name"] == "inbound|8080||")["circuit_breakers"]["thresholds"]
-    assert limits["max_connections"] == most
-
-
-@pytest.mark.parametrize(
     ("endpoint", "kind", "port"),
     [
         ("127.0.0.1:8080", "STATIC", None),

@@ -137,15 +137,11 @@ class Scope:
             self._rules[key] = self._rule(service)
         return self._rules[key]
 
-    def serving(self, service: HttpService) -> Traffic | None:
-        """The same as its pods have it on their way in: rules that choose clients say nothing about servers."""
-        return self._rule(service, clients=False)
-
-    def _rule(self, service: HttpService, *, clients: bool = True) -> Traffic | None:
+    def _rule(self, service: HttpService) -> Traffic | None:
         own, labels = self.proxy.namespace, self.proxy.tags
         for namespace in dict.fromkeys((own, service.namespace, self.mesh.settings.root_namespace)):
             found = [rule for rule in self.found.traffic_of(namespace, service.hostname) if sees(rule.visible, own)]
-            chosen = [r for r in found if clients and r.selector and namespace == own and carries(labels, r.selector)]
+            chosen = [r for r in found if r.selector and namespace == own and carries(labels, r.selector)]
             chosen += [r for r in found if not r.selector]
             if chosen:
                 return chosen[0]

@@ -19,7 +19,6 @@ from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy
 from plait.model.routes import Destination, Routing, TcpMatch, TlsMatch, VirtualHost
 from plait.model.sidecars import SidecarScope
-from plait.model.traffic import Pool
 from plait.model.views import enforcing, hosting, once
 from plait.model.views.keeping import kept
 from plait.model.views.resolve import Resolver
@@ -235,15 +234,6 @@ def _resolved(found: tuple[Destination, ...], resolver: Resolver, port: int) -> 
     return tuple(resolver.destination(each, port) for each in found)
 
 
-def _pool(scope: Scope, service: HttpService | None, port: int) -> Pool | None:
-    """What a DestinationRule says about connections holds at the server too, as in Istio; not behind a waypoint, which
-    applies it."""
-    if service is None or not _enforces(service):
-        return None
-    rule = scope.serving(service)
-    return rule.effective(port).pool if rule is not None else None
-
-
 def _inbound(scope: Scope, modes: PeerMode) -> Iterator[InboundPort]:
     """Ports of the scope, else of the pod's services; and those with a mode of their own that neither lists."""
     sidecar = scope.sidecar
@@ -286,5 +276,5 @@ def _of_services(scope: Scope, modes: PeerMode) -> Iterator[InboundPort]:
                 service=membership.service,
                 hostname=service.hostname if service is not None else "",
                 service_port=port.service,
-                pool=(sidecar.pool if sidecar is not None else None) or _pool(scope, service, port.service),
+                pool=sidecar.pool if sidecar is not None else None,
             )
