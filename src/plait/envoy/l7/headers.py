@@ -14,11 +14,16 @@ _BREAKS = re.compile(r"[\x00\n\r]")
 
 
 def value(ctx: Context, text: str, source: str, path: str) -> str:
-    """The value as Envoy's formatter takes it; a stray `%` is printed as it stands."""
-    if "%" in _OPERATOR.sub("", text):
+    """The value as Envoy's formatter takes it; what is changed for that is said."""
+    written = formatted(text)
+    if written != text:
         ctx.refuse(source, path, f"{text!r} has a '%' that begins no operator; it is sent as text; write %% for one")
-        return text.replace("%%", "%").replace("%", "%%")
-    return text
+    return written
+
+
+def formatted(text: str) -> str:
+    """With a stray `%` all of it is text, in which a `%` is doubled."""
+    return text.replace("%%", "%").replace("%", "%%") if "%" in _OPERATOR.sub("", text) else text
 
 
 def request(ctx: Context, change: HeaderChange, source: str) -> Doc:
@@ -41,8 +46,7 @@ def _changes(ctx: Context, change: HeaderChange, side: str, source: str) -> Doc:
         for name, text in pairs:
             if not _changeable(ctx, name, side, source):
                 continue
-            if _BREAKS.search(name + text):
-                ctx.refuse(source, f"headers.{side}.{name!r}", "a header has no line breaks or zero bytes; left out")
+            if _breaks(ctx, text, name, side, source):
                 continue
             written = value(ctx, text, source, f"headers.{side}.{name}")
             added.append({"header": {"key": name, "value": written}, "append_action": action})
@@ -60,7 +64,17 @@ def _changes(ctx: Context, change: HeaderChange, side: str, source: str) -> Doc:
 def _changeable(ctx: Context, name: str, side: str, source: str) -> bool:
     if side == "request" and name.lower() in _HOSTS:
         return False  # said by `host`
+    if _breaks(ctx, name, name, side, source):
+        return False
     if name.startswith(":") or not name or name.lower() in _HOSTS:
         ctx.refuse(source, f"headers.{side}.{name}", "Envoy changes no pseudo headers; use rewrite for path and host")
         return False
     return True
+
+
+def _breaks(ctx: Context, text: str, name: str, side: str, source: str) -> bool:
+    """Whether it would end the header it stands in."""
+    found = _BREAKS.search(text) is not None
+    if found:
+        ctx.refuse(source, f"headers.{side}.{name!r}", "a header has no line breaks or zero bytes; left out")
+    return found

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from plait.envoy import names
 from plait.envoy.l7.context import Context, seconds
+from plait.envoy.l7.headers import formatted
 from plait.envoy.l7.matchers import header, string
 from plait.envoy.pieces import Doc, any_of, extension
 from plait.model.limits import (
@@ -137,7 +138,7 @@ def _tokens(rate: Rate) -> Doc:
 
 def _headers(refusal: Refusal) -> list[Doc]:
     return [
-        {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        {"header": {"key": name, "value": formatted(value)}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
         for name, value in refusal.headers
     ]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from plait.envoy.l7.context import Context
-from plait.envoy.pieces import Doc, any_of, extension
+from plait.envoy.pieces import Doc, extension
 from plait.model.patches import Plugin
 
 Side = Literal["client", "server"]
@@ -41,7 +41,7 @@ def _filter(ctx: Context, plugin: Plugin) -> Doc | None:
     path = ctx.options.modules.get(script.url) or (script.url[7:] if script.url.startswith("file://") else "")
     if not path:
         ctx.refuse(plugin.key, "spec.url", f"{script.url} was not fetched; {_without(plugin)}; use file:// or wait")
-        return None if script.failure == "open" else _closed(name)
+        return None if script.failure == "open" else _closed(name, script.network)
     vm: Doc = {"vm_id": name, "runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": path}}}
     if script.environment or script.host_environment:
         vm["environment_variables"] = {
@@ -66,7 +66,9 @@ def _without(plugin: Plugin) -> str:
     return "it is left out" if plugin.script.failure == "open" else "requests are refused"
 
 
-def _closed(name: str) -> Doc:
+def _closed(name: str, network: bool) -> Doc:
     policy = {f"plugin[{name}]": {"permissions": [{"any": True}], "principals": [{"any": True}]}}
-    config = any_of("envoy.extensions.filters.http.rbac.v3.RBAC", rules={"action": "DENY", "policies": policy})
-    return {"name": name, "typed_config": config}
+    rules = {"action": "DENY", "policies": policy}
+    if network:
+        return extension(name, "envoy.extensions.filters.network.rbac.v3.RBAC", rules=rules, stat_prefix="plugin.")
+    return extension(name, "envoy.extensions.filters.http.rbac.v3.RBAC", rules=rules)

@@ -30,6 +30,12 @@ def changes(path: str, headers: Any) -> Iterator[Finding]:
                     yield from value(place, given[name])
 
 
+def of_response(path: str, name: str, text: str) -> Iterator[Finding]:
+    """One that a proxy gives an answer of its own."""
+    yield from _name(path, name, authority=False)
+    yield from value(path, text)
+
+
 def sets_authority(headers: Any) -> int:
     """How often the authority is given anew."""
     request = headers.request if headers is not None else None
@@ -48,6 +54,8 @@ def _name(path: str, name: str, *, authority: bool) -> Iterator[Finding]:
 
 
 def value(path: str, text: str) -> Iterator[Finding]:
-    """`%NAME%` stands for a value of the request, `%%` for the sign itself."""
+    """`%NAME%` stands for a value of the request, `%%` for the sign itself; nothing may end the header."""
+    if any(character in text for character in "\0\r\n"):
+        yield bad(path, f"{text!r} has a line break or a zero byte, which no header has; remove it")
     if _COMMAND.sub("", text).count("%") % 2:
         yield bad(path, f"{text!r} has a '%' that neither begins nor ends a command; write '%%' for the sign itself")

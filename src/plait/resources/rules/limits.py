@@ -8,7 +8,7 @@ from typing import Any
 
 from plait.resources import durations
 from plait.resources.limits import LimitPolicy, RequestMatch, SharedRateLimit
-from plait.resources.rules import words
+from plait.resources.rules import headers, words
 from plait.resources.rules.words import bad
 from plait.resources.structure import Finding
 
@@ -88,8 +88,8 @@ def _refill(path: str, value: str) -> Iterator[Finding]:
 
 
 def _refusal(path: str, refusal: Any) -> Iterator[Finding]:
-    for name in refusal.headers if refusal is not None else ():
-        yield from _header(f"{path}.refusal.headers.{name}", name)
+    for name, value in refusal.headers.items() if refusal is not None else ():
+        yield from headers.of_response(f"{path}.refusal.headers.{name}", name, value)
 
 
 def _header(path: str, name: str | None) -> Iterator[Finding]:

@@ -17,6 +17,27 @@ def test_a_line_break_or_zero_byte_is_left_out_and_said(name: str, text: str) ->
     assert "line breaks" in ctx.report.found[0].message
 
 
+def test_what_would_end_a_removed_header_is_left_out_and_said() -> None:
+    ctx = Context(l7.proxy("sidecar"), l7.SETTINGS, DEFAULT, {})
+    found = headers.response(ctx, HeaderChange(remove=("a\nb", "c")), "HTTPRoute/shop/web")
+    assert found == {"response_headers_to_remove": ["c"]}
+    assert len(ctx.report.found) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("a%b", "a%%b"),
+        ("%REQ(x", "%%REQ(x"),
+        ("%START_TIME(%", "%%START_TIME(%%"),
+        ("%REQ(x)%", "%REQ(x)%"),
+        ("%%", "%%"),
+    ],
+)
+def test_a_stray_sign_is_text(text: str, written: str) -> None:
+    assert headers.formatted(text) == written
+
+
 @pytest.mark.parametrize("name", ["host", "Host", ":authority", ":status"])
 def test_an_answer_has_no_host_to_be_changed(name: str) -> None:
     ctx = Context(l7.proxy("sidecar"), l7.SETTINGS, DEFAULT, {})

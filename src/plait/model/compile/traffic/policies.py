@@ -164,25 +164,35 @@ def keepalive(given: traffic.TcpKeepalive | None, path: str, report: Report) -> 
     return Keepalive(given.probes, time, interval)
 
 
+def _count(given: int, path: str, report: Report) -> int:
+    """A bound; 0, none, for what is no number of things."""
+    if given < 0:
+        report.error(BAD_VALUE, path, f"{given} is no bound; write 0 or more")
+    return max(given, 0)
+
+
 def pool(given: traffic.ConnectionPoolSettings | None, path: str, report: Report) -> Pool | None:
     if given is None:
         return None
     tcp, http = given.tcp or traffic.TcpSettings(), given.http or traffic.HttpSettings()
     ping = http.http2_keep_alive
     return Pool(
-        max_connections=tcp.max_connections,
+        max_connections=_count(tcp.max_connections, f"{path}.tcp.maxConnections", report),
         connect_timeout=seconds(tcp.connect_timeout, f"{path}.tcp.connectTimeout", report),
         keepalive=keepalive(tcp.tcp_keepalive, f"{path}.tcp.tcpKeepalive", report),
-        max_connection_duration=seconds(tcp.max_connection_duration, f"{path}.tcp.maxConnectionDuration", report),
+        max_connection_duration=seconds(tcp.max_connection_duration, f"{path}.tcp.maxConnectionDuration", report)
+        or None,
         tcp_idle_timeout=seconds(tcp.idle_timeout, f"{path}.tcp.idleTimeout", report),
-        max_pending_requests=http.http1_max_pending_requests,
-        max_requests=http.http2_max_requests,
-        max_requests_per_connection=http.max_requests_per_connection,
-        max_retries=http.max_retries,
+        max_pending_requests=_count(http.http1_max_pending_requests, f"{path}.http.http1MaxPendingRequests", report),
+        max_requests=_count(http.http2_max_requests, f"{path}.http.http2MaxRequests", report),
+        max_requests_per_connection=_count(
+            http.max_requests_per_connection, f"{path}.http.maxRequestsPerConnection", report
+        ),
+        max_retries=_count(http.max_retries, f"{path}.http.maxRetries", report),
         http_idle_timeout=seconds(http.idle_timeout, f"{path}.http.idleTimeout", report),
         upgrade={"UPGRADE": "always", "DO_NOT_UPGRADE": "never"}.get(http.h2_upgrade_policy, ""),  # type: ignore[arg-type]
         client_protocol=http.use_client_protocol,
-        max_streams=http.max_concurrent_streams,
+        max_streams=_count(http.max_concurrent_streams, f"{path}.http.maxConcurrentStreams", report),
         ping_interval=seconds(ping.interval, f"{path}.http.http2KeepAlive.interval", report, _PING) if ping else None,
         ping_timeout=seconds(ping.timeout, f"{path}.http.http2KeepAlive.timeout", report, _PING) if ping else None,
     )

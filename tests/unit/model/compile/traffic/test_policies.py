@@ -29,6 +29,8 @@ def hashed(**how: Any) -> dict[str, Any]:
         ({"connectionPool": {"http": {"http2KeepAlive": {"interval": "1us"}}}}, "http2KeepAlive.interval"),
         ({"connectionPool": {"tcp": {"connectTimeout": "9999999h"}}}, "tcp.connectTimeout"),
         ({"outlierDetection": {"consecutiveErrors": -1}}, "consecutiveErrors"),
+        ({"connectionPool": {"tcp": {"maxConnections": -1}}}, "tcp.maxConnections"),
+        ({"connectionPool": {"http": {"maxRetries": -1}}}, "http.maxRetries"),
         (hashed(httpHeaderName="a\nb", useSourceIp=True), "httpHeaderName"),
         (hashed(httpCookie={**_COOKIE, "name": ""}, useSourceIp=True), "httpCookie.name"),
         (hashed(httpCookie={**_COOKIE, "attributes": [{"name": "b", "value": "c\r"}]}), "attributes[0].value"),
@@ -39,6 +41,7 @@ def test_what_envoy_would_refuse_is_left_out_and_said(given: dict[str, Any], pat
     assert [each.endswith(path) for each in said] == [True]
     pool, outliers, balancing = found.pool, found.outliers, found.balancing
     assert pool is None or (pool.ping_interval, pool.connect_timeout) == (None, None)
+    assert pool is None or (pool.max_connections, pool.max_retries) == (0, 0)
     assert outliers is None or outliers.server_errors is None
     if balancing is not None and balancing.hash is not None:
         assert balancing.hash.source_ip or balancing.hash.cookie is not None
