@@ -15,6 +15,7 @@ from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
+from plait.envoy.l7.patching.matching import Known
 from plait.envoy.l7.report import Refusal
 from plait.envoy.pieces import Doc, bound, cidr, extension, socket_address
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort, TcpChain
@@ -54,7 +55,7 @@ def build(view: GatewayView, options: Options = DEFAULT, parts: Parts | None = N
             found.listeners.append(made)
     found.add_upstreams(ctx)
     ports = {each.port: frozenset(each.servers) for each in view.ports if each.servers}
-    patches.apply(ctx, view.enforced.patches, found, "gateway", patches.Known(ports=ports))
+    patches.apply(ctx, view.enforced.patches, found, "gateway", Known(ports=ports))
     found.refusals = tuple(ctx.report.found)
     return found
 

@@ -16,6 +16,7 @@ from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.distinct import distinct
 from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
+from plait.envoy.l7.patching.matching import Known
 from plait.envoy.l7.report import Refusal
 from plait.envoy.pieces import Doc, bound, cidr, socket_address
 from plait.model.routes import VirtualHost
@@ -55,7 +56,7 @@ def build(view: SidecarView, options: Options = DEFAULT, parts: Parts | None = N
         found.routes.append(terminate.route())
     found.add_upstreams(ctx)
     hosts = {inbound.cluster_name(port): frozenset((port.hostname,)) for port in view.inbound if port.hostname}
-    patches.apply(ctx, view.enforced.patches, found, "sidecar", patches.Known(hosts=hosts))
+    patches.apply(ctx, view.enforced.patches, found, "sidecar", Known(hosts=hosts))
     found.refusals = tuple(ctx.report.found)
     return found
 
