@@ -155,7 +155,8 @@ def _by_name(found: dict[str, Any], directory: Path, authority: Authority) -> di
     document = l7.composed(found, run=True, admin=str(directory / "admin"), authority=authority)
     kind = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
     file = directory / "routes.json"
-    file.write_text(json.dumps({"resources": [{"@type": kind, **each} for each in found["routes"]]}))
+    asked = [{"@type": kind, **each} for each in found["routes"] if each["name"] in names]
+    file.write_text(json.dumps({"resources": asked}))  # Envoy takes one from a file
     source = {"path_config_source": {"path": str(file)}, "resource_api_version": "V3"}
     managers = _managers(document["static_resources"]["listeners"])
     for name, holder in zip(names, managers, strict=True):
