@@ -17,10 +17,10 @@ from plait.model.compile.services import (
     DISTRIBUTION,
     Namespaces,
     Selection,
-    application_protocol,
     balancing,
     entry_ports,
     inherited,
+    targets,
 )
 from plait.model.compile.workloads import Attached, canonical
 from plait.model.mesh import (
@@ -28,13 +28,11 @@ from plait.model.mesh import (
     Locality,
     Membership,
     NetworkAddress,
-    Port,
     Service,
     Settings,
     Tunnel,
     Workload,
 )
-from plait.resources import kubernetes
 from plait.resources.networking.service_entry import ServiceEntry, ServiceEntryAddress
 from plait.resources.networking.workload import WorkloadEntry, WorkloadEntrySpec
 from plait.resources.problems import Problem
@@ -59,7 +57,10 @@ def entries(
     """One workload for each WorkloadEntry; its address may be a name where a service that looks names up chooses it."""
     for each in found:
         labels = {**each.meta.labels, **each.spec.labels}
-        members = [Membership(chosen.key(s), tuple(_behind(s, each.spec))) for s in chosen.of(each.namespace, labels)]
+        members = [
+            Membership(chosen.key(s), tuple(targets(s, partial(_at, each.spec))))
+            for s in chosen.of(each.namespace, labels)
+        ]
         by_name = False
         for entry in chosen.entries(each.namespace, labels):
             members += _memberships(entry, each.spec, entry.spec.hosts)
@@ -152,16 +153,9 @@ def _memberships(each: ServiceEntry, endpoint: WorkloadEntrySpec, hosts: Iterabl
     return [Membership(f"{each.namespace}/{host}", ports) for host in hosts]
 
 
-def _behind(service: kubernetes.Service, entry: WorkloadEntrySpec) -> Iterator[Port]:
-    """Ports of a Service at a workload outside: a named target is one of the entry's own, or there is none."""
-    for port in service.spec.ports:
-        if port.protocol not in ("TCP", ""):
-            continue
-        target = port.target_port or port.port
-        if isinstance(target, str):
-            target = int(target) if target.isdigit() else entry.ports.get(target, 0)
-        if target:
-            yield Port(port.port, target, application_protocol(port.name, port.app_protocol))
+def _at(entry: WorkloadEntrySpec, name: str) -> int:
+    """Where an entry serves a port of this name; 0 nowhere."""
+    return entry.ports.get(name, 0)
 
 
 def _workload(

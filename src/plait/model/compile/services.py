@@ -7,7 +7,7 @@ pods members, and for endpoints that are no pods.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from ipaddress import ip_address
 
@@ -121,7 +121,7 @@ class Selection:
 
     def memberships(self, pod: Pod) -> tuple[Membership, ...]:
         found = [
-            Membership(self.key(service), tuple(_targets(service, pod)))
+            Membership(self.key(service), tuple(targets(service, partial(_named, pod))))
             for service in self.of(pod.namespace, pod.meta.labels)
         ]
         found += [Membership(key, ports) for key, ports in self._listed.get(pod.ident, {}).items()]
@@ -195,13 +195,14 @@ def _protocol(port: ServicePort) -> AppProtocol:
     return application_protocol(port.name, port.app_protocol)
 
 
-def _targets(service: kubernetes.Service, pod: Pod) -> Iterator[Port]:
+def targets(service: kubernetes.Service, named: Callable[[str], int]) -> Iterator[Port]:
+    """Ports of a Service at what stands behind it; `named`: where that serves a target said by name, 0 nowhere."""
     for port in service.spec.ports:
         if port.protocol not in ("TCP", ""):
             continue
         target = port.target_port or port.port
         if isinstance(target, str):
-            target = int(target) if target.isdigit() else _named(pod, target)
+            target = int(target) if target.isdigit() else named(target)
         if target:
             yield Port(port.port, target, _protocol(port))
 

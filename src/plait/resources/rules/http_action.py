@@ -7,6 +7,7 @@ import http
 from collections.abc import Iterator
 from typing import Any
 
+from plait.resources import grpc_status
 from plait.resources.rules import words
 from plait.resources.rules.names import HEADER
 from plait.resources.rules.words import bad
@@ -46,27 +47,6 @@ _RETRY_ON = frozenset(
         "internal",
         "resource-exhausted",
         "unavailable",
-    }
-)
-_GRPC = frozenset(
-    {
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "UNAUTHENTICATED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
     }
 )
 
@@ -151,9 +131,10 @@ def fault(path: str, found: Any) -> Iterator[Finding]:
         yield from words.exactly_one(f"{path}.abort", given, none_is_fine=True)
         if abort.http_status is not None:
             yield from _status(f"{path}.abort.httpStatus", abort.http_status)
-        if abort.grpc_status is not None and abort.grpc_status not in _GRPC:
+        if abort.grpc_status is not None and abort.grpc_status not in grpc_status.CODES:
             yield bad(
-                f"{path}.abort.grpcStatus", f"{abort.grpc_status!r} is unknown; use one of {', '.join(sorted(_GRPC))}"
+                f"{path}.abort.grpcStatus",
+                f"{abort.grpc_status!r} is unknown; use one of {', '.join(sorted(grpc_status.CODES))}",
             )
         yield from share(f"{path}.abort.percentage", abort.percentage)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from plait.model.enforcement import ClientMode, ServerMode
+from plait.trial import witness
 from plait.trial.fusion.corpus import BRITTLE, CROWD, DELAY, RATE
 
 Document = dict[str, Any]
@@ -40,9 +41,12 @@ def world(jwks: str) -> list[Document]:
     found += [_pod(name, {"app": name, **_MODES[mode]}, _client()) for mode, name in CLIENTS.items()]
     for mode, name in SERVERS.items():
         found += [_service(name, waypoint=mode == "ambient+waypoint")]
-        found += [_pod(f"{name}-{v}", {"app": name, "version": v, **_MODES[mode]}, _witness(v)) for v in ("v1", "v2")]
+        found += [
+            _pod(f"{name}-{v}", {"app": name, "version": v, **_MODES[mode]}, witness.container(v, TARGET))
+            for v in ("v1", "v2")
+        ]
     # Its members count what is mirrored to them, whoever sends it.
-    found += [_service("mirror"), _pod("mirror", {"app": "mirror", "version": "v1"}, _witness("v1"))]
+    found += [_service("mirror"), _pod("mirror", {"app": "mirror", "version": "v1"}, witness.container("v1", TARGET))]
     return found + [each for name in SERVERS.values() for each in policies(name, jwks)]
 
 
@@ -140,13 +144,3 @@ def _pod(name: str, labels: dict[str, str], container: Document) -> Document:
 
 def _client() -> Document:
     return {"name": "app", "image": "busybox", "command": ["sleep", "infinity"]}
-
-
-def _witness(version: str) -> Document:
-    probe = {"tcpSocket": {"port": TARGET}, "periodSeconds": 1}
-    return {
-        "name": "app",
-        "image": "plait/witness",
-        "env": [{"name": "VERSION", "value": version}],
-        "readinessProbe": probe,
-    }

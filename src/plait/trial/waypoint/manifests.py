@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from plait.base import wellknown
+from plait.trial import witness
 
 Document = dict[str, Any]
 NAMESPACE: Final = "store"
@@ -25,7 +26,7 @@ def world() -> list[Document]:
     space["metadata"]["labels"] = {wellknown.DATAPLANE_MODE: "ambient"}
     found = [space, service(SERVICE), *(service(f"{SERVICE}-{v}", {"version": v}) for v in VERSIONS)]
     found.append(service(AROUND, waypoint="none"))
-    found += [_pod(f"{SERVICE}-{v}", {"app": SERVICE, "version": v}, _witness(v)) for v in VERSIONS]
+    found += [_pod(f"{SERVICE}-{v}", {"app": SERVICE, "version": v}, witness.container(v, TARGET)) for v in VERSIONS]
     return [
         *found,
         _pod(CLIENT, {"app": CLIENT}, {"name": "app", "image": "busybox", "command": ["sleep", "infinity"]}),
@@ -80,13 +81,3 @@ def _pod(name: str, labels: dict[str, str], container: Document) -> Document:
     found = document("v1", "Pod", name, spec={"terminationGracePeriodSeconds": 1, "containers": [container]})
     found["metadata"]["labels"] = labels
     return found
-
-
-def _witness(version: str) -> Document:
-    probe = {"tcpSocket": {"port": TARGET}, "periodSeconds": 1}
-    return {
-        "name": "app",
-        "image": "plait/witness",
-        "env": [{"name": "VERSION", "value": version}],
-        "readinessProbe": probe,
-    }

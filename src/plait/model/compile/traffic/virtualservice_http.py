@@ -32,31 +32,13 @@ from plait.model.routes import (
     Route,
     TextMatch,
 )
+from plait.resources import grpc_status
 from plait.resources.networking import traffic
 from plait.resources.networking import virtual_service as written
 from plait.resources.networking.virtual_service import HTTPMatchRequest, HTTPRoute, VirtualService
 
 _CLAIMS = "@request.auth.claims"
 _BY_CODE = ("retriable-status-codes",)
-_GRPC = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
 
 
 def gateway_key(name: str, namespace: str) -> str:
@@ -271,7 +253,9 @@ def _fault(found: written.HTTPFaultInjection | None, path: str, report: Report) 
             report.unsupported(f"{path}.abort.http2Error", "use httpStatus or grpcStatus")
         elif failure.grpc_status is not None:
             word = failure.grpc_status.upper()
-            number = int(word) if word.isdigit() else _GRPC.index(word) if word in _GRPC else None
+            number = (
+                int(word) if word.isdigit() else grpc_status.CODES.index(word) if word in grpc_status.CODES else None
+            )
             if number is None:
                 text = f"{failure.grpc_status!r} is no gRPC status; write a name such as UNAVAILABLE"
                 report.error(BAD_VALUE, f"{path}.abort.grpcStatus", text)
