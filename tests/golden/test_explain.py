@@ -54,7 +54,7 @@ def test_json_has_the_fields_that_help_names(capsys: pytest.CaptureFixture[str])
         (("shop/nobody", "shop/dispatch"), "order-5d9c7b6f4-abcde"),
         (("shop/order", "shop/nobody"), "dispatch"),
         (("shop/order", "shop/dispatch", "-H", "x"), "name: value"),
-        (("shop/order", "shop/dispatch", "-o", "xml"), "table or json"),
+        (("shop/order", "shop/dispatch", "-o", "xml"), "table, json, yaml"),
     ],
 )
 def test_what_cannot_be_read_exits_2_and_says_the_way_out(

@@ -15,11 +15,8 @@ import typer
 
 from plait.app import analysis
 from plait.base import aio
-from plait.cli import connect, manifests, output
+from plait.cli import connect, inputs, output
 from plait.diagnose.analysis import Suppression, suppression
-from plait.model.mesh import Settings
-from plait.resources import documents
-from plait.resources.mesh_config import mesh as mesh_config
 from plait.resources.problems import Problem
 from plait.store.api import ApiError
 
@@ -40,38 +37,37 @@ def analyze(
     everywhere: Annotated[
         bool, typer.Option("-A", "--all-namespaces", help="About all namespaces (with -f this is the default).")
     ] = False,
-    config: Annotated[Path | None, typer.Option("--mesh-config", help="MeshConfig, as in ConfigMap istio.")] = None,
-    root_namespace: Annotated[str, typer.Option(help="Where mesh-wide policies live.")] = "",
+    config: inputs.Config = None,
+    root_namespace: inputs.RootNamespace = "",
     suppress: Annotated[
         list[str] | None, typer.Option(help="CODE or 'CODE=Kind name.namespace', * for anything; several times.")
     ] = None,
     threshold: Annotated[
         str, typer.Option("--failure-threshold", help="Exit 1 from this severity on: error, warning or info.")
     ] = "warning",
-    form: Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")] = "table",
+    form: inputs.Form = "",
     name: Annotated[str, typer.Option(help="Name of the mesh.")] = "default",
     kubeconfig: Annotated[Path | None, typer.Option(help="Another API server.")] = None,
 ) -> int:
     """Find what is wrong: dangling references, rules that never match, policies for nobody, ports without protocol."""
-    if form not in output.FORMATS:
-        raise click.UsageError(f"no output format {form!r}; use one of {', '.join(output.FORMATS)}")
+    form = inputs.form(form)
     if threshold not in SEVERITIES:
         raise click.UsageError(f"no severity {threshold!r}; use one of {', '.join(SEVERITIES)}")
     if namespace and everywhere:
         raise click.UsageError("-n and -A exclude each other; give one")
-    settings, problems, text = _settings(config, root_namespace)
-    found = []
-    if file:
-        for source, content in manifests.texts(file):
-            good, broken = documents.read(content, source)
-            found += [each.document for each in good]
-            problems += broken
-    else:
+    read = inputs.load(file or (), config, root_namespace)
+    found = read.documents
+    if not file:
         found = asyncio.run(_running(name, kubeconfig))
         namespace = namespace or ("" if everywhere else "default")
-    asked = _suppressions(suppress or ())
     told = analysis.analyzed(
-        found, settings, problems, config=text, suppressions=asked, installed=not file, now=aio.now()
+        found,
+        read.settings,
+        read.problems,
+        config=read.config,
+        suppressions=_suppressions(suppress or ()),
+        installed=not file,
+        now=aio.now(),
     )
     told = tuple(each for each in told if not namespace or namespace in (each.namespace, _space(each)))
     if told or form != "table":
@@ -88,17 +84,6 @@ async def _running(name: str, kubeconfig: Path | None) -> list[dict[str, Any]]:
             return await analysis.listed(api)
         except (ApiError, ConnectionError) as error:
             raise connect.NoMesh(f"the API server does not list its objects: {error}") from error
-
-
-def _settings(config: Path | None, root_namespace: str) -> tuple[Settings, list[Problem], str | None]:
-    if config is None:
-        return Settings(root_namespace=root_namespace) if root_namespace else Settings(), [], None
-    try:
-        text = config.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise manifests.Unreadable(f"{config}: {error}") from error
-    found, problems = mesh_config.read(text, str(config))
-    return Settings(found.trust_domain, root_namespace or found.root_namespace), list(problems), text
 
 
 def _suppressions(written: Any) -> list[Suppression]:

@@ -16,12 +16,11 @@ import typer
 
 from plait.app.offline import World
 from plait.app.reading import read
-from plait.cli import connect, manifests, output
+from plait.cli import connect, inputs, manifests, output
 from plait.diagnose import naming
 from plait.diagnose.explain import Explanation, explain
 from plait.diagnose.requests import Request
-from plait.model.mesh import Mesh, Settings
-from plait.resources import documents
+from plait.model.mesh import Mesh
 from plait.store.api import ApiError
 
 _HELP = """Explain what happens to requests of CLIENT (NS/POD, or NS/DEPLOYMENT: its first pod) to SERVER
@@ -44,13 +43,14 @@ def main(
     request: Annotated[tuple[str, str], typer.Option(metavar="METHOD PATH", help="Judge this request.")] = ("", ""),
     header: Annotated[list[str] | None, typer.Option("-H", "--header", help="Of the request: 'name: value'.")] = None,
     host: Annotated[str, typer.Option(help="Of the request; else the service's name.")] = "",
-    form: Annotated[str, typer.Option("-o", "--output", help="table or json.")] = "table",
+    config: inputs.Config = None,
+    root_namespace: inputs.RootNamespace = "",
+    form: Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")] = "table",
     name: Annotated[str, typer.Option(help="Name of the mesh.")] = "default",
     kubeconfig: Annotated[Path | None, typer.Option(help="Another API server.")] = None,
 ) -> int:
-    if form not in ("table", "json"):
-        raise click.UsageError(f"no output format {form!r}; use table or json")
-    mesh = _offline(file) if file else asyncio.run(_running(name, kubeconfig))
+    inputs.form(form)
+    mesh = _offline(file, config, root_namespace) if file else asyncio.run(_running(name, kubeconfig))
     try:
         caller, called = naming.pod(mesh, client), naming.called(mesh, server)
     except naming.Unknown as unknown:
@@ -59,21 +59,18 @@ def main(
     if any(request):
         asked = Request(request[0].upper(), request[1], host or _host(called[0]), headers=_headers(header or ()))
     found = explain(mesh, caller, called, asked)
-    if form == "json":
-        print(output.render([msgspec.to_builtins(each) for each in found], "json"))
-    else:
+    if form == "table":
         print("\n\n".join(map(_page, found)))
+    else:
+        print(output.render([msgspec.to_builtins(each) for each in found], form))
     return 0
 
 
-def _offline(files: list[str]) -> Mesh:
-    found = []
-    for source, text in manifests.texts(files):
-        good, broken = documents.read(text, source)
-        found += [each.document for each in good]
-        if broken:
-            raise manifests.Unreadable(str(broken[0]))
-    return World(found, Settings()).described()
+def _offline(files: list[str], config: Path | None, root_namespace: str) -> Mesh:
+    read = inputs.load(files, config, root_namespace)
+    if read.problems:
+        raise manifests.Unreadable(str(read.problems[0]))
+    return World(read.documents, read.settings, config=read.config).described()
 
 
 async def _running(name: str, kubeconfig: Path | None) -> Mesh:

@@ -14,12 +14,11 @@ import click
 import typer
 
 from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE
-from plait.cli import manifests, output
+from plait.cli import inputs, manifests, output
 from plait.inject import templates
 from plait.inject.injector import Config, Document
 from plait.inject.manifests import Injected, injected
 from plait.local.layout import Layout
-from plait.resources.mesh_config import mesh
 from plait.resources.problems import Problem
 
 app = typer.Typer(add_completion=False)
@@ -28,7 +27,8 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def kube_inject(
     file: Annotated[list[str], typer.Option("-f", "--filename", help="File, folder, or - for standard input.")],
-    config: Annotated[Path | None, typer.Option("--mesh-config", help="MeshConfig, as in ConfigMap istio.")] = None,
+    config: inputs.Config = None,
+    root_namespace: inputs.RootNamespace = "",
     injection: Annotated[
         Path | None, typer.Option("--inject-config", help="Templates, as in ConfigMap istio-sidecar-injector.")
     ] = None,
@@ -44,10 +44,10 @@ def kube_inject(
     """Put sidecars into manifests."""
     if form not in ("json", "yaml"):
         raise click.UsageError(f"no output format {form!r}; use yaml or json")
-    settings, problems = _settings(config)
+    settings, problems, _ = inputs.mesh_config(config)
     found, broken = manifests.read(file)
     folder = proxies or str(Layout.of(name).proxies)
-    root = settings.root_namespace or DEFAULT_ROOT_NAMESPACE
+    root = root_namespace or settings.root_namespace or DEFAULT_ROOT_NAMESPACE
     made = injected(
         (each.document for each in found), Config(folder, revision, root, settings.default_config, _own(injection))
     )
@@ -64,15 +64,6 @@ def _rendered(made: Injected, form: str) -> str:
     if len(made.documents) == 1:
         return output.render(made.documents[0], form)
     return output.render({"apiVersion": "v1", "kind": "List", "items": list(made.documents)}, form)
-
-
-def _settings(file: Path | None) -> tuple[mesh.MeshConfig, tuple[Problem, ...]]:
-    if file is None:
-        return mesh.MeshConfig(), ()
-    try:
-        return mesh.read(file.read_text(), str(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise manifests.Unreadable(f"{file}: {error}") from error
 
 
 def _own(file: Path | None) -> dict[str, Document]:

@@ -1,4 +1,7 @@
-"""Manifests named on a command line: `-f FILE|FOLDER|-`, several times; folders are read one level deep, sorted."""
+"""Manifests named on a command line: `-f FILE|FOLDER|-`, several times; a folder's files are taken in order of name.
+
+What makes one mesh of them takes one level, as `kubectl apply` does; what looks at each document by itself goes deeper.
+"""
 
 from __future__ import annotations
 
@@ -18,25 +21,28 @@ class Unreadable(click.ClickException):
     exit_code = 2
 
 
-def texts(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+def texts(names: Iterable[str], *, deep: bool = False) -> Iterator[tuple[str, str]]:
     """(source, text) of every file; Unreadable names the file that cannot be read."""
     for name in names:
         if name == "-":
             yield "standard input", sys.stdin.read()
             continue
         path = Path(name)
-        files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES) if path.is_dir() else [path]
+        files = [path]
+        if path.is_dir():
+            inside = path.rglob("*") if deep else path.iterdir()
+            files = sorted(each for each in inside if each.suffix in SUFFIXES and each.is_file())
         if not files:
             raise Unreadable(f"{name}: no {', '.join(SUFFIXES)} file in this folder")
         for file in files:
             try:
-                yield str(file), file.read_text()
+                yield str(file), file.read_text("utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 raise Unreadable(f"{file}: {error}") from error
 
 
 def read(names: Iterable[str]) -> tuple[list[Sourced], list[str]]:
-    """Every document and a line for each that is broken."""
+    """Every document, of folders one level deep, and a line for each that is broken."""
     found: list[Sourced] = []
     broken: list[str] = []
     for source, text in texts(names):

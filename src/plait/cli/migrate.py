@@ -20,10 +20,8 @@ from plait.app.migration.run import Migration, Record, Refused, looking
 from plait.app.migration.steps import steps
 from plait.app.migration.work import Stuck
 from plait.app.offline import World
-from plait.cli import connect, manifests, output
-from plait.model.mesh import Settings
+from plait.cli import connect, inputs, manifests, output
 from plait.model.modes import Mode
-from plait.resources import documents
 from plait.store.api import ApiError, Document
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -50,6 +48,8 @@ def show(
     subject: Subject,
     to: To,
     file: Annotated[list[str] | None, typer.Option("-f", "--filename", help="Offline: file, folder, or -.")] = None,
+    config: inputs.Config = None,
+    root_namespace: inputs.RootNamespace = "",
     waypoint: Waypoint = "waypoint",
     form: Form = "table",
     name: Name = "default",
@@ -57,8 +57,12 @@ def show(
 ) -> int:
     """What would change, where each policy moves, what would be lost or judged differently (exit code 1), its cost."""
     scope, mode = _scope(subject), _mode(to)
-    objects = _offline(file) if file else asyncio.run(_running(name, kubeconfig))
-    mesh = World(objects, Settings()).described() if file else reading.made(objects)
+    if file:
+        read = _offline(file, config, root_namespace)
+        objects, mesh = read.documents, World(read.documents, read.settings, config=read.config).described()
+    else:
+        objects = asyncio.run(_running(name, kubeconfig))
+        mesh = reading.made(objects)
     seen = outlook(objects, mesh, scope, mode, waypoint)
     found = seen.plan
     if not found.moves:
@@ -153,14 +157,11 @@ async def _running(name: str, kubeconfig: Path | None) -> list[Document]:
         return await reading.documents(api)
 
 
-def _offline(files: list[str]) -> list[Document]:
-    found = []
-    for source, text in manifests.texts(files):
-        good, broken = documents.read(text, source)
-        found += [each.document for each in good]
-        if broken:
-            raise manifests.Unreadable(str(broken[0]))
-    return found
+def _offline(files: list[str], config: Path | None, root_namespace: str) -> inputs.Inputs:
+    read = inputs.load(files, config, root_namespace)
+    if read.problems:
+        raise manifests.Unreadable(str(read.problems[0]))
+    return read
 
 
 def _scope(subject: str) -> Scope:

@@ -2,72 +2,67 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from plait.cli import output
+from plait.cli import inputs, manifests, output
 from plait.resources.documents import Sourced, entries
 from plait.resources.problems import Problem
 from plait.resources.validate import validate as check
 
 app = typer.Typer(add_completion=False)
-_ENDINGS = (".yaml", ".yml", ".json")
 
 
 @app.command()
 def validate(
-    file: Annotated[list[str], typer.Option("-f", "--filename", help="File, directory, or - for standard input.")],
-    form: Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")] = "table",
+    file: Annotated[list[str], typer.Option("-f", "--filename", help="File, folder, or - for standard input.")],
+    config: inputs.Config = None,
+    root_namespace: inputs.RootNamespace = "",
+    form: inputs.Form = "",
 ) -> int:
-    """Check manifests without a cluster."""
-    if form not in output.FORMATS:
-        print(f"plait: no output format {form!r}; use one of {', '.join(output.FORMATS)}", file=sys.stderr)
-        return 2
-    try:
-        texts = [text for name in file for text in _texts(name)]
-    except (OSError, UnicodeDecodeError) as error:
-        print(f"plait: cannot read the manifests: {error}", file=sys.stderr)
-        return 2
-    found = [_verdict(entry) for source, text in texts for entry in entries(text, source)]
+    """Check manifests without a cluster, each document by itself, and the mesh configuration where one is named."""
+    form = inputs.form(form)
+    found = [_verdict(entry) for source, text in manifests.texts(file, deep=True) for entry in entries(text, source)]
+    if config is not None:
+        found.append(_configured(config))
     print(output.render(found if form != "table" else _rows(found), form))
     return 0 if all(each["valid"] for each in found) else 1
 
 
-def _texts(name: str) -> list[tuple[str, str]]:
-    """(source, text) of a file, of every manifest below a directory, or of standard input."""
-    if name == "-":
-        return [("-", sys.stdin.read())]
-    path = Path(name)
-    if path.is_dir():
-        inside = sorted(each for each in path.rglob("*") if each.is_file() and each.suffix in _ENDINGS)
-        return [(str(each), each.read_text("utf-8")) for each in inside]
-    return [(name, path.read_text("utf-8"))]
-
-
 def _verdict(entry: Any) -> dict[str, Any]:
     """What is said of one document."""
-    metadata: Any = {}
-    problems: tuple[Problem, ...]
-    kind: Any = ""
+    document: dict[str, Any] = {}
+    problems: Iterable[Problem]
     if isinstance(entry, Sourced):
-        problems = check(entry.document)
-        kind, metadata = entry.document.get("kind"), entry.document.get("metadata")
+        document, problems = entry.document, check(entry.document)
     else:
         problems = (entry.problem,)
+    return _row(entry.source, entry.index, document, problems)
+
+
+def _configured(file: Path) -> dict[str, Any]:
+    """The same of the mesh configuration, which is a document without kind and name."""
+    _, problems, _ = inputs.mesh_config(file)
+    return _row(str(file), 0, {"kind": "MeshConfig"}, problems)
+
+
+def _row(source: str, index: int, document: dict[str, Any], problems: Iterable[Problem]) -> dict[str, Any]:
+    kind, metadata = document.get("kind"), document.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
-    errors = [p for p in problems if p.severity == "error"]
+    problems = tuple(problems)
+    errors = [each for each in problems if each.severity == "error"]
     return {
-        "source": entry.source,
-        "index": entry.index,
+        "source": source,
+        "index": index,
         "kind": kind if isinstance(kind, str) else "",
         "namespace": str(metadata.get("namespace") or ""),
         "name": str(metadata.get("name") or metadata.get("generateName") or ""),
         "valid": not errors,
-        "errors": [_told(p) for p in errors],
-        "warnings": [_told(p) for p in problems if p.severity != "error"],
+        "errors": [_told(each) for each in errors],
+        "warnings": [_told(each) for each in problems if each.severity != "error"],
     }
 
 
