@@ -10,6 +10,7 @@ import asyncio
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from plait.store import errors
 from plait.store.api import Document
@@ -64,14 +65,15 @@ class Watcher:
         self._wake.set()
 
     async def take(self, timeout: float | None = None) -> list[Seen] | None:
-        """All events at hand, after waiting for at least one; empty after `timeout` seconds without any."""
+        """All events at hand, after waiting for at least one; empty after `timeout` seconds without any.
+
+        Empty means that none is at hand in this very moment, not when the time ran out: a bookmark may follow.
+        """
         if not self._events and not self.closed:
             self._wake.clear()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()
-            except TimeoutError:
-                return []
         if not self._events and self.closed:
             return None
         taken = list(self._events)
