@@ -23,7 +23,7 @@ from plait.base.wellknown import DATAPLANE_MODE, INJECT, INJECTION
 from plait.resources import kinds
 from plait.resources.kinds import by_document
 from plait.store.api import Document
-from plait.trial import child, load, rolling
+from plait.trial import child, kept_logs, load, rolling
 from plait.trial.scene import Scene, until
 
 NAMESPACE: Final = "moving"
@@ -64,9 +64,10 @@ class Report:
         """Requests that were answered, but otherwise than is right (`differing`), or else not answered; and when."""
         found: Counter[str] = Counter()
         for service, path, client, result in self.results:
-            for at, reason in result.lost_at:
-                if _differs(reason) is differing:
-                    found[f"{reason}: {client} -> {service}{path}, before the end of {self._during(at)}"] += 1
+            for lost in result.lost_at:
+                if _differs(lost.reason) is differing:
+                    step = self._during(lost.at)
+                    found[f"{lost.reason}: {client} -> {service}{path}, before the end of {step}"] += 1
         return found
 
     def rows(self) -> list[dict[str, Any]]:
@@ -127,9 +128,24 @@ async def run(scene: Scene, wanted: Wanted, tell: Callable[[str], None]) -> Repo
             right=right,
             phase=number / wanted.rate,
             inside=clients[client].netns,
+            name=f"{client}-{service}{path.rstrip('/').replace('/', '-')}-{'kept' if keep else 'each'}",
         )
         for number, (service, path, right, client, keep) in enumerate(streams)
     ]
+    async with kept_logs.KeptLogs(scene.layout) as logs:
+        results = await _migrating(scene, wanted, plans, report, tell)
+    for (service, path, _, client, _), result in zip(streams, results, strict=True):
+        report.results.append((service, path, client, result))
+    traced = await logs.traced(scene, (lost for result in results for lost in result.lost_at))
+    for line in kept_logs.told(traced, logs.began):
+        tell(line)
+    return report
+
+
+async def _migrating(
+    scene: Scene, wanted: Wanted, plans: Sequence[load.Plan], report: Report, tell: Callable[[str], None]
+) -> list[load.Result]:
+    """Migrations under load, until so many requests are sent and all is as in the beginning."""
     loading = child.start(partial(_all, plans), None, scene.holder, precise=True)
     began = time.perf_counter()
 
@@ -146,9 +162,7 @@ async def run(scene: Scene, wanted: Wanted, tell: Callable[[str], None]) -> Repo
         await asyncio.sleep(1.0)
     finally:
         results = await asyncio.get_running_loop().run_in_executor(None, loading.finish)
-    for (service, path, _, client, _), result in zip(streams, results, strict=True):
-        report.results.append((service, path, client, result))
-    return report
+    return results
 
 
 async def _move(migration: Migration, number: int) -> None:
@@ -201,6 +215,7 @@ def world() -> list[Document]:
 
 
 def _world() -> Iterator[Document]:
+    yield kept_logs.LOGGED
     spaces = {NAMESPACE: {INJECTION: "enabled"}, CALLERS: {}}
     for name, labels in spaces.items():
         yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}

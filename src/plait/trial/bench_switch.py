@@ -23,7 +23,7 @@ from typing import Any, Final, Literal
 from plait.base.wellknown import DATAPLANE_MODE, INJECT, USE_WAYPOINT
 from plait.resources import kinds
 from plait.store.api import Document
-from plait.trial import child, held, load, rolling
+from plait.trial import child, held, kept_logs, load, rolling
 from plait.trial.scene import Scene, until
 
 Member = Literal["ambient", "sidecar"]
@@ -64,7 +64,7 @@ class Judged:
     stream: Stream
     client: str
     sent: int
-    lost: tuple[tuple[float, str], ...]
+    lost: tuple[load.Lost, ...]
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class Report:
         mine = [each for each in self.streams if each.stream == stream]
         wrong = [lost for each in mine for lost in each.lost]
         service, path, right = STREAMS[stream]
-        reasons = Counter(f"{reason} {during(self.steps, at)}" for at, reason in wrong)
+        reasons = Counter(f"{each.reason} {during(self.steps, each.at)}" for each in wrong)
         name = f"requests to {service}{path}: not {right}"
         return _said(name, sum(each.sent for each in mine), len(wrong), _counted(reasons))
 
@@ -106,7 +106,7 @@ class Report:
 def _gaps(streams: Iterable[Judged]) -> dict[str, Any]:
     """The one thing that must not happen at all: a denied request that was served."""
     mine = [each for each in streams if each.stream == "denied"]
-    served = sum(reason.startswith(("status 2", "status 3")) for each in mine for _, reason in each.lost)
+    served = sum(lost.reason.startswith(("status 2", "status 3")) for each in mine for lost in each.lost)
     return _said("policy gaps: denied requests that were served", sum(each.sent for each in mine), served, "")
 
 
@@ -146,6 +146,7 @@ async def run(scene: Scene, wanted: Wanted, tell: Callable[[str], None]) -> Repo
             right=STREAMS[stream][2],
             phase=number / wanted.rate,
             inside=clients[client].netns,
+            name=f"{client}-{stream}-{'kept' if keep else 'each'}",
         )
         for number, (stream, client, keep) in enumerate(streams)
     ]
@@ -156,25 +157,35 @@ async def run(scene: Scene, wanted: Wanted, tell: Callable[[str], None]) -> Repo
     ]
     for one in holding:
         one.wait_started()
-    loading = child.start(partial(_all, plans), None, scene.holder, precise=True)
-    loop, began = asyncio.get_running_loop(), time.perf_counter()
-    try:
-        await asyncio.sleep(1.0)
-        for number in range(wanted.cycles):
-            for name, step in STEPS:
-                start = time.perf_counter()
-                await step(scene)
-                report.steps.append((start - began, name, time.perf_counter() - start))
-            report.cycles += 1
-            if wanted.cycles <= 10 or number % 10 == 9:
-                tell(f"cycle {number + 1} of {wanted.cycles}")
-        await asyncio.sleep(1.0)
-    finally:
-        results = await loop.run_in_executor(None, loading.finish)
-        report.held = [await loop.run_in_executor(None, one.finish) for one in holding]
+    async with kept_logs.KeptLogs(scene.layout) as logs:
+        loading = child.start(partial(_all, plans), None, scene.holder, precise=True)
+        try:
+            await _switching(scene, wanted, report, tell)
+        finally:
+            loop = asyncio.get_running_loop()
+            results = await loop.run_in_executor(None, loading.finish)
+            report.held = [await loop.run_in_executor(None, one.finish) for one in holding]
     for (stream, client, _), result in zip(streams, results, strict=True):
         report.streams.append(Judged(stream, client, result.sent, tuple(result.lost_at)))
+    traced = await logs.traced(scene, (lost for each in report.streams for lost in each.lost))
+    for line in kept_logs.told(traced, logs.began):
+        tell(line)
     return report
+
+
+async def _switching(scene: Scene, wanted: Wanted, report: Report, tell: Callable[[str], None]) -> None:
+    """All cycles, each step timed."""
+    began = time.perf_counter()
+    await asyncio.sleep(1.0)
+    for number in range(wanted.cycles):
+        for name, step in STEPS:
+            start = time.perf_counter()
+            await step(scene)
+            report.steps.append((start - began, name, time.perf_counter() - start))
+        report.cycles += 1
+        if wanted.cycles <= 10 or number % 10 == 9:
+            tell(f"cycle {number + 1} of {wanted.cycles}")
+    await asyncio.sleep(1.0)
 
 
 async def _all(plans: Sequence[load.Plan], stop: asyncio.Event) -> list[load.Result]:
@@ -277,6 +288,7 @@ def world() -> list[Document]:
     labels = {key: value for key, value in _LABELS["sidecar"].items() if value}
     echo["spec"]["template"]["metadata"]["labels"] |= labels
     return [
+        kept_logs.LOGGED,
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         _object("v1", "ServiceAccount", "echo"),
         _object("gateway.networking.k8s.io/v1", "Gateway", _WAYPOINT, waypoint),

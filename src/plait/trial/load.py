@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
+from typing import NamedTuple
 
 from plait.base import netns
 
@@ -30,7 +31,8 @@ class Plan:
     `phase` delays every request by so many seconds: plans that run side by side would else send at the same moments.
     `right` is the only status that counts as an answer, 0 for any below 500.
     `seed` other than 0 makes the times between requests random (Poisson arrivals) and the same in every run. `inside`:
-    the network namespace that connections are opened in, None for the one that the load runs in.
+    the network namespace that connections are opened in, None for the one that the load runs in. With a `name` every
+    request has an id of its own (`x-request-id`), by which the logs of proxies know it.
     """
 
     host: str
@@ -45,12 +47,23 @@ class Plan:
     seed: int = 0
     right: int = 0
     inside: Path | None = None
+    name: str = ""
+
+
+class Lost(NamedTuple):
+    """A request that got no answer, or not the right one: when (seconds since the load began), why, and what proxies
+    know it by: its id, and the address and port that its connection came from; "" where there is none."""
+
+    at: float
+    reason: str
+    request: str = ""
+    source: str = ""
 
 
 @dataclass(slots=True)
 class Result:
-    """`latencies` in seconds, one an answered request; `lost` maps a reason to how often it happened, `lost_at` says
-    when, in seconds since the load began, and why. `unsent` were due when the load was stopped, and never left: the
+    """`latencies` in seconds, one an answered request; `lost` maps a reason to how often it happened, `lost_at` has
+    each one. `unsent` were due when the load was stopped, and never left: the
     machine cannot carry the rate. `lags`: how late the generator itself was with each request, before any waiting for
     a connection."""
 
@@ -60,7 +73,7 @@ class Result:
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
-    lost_at: list[tuple[float, str]] = field(default_factory=list)
+    lost_at: list[Lost] = field(default_factory=list)
     lags: list[float] = field(default_factory=list)
 
     @property
@@ -86,9 +99,9 @@ class Result:
         self.lost_at += other.lost_at
         self.lags += other.lags
 
-    def lose(self, reason: str, at: float) -> None:
+    def lose(self, reason: str, at: float, request: str = "", source: str = "") -> None:
         self.lost[reason] += 1
-        self.lost_at.append((at, reason))
+        self.lost_at.append(Lost(at, reason, request, source))
 
 
 def _percentile(values: Sequence[float], share: float) -> float:
@@ -101,12 +114,14 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
+        self.source = ""
         self._answer: asyncio.Future[int] | None = None
         self._buffer = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.source = "{}:{}".format(*transport.get_extra_info("sockname")[:2])
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -126,12 +141,16 @@ class _Connection(asyncio.Protocol):
         if self._answer and not self._answer.done():
             self._answer.set_exception(error or ConnectionResetError("closed before an answer"))
 
+    @property
+    def open(self) -> bool:
+        return self.transport is not None and not self.transport.is_closing()
+
     def _done(self, status: int) -> None:
         if self._answer and not self._answer.done():
             self._answer.set_result(status)
 
     async def request(self, data: bytes) -> int:
-        if self.transport is None or self.transport.is_closing():
+        if self.transport is None or not self.open:
             raise ConnectionResetError("closed")
         self._answer = asyncio.get_running_loop().create_future()
         self.transport.write(data)
@@ -164,10 +183,9 @@ async def together(plans: Sequence[Plan], stop: asyncio.Event) -> Result:
 async def run(plan: Plan, stop: asyncio.Event) -> Result:
     """Send until `plan.seconds` are over or `stop` is set; waits for requests under way."""
     result = Result()
-    request = _request(plan)
     due: asyncio.Queue[float | None] = asyncio.Queue(0 if plan.rate else plan.connections)
     began = time.perf_counter()
-    workers = [asyncio.ensure_future(_worker(plan, request, due, result, began)) for _ in range(plan.connections)]
+    workers = [asyncio.ensure_future(_worker(plan, due, result, began)) for _ in range(plan.connections)]
     await (_pace(plan, due, stop, began, result) if plan.rate else _flood(plan, due, stop, began))
     while stop.is_set() and not due.empty():
         due.get_nowait()
@@ -179,10 +197,11 @@ async def run(plan: Plan, stop: asyncio.Event) -> Result:
     return result
 
 
-def _request(plan: Plan) -> bytes:
+def _head(plan: Plan) -> bytes:
+    """A request but for its end."""
     headers = {"host": f"{plan.host}:{plan.port}", "connection": "keep-alive" if plan.keep_alive else "close"}
     headers.update(plan.headers)
-    lines = [f"GET {plan.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    lines = [f"GET {plan.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), ""]
     return "\r\n".join(lines).encode()
 
 
@@ -225,25 +244,30 @@ async def _flood(plan: Plan, due: asyncio.Queue[float | None], stop: asyncio.Eve
         await due.put(0.0)
 
 
-async def _worker(plan: Plan, request: bytes, due: asyncio.Queue[float | None], result: Result, start: float) -> None:
+async def _worker(plan: Plan, due: asyncio.Queue[float | None], result: Result, start: float) -> None:
     connection: _Connection | None = None
+    head = _head(plan)
     while (at := await due.get()) is not None:
         began = at or time.perf_counter()
         result.sent += 1
+        known = f"{plan.name}-{result.sent}" if plan.name else ""
+        request = head + (f"x-request-id: {known}\r\n\r\n".encode() if known else b"\r\n")
         try:
             async with asyncio.timeout(_TIMEOUT):
                 if connection is None or connection.transport is None or connection.transport.is_closing():
                     connection = await _connect(plan)
                 status = await connection.request(request)
         except (OSError, TimeoutError) as error:
-            result.lose(type(error).__name__, time.perf_counter() - start)
+            result.lose(
+                type(error).__name__, time.perf_counter() - start, known, connection.source if connection else ""
+            )
             _close(connection)
             connection = None
             continue
         result.latencies.append(time.perf_counter() - began)
         result.statuses[status] += 1
         if status != plan.right if plan.right else status >= 500:
-            result.lose(f"status {status}", time.perf_counter() - start)
+            result.lose(f"status {status}", time.perf_counter() - start, known, connection.source)
         if not plan.keep_alive:
             _close(connection)
             connection = None

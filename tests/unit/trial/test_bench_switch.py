@@ -7,7 +7,7 @@ from collections import Counter
 import yaml
 
 from plait.resources import documents
-from plait.trial import bench_switch
+from plait.trial import bench_switch, load
 from plait.trial.bench_switch import STREAMS, Judged, Report, during
 from plait.trial.held import Held
 
@@ -16,7 +16,10 @@ STEPS = [(1.0, "sidecar to L4", 2.0), (4.0, "L4 to waypoint", 0.5)]
 
 def report(*lost: tuple[float, str], stream: bench_switch.Stream = "plain", broken: int = 0) -> Report:
     found = Report(steps=list(STEPS), cycles=1)
-    found.streams = [Judged(each, "ambient", 100, lost if each == stream else ()) for each in STREAMS]
+    found.streams = [
+        Judged(each, "ambient", 100, tuple(load.Lost(*one) for one in lost) if each == stream else ())
+        for each in STREAMS
+    ]
     found.held = [Held(opened=25, broken=Counter({"idle: EOFError": broken} if broken else {}))]
     return found
 

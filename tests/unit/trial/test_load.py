@@ -51,8 +51,8 @@ async def test_an_error_of_the_server_is_lost_and_when_is_known() -> None:
     async with server(status=503) as port:
         plan = load.Plan("127.0.0.1", port, rate=50.0, seconds=0.1, connections=1)
         result = await load.run(plan, asyncio.Event())
-    assert result.lost == {"status 503": 5} and [why for _, why in result.lost_at] == ["status 503"] * 5
-    assert all(0 <= at < 1.0 for at, _ in result.lost_at)
+    assert result.lost == {"status 503": 5} and [each.reason for each in result.lost_at] == ["status 503"] * 5
+    assert all(0 <= at < 1.0 for at, *_ in result.lost_at)
 
 
 async def test_a_plan_may_name_the_one_status_that_is_right() -> None:
