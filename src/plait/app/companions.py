@@ -175,7 +175,7 @@ class Companions:
         self.changed()
 
     async def drain(self, uid: str) -> None:
-        """The pod is being deleted: no new connections, and those there are asked to end. Once is enough."""
+        """The pod is being deleted: connections are asked to end, new ones are served to the last. Once is enough."""
         found = self._by_uid.get(uid)
         if found is None or found.draining:
             return
@@ -184,7 +184,7 @@ class Companions:
         try:
             await admin.fail_health()
             # The application goes on calling others while it ends.
-            await admin.drain(inbound_only=found.proxy.role == "sidecar")
+            await admin.go_away(inbound_only=found.proxy.role == "sidecar")
         except AdminError as error:  # it ended by itself, or never began
             _log.debug("not drained", proxy=f"{found.proxy.namespace}/{found.proxy.name}", reason=error)
         finally:

@@ -81,13 +81,14 @@ class Admin:
         """Close every listening socket now; what is open stays open."""
         await self._ask("POST", "/drain_listeners")
 
-    async def go_away(self) -> None:
-        """Ask HTTP clients to use another connection from their next request on. No connection is closed for it."""
-        await self._ask("POST", "/drain_listeners?graceful&skip_exit")
+    async def go_away(self, *, inbound_only: bool = False) -> None:
+        """Ask HTTP clients to use another connection from their next request on. No connection is closed for it, and
+        listeners take new ones: of whoever has not heard yet that we go."""
+        await self._ask("POST", "/drain_listeners?graceful&skip_exit" + ("&inboundonly" if inbound_only else ""))
 
-    async def drain(self, *, inbound_only: bool = False) -> None:
-        """Close listeners gracefully: no new connections, existing ones are asked to end."""
-        await self._ask("POST", "/drain_listeners?graceful" + ("&inboundonly" if inbound_only else ""))
+    async def drain(self) -> None:
+        """Close listeners gracefully: existing connections are asked to end, and after the drain time none is taken."""
+        await self._ask("POST", "/drain_listeners?graceful")
 
     async def fail_health(self) -> None:
         """Answer probes with no from now on."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from kit import documents as d
 from plait.app.companions import TYPES, Companions, role_of
@@ -108,6 +109,26 @@ async def test_pods_without_a_proxy_get_nothing(tmp_path: Path) -> None:
     await companions.detaching("u2")
     await companions.drain("u2")
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_proxy_whose_pod_goes_asks_clients_to_leave_and_still_takes_new_connections(tmp_path: Path) -> None:
+    companions, asked = Companions(tmp_path, "node-1", "cluster.local", Silent()), []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path_qs)
+        return web.Response()
+
+    application = web.Application()
+    application.router.add_post("/{rest:.*}", answer)
+    await companions.attached(pod(), ("10.0.0.1",))
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.UnixSite(runner, str(tmp_path / "u1" / "admin.sock")).start()
+    await companions.drain("u1")
+    await companions.drain("u1")
+    assert asked == ["/healthcheck/fail", "/drain_listeners?graceful&skip_exit&inboundonly"]
+    await runner.cleanup()
+    await companions.detaching("u1")
 
 
 async def test_a_warm_proxy_is_nobody_until_it_is_claimed(tmp_path: Path) -> None:
