@@ -6,6 +6,7 @@ listener (15008) and the node's internal listener are in `hbone`.
 
 from __future__ import annotations
 
+from plait.base.format_strings import literal
 from plait.base.wellknown import CAPTURE_PROBE_IP, CAPTURE_PROBE_IP6, INBOUND_PLAINTEXT_PORT, OUTBOUND_PORT, PROXY_MARK
 from plait.envoy import names, plaintext, telemetry
 from plait.envoy.options import Options
@@ -28,7 +29,7 @@ def netns_state(pod: LocalPod) -> Doc:
     """
     if not pod.netns:  # node-level capture: one namespace for all, so the pod's address takes that part
         return state(names.FS_ORIGIN, pod.addresses[0], "envoy.hashable_string")
-    return state(names.FS_NETNS, telemetry.literal(pod.netns), "envoy.hashable_string")
+    return state(names.FS_NETNS, literal(pod.netns), "envoy.hashable_string")
 
 
 def original_src(mark: int) -> Doc:
@@ -47,9 +48,7 @@ def set_state(*objects: Doc) -> Doc:
 def service_state(view: NodeView, pod: LocalPod) -> Doc:
     """The named filter that says which service a connection without a tunnel is taken to be for (telemetry)."""
     labels = telemetry.first(telemetry.services_of(view, pod))
-    states = [
-        state(names.FS_SERVICE + key, telemetry.literal(value), "envoy.string", "NONE") for key, value in labels.items()
-    ]
+    states = [state(names.FS_SERVICE + key, literal(value), "envoy.string", "NONE") for key, value in labels.items()]
     return any_of(_SET_STATE, on_new_connection=states)
 
 
@@ -122,11 +121,11 @@ def _outbound_states(pod: LocalPod) -> Doc:
     return set_state(
         netns_state(pod),
         *source,
-        state(names.FS_SECRET, telemetry.literal(pod.identity), "envoy.string"),
+        state(names.FS_SECRET, literal(pod.identity), "envoy.string"),
         # Never shared: the internal listener's proxy would obey it too and call itself until the process dies.
         state(names.FS_CLUSTER, f"{names.ON_DEMAND}%DOWNSTREAM_LOCAL_ADDRESS%", names.FS_CLUSTER, "NONE"),
         # For the internal listener only, hence ONCE.
-        state(names.FS_BAGGAGE, telemetry.literal(_baggage(pod)), "envoy.string", "ONCE"),
+        state(names.FS_BAGGAGE, literal(_baggage(pod)), "envoy.string", "ONCE"),
         state(names.FS_FORWARDED, 'for="%DOWNSTREAM_REMOTE_ADDRESS%"', "envoy.string", "ONCE"),
     )
 

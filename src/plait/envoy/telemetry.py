@@ -10,6 +10,7 @@ import re
 from typing import Final, Literal
 from urllib.parse import quote
 
+from plait.base.format_strings import literal
 from plait.envoy import names
 from plait.envoy.pieces import Doc, extension
 from plait.model.views.destinations import Destination, Peer
@@ -28,11 +29,6 @@ _SIDE_ALL: Final = (*_SIDE, "canonical_revision", "cluster")
 _SERVICE: Final = ("service", "service_name", "service_namespace")
 # Flags of a connection that never reached anybody: it is counted as opened when it ends.
 _NEVER_CONNECTED: Final = ["UH", "UF", "UO", "NR", "NC", "UAEX", "RL"]
-
-
-def literal(text: str) -> str:
-    """Text that Envoy's formatter prints as it stands."""
-    return text.replace("%", "%%")
 
 
 # What the two sides are called ---

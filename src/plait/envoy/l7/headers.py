@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
+from plait.base.format_strings import has_stray_sign, literal
 from plait.envoy.l7.context import Context
 from plait.envoy.pieces import Doc
 from plait.model.routes import HeaderChange
 
-_OPERATOR = re.compile(r"%%|%[A-Z][A-Z0-9_]*(?:\([^()%]*(?:\([^()%]*\)[^()%]*)*\))?(?::\d+)?%")
 _HOSTS = ("host", ":authority")
 _BREAKS = re.compile(r"[\x00\n\r]")
 
@@ -22,8 +22,8 @@ def value(ctx: Context, text: str, source: str, path: str) -> str:
 
 
 def formatted(text: str) -> str:
-    """With a stray `%` all of it is text, in which a `%` is doubled."""
-    return text.replace("%%", "%").replace("%", "%%") if "%" in _OPERATOR.sub("", text) else text
+    """With a stray `%` all of it is text."""
+    return literal(text.replace("%%", "%")) if has_stray_sign(text) else text
 
 
 def request(ctx: Context, change: HeaderChange, source: str) -> Doc:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from plait.base.format_strings import literal
 from plait.envoy import names
 from plait.envoy.l7 import (
     access_logs,
@@ -237,8 +238,8 @@ def _to(ctx: Context, destinations: Sequence[Destination]) -> Doc:
     tunnel: Doc = {}
     policy = next((found.policy.tunnel for each in live if (found := ctx.upstream(each)) is not None), None)
     if policy is not None:
-        host = policy.host.replace("%", "%%")  # Envoy formats it
-        tunnel["tunneling_config"] = {"hostname": f"{host}:{policy.port}", "use_post": policy.method == "POST"}
+        authority = f"{literal(policy.host)}:{policy.port}"
+        tunnel["tunneling_config"] = {"hostname": authority, "use_post": policy.method == "POST"}
     hashed = [
         found
         for each in live

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from plait.base import expressions
-from plait.envoy import telemetry as l4
+from plait.base.format_strings import literal
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.points import SERVICE, SIDE, Point
 from plait.envoy.pieces import Doc, extension
@@ -122,8 +122,8 @@ def _stat(name: str, tags: dict[str, str], changes: tuple[MetricChange, ...]) ->
 
 def _expression(text: str) -> str:
     """A CEL expression as a formatter operator; what cannot stand in one is printed as it is."""
-    literal = expressions.plain_text(text)
-    return f"%CEL({text})%" if literal is None else l4.literal(literal)
+    constant = expressions.plain_text(text)
+    return f"%CEL({text})%" if constant is None else literal(constant)
 
 
 def _logger(counters: list[Doc], histograms: list[Doc]) -> Doc:

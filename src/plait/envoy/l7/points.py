@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from plait.base.format_strings import literal
 from plait.envoy import telemetry as l4
 from plait.model.proxies import Proxy
 
@@ -56,7 +57,7 @@ def itself(proxy: Proxy) -> dict[str, str]:
         "canonical_revision": revision or "latest",
         "cluster": proxy.cluster,
     }
-    return {key: l4.literal(value) for key, value in labels.items()}
+    return {key: literal(value) for key, value in labels.items()}
 
 
 def baggage(proxy: Proxy) -> str:
@@ -97,4 +98,4 @@ def waypoint(service: dict[str, str], identity: str) -> Point:
 
 def service(hostname: str, name: str, namespace: str) -> dict[str, str]:
     labels = {"service": hostname, "service_name": name, "service_namespace": namespace}
-    return {key: l4.literal(value or l4.UNKNOWN) for key, value in labels.items()}
+    return {key: literal(value or l4.UNKNOWN) for key, value in labels.items()}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from plait.base.format_strings import literal
 from plait.base.wellknown import HBONE_PORT
 from plait.envoy import names
 from plait.envoy.l7 import tls
 from plait.envoy.l7.points import baggage
 from plait.envoy.pieces import UNLIMITED, Doc, any_of, extension, state
-from plait.envoy.telemetry import literal
 from plait.model.proxies import Proxy
 
 ORIGINAL_DST = extension(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from plait.base.format_strings import has_stray_sign
 from plait.resources.rules.names import HEADER
 from plait.resources.rules.words import bad
 from plait.resources.structure import Finding
 
 AUTHORITY = frozenset({"host", ":authority"})
-_COMMAND = re.compile(r"%[A-Z][A-Z0-9_]*\([^)]*\)(:\d+)?%")
 
 
 def changes(path: str, headers: Any) -> Iterator[Finding]:
@@ -54,8 +53,8 @@ def _name(path: str, name: str, *, authority: bool) -> Iterator[Finding]:
 
 
 def value(path: str, text: str) -> Iterator[Finding]:
-    """`%NAME%` stands for a value of the request, `%%` for the sign itself; nothing may end the header."""
+    """A format string of Envoy, in which nothing may end the header."""
     if any(character in text for character in "\0\r\n"):
         yield bad(path, f"{text!r} has a line break or a zero byte, which no header has; remove it")
-    if _COMMAND.sub("", text).count("%") % 2:
-        yield bad(path, f"{text!r} has a '%' that neither begins nor ends a command; write '%%' for the sign itself")
+    if has_stray_sign(text):
+        yield bad(path, f"{text!r} has a '%' that is part of no %COMMAND%; write '%%' for the sign itself")

@@ -31,6 +31,8 @@ def test_what_would_end_a_removed_header_is_left_out_and_said() -> None:
         ("%REQ(x", "%%REQ(x"),
         ("%START_TIME(%", "%%START_TIME(%%"),
         ("%REQ(x)%", "%REQ(x)%"),
+        ("%START_TIME(%s)% 5%%", "%START_TIME(%s)% 5%%"),
+        ("%REQ(x)% 5%", "%%REQ(x)%% 5%%"),
         ("%%", "%%"),
     ],
 )

@@ -52,6 +52,11 @@ WRONG = [
     ("VirtualService", routed("corsPolicy: {maxAge: 1500ms}"), "spec.http[0].corsPolicy.maxAge"),
     ("VirtualService", routed("fault: {abort: {grpcStatus: SLEEPY}}"), "spec.http[0].fault.abort.grpcStatus"),
     ("VirtualService", routed("headers: {request: {set: {x-a: 50%}}}"), "spec.http[0].headers.request.set[x-a]"),
+    (
+        "VirtualService",
+        routed("headers: {request: {set: {x-a: 50% or 20%}}}"),
+        "spec.http[0].headers.request.set[x-a]",
+    ),
     ("VirtualService", routed("headers: {response: {remove: [':status']}}"), "spec.http[0].headers.response.remove[0]"),
     ("VirtualService", routed("match: [{headers: {'@request.auth.claims.a': {exact: b}}}]"), "spec.http[0].match[0].headers[@request.auth.claims.a]"),
     ("VirtualService", routed("match: [{sourceLabels: {app: 'a b'}}]"), "spec.http[0].match[0].sourceLabels[app]"),
