@@ -48,3 +48,30 @@ def test_every_claim_of_the_demo_holds_and_nothing_stays_behind() -> None:
         assert f"ok    {claim}" in done.stdout, done.stdout
     assert not list(Path("/run/netns").glob(f"plait-{name}-*"))
     assert not left
+
+
+def test_a_demo_that_is_told_to_end_leaves_nothing() -> None:
+    name = f"e2eterm{os.getpid()}"
+    home = Path(tempfile.mkdtemp(prefix="pl-", dir="/tmp"))
+    command = [sys.executable, "-m", "plait", "demo", "--name", name]
+    try:
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PLAIT_HOME": str(home)},
+        ) as running:
+            assert running.stdout is not None
+            for line in running.stdout:
+                if line.startswith("ok"):  # the first claim: the mesh is up and in use
+                    running.terminate()
+                    break
+            rest = running.stdout.read()
+        left = [str(path) for path in home.rglob("*")]
+    finally:
+        plait("down", "--name", name, home=home)
+        shutil.rmtree(home, ignore_errors=True)
+    assert running.returncode == 130 and "is gone" in rest
+    assert not list(Path("/run/netns").glob(f"plait-{name}-*"))
+    assert not left

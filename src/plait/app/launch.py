@@ -93,27 +93,40 @@ def prepare(
             )
         teardown.stop(layout, previous)
     names = tuple(f"node-{number}" for number in range(1, nodes + 1))
-    record = Record(
-        name=layout.name,
-        index=_free_index(layout.name),
-        nodes=names,
-        port=_choose_port(port),
-        supervisor=ProcessId.of(os.getpid()),
-        rootless=space.rootless(),
-        capture=capture,
-        certificate_lifetime=certificate_lifetime,
-        ztunnel=ztunnel,
-        dns_capture=dns_capture,
-        eager=eager,
-        ip_families=ip_families,
-    )
-    save(layout, record)
+    with _choosing(layout):
+        others = [record for record in all_records() if record.name != layout.name]
+        record = Record(
+            name=layout.name,
+            index=_free_index(layout.name, {other.index for other in others}),
+            nodes=names,
+            port=_choose_port(port, {other.port for other in others if other.supervisor.alive()}),
+            supervisor=ProcessId.of(os.getpid()),
+            rootless=space.rootless(),
+            capture=capture,
+            certificate_lifetime=certificate_lifetime,
+            ztunnel=ztunnel,
+            dns_capture=dns_capture,
+            eager=eager,
+            ip_families=ip_families,
+        )
+        save(layout, record)
     return record
 
 
-def _free_index(name: str) -> int:
+@contextmanager
+def _choosing(layout: Layout) -> Iterator[None]:
+    """Meshes that start side by side choose addresses and ports one after another: each sees the others' records."""
+    folder = os.open(layout.root.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _free_index(name: str, others: set[int]) -> int:
     """A /16 that nobody uses: derived from the name so that a mesh keeps its addresses where it can."""
-    taken = fabric.taken_indexes() | {record.index for record in all_records() if record.name != name}
+    taken = fabric.taken_indexes() | others
     count = LAST_INDEX - FIRST_INDEX + 1
     first = zlib.crc32(name.encode()) % count
     for step in range(count):
@@ -123,15 +136,16 @@ def _free_index(name: str) -> int:
     raise LaunchError(f"no free address range between 10.{FIRST_INDEX}.0.0/16 and 10.{LAST_INDEX}.0.0/16")
 
 
-def _choose_port(port: int) -> int:
+def _choose_port(port: int, others: set[int]) -> int:
+    """`others` are ports of meshes that are up, or are coming up and do not listen yet."""
     if port:
-        if preflight.free_port(port) is None:
+        if port in others or preflight.free_port(port) is None:
             raise LaunchError(f"--port {port}: 127.0.0.1:{port} is in use; leave --port out to take any free one")
         return port
-    chosen = preflight.free_port(DEFAULT_PORT) or preflight.free_port(0)
-    if chosen is None:
-        raise LaunchError("no free TCP port on 127.0.0.1 for the API server")
-    return chosen
+    for wanted in (DEFAULT_PORT, *[0] * (len(others) + 1)):
+        if wanted not in others and (chosen := preflight.free_port(wanted)) is not None and chosen not in others:
+            return chosen
+    raise LaunchError("no free TCP port on 127.0.0.1 for the API server")
 
 
 def start(layout: Layout, record: Record) -> IO[str]:

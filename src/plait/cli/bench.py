@@ -17,7 +17,7 @@ import typer
 
 from plait.cli import connect, output
 from plait.cli.demo import samples_folder
-from plait.cli.down import take_down
+from plait.cli.down import passing
 from plait.cli.up import bring_up
 from plait.local.layout import Layout
 from plait.trial.scene import Scene
@@ -38,12 +38,10 @@ Format = Annotated[str, typer.Option("-o", "--output", help="table, json or yaml
 def mesh(nodes: int = 2, suffix: str = "") -> Iterator[Layout]:
     """A mesh for the length of one measurement; `suffix` parts those that run side by side."""
     name = f"bench-{os.getpid()}{suffix}"
-    try:
+    with passing(name, quiet=True):
         if bring_up(name, nodes, 0, detach=True, quiet=True):
             raise typer.Exit(1)
         yield Layout.of(name)
-    finally:
-        take_down(name, quiet=True)
 
 
 def _on(layout: Layout, work: Callable[[Scene], Awaitable[T]]) -> T:

@@ -6,12 +6,13 @@ import asyncio
 import os
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from plait.cli.down import take_down
+from plait.cli.down import passing
 from plait.cli.up import bring_up
 from plait.local.layout import Layout
 from plait.local.record import FORMS
@@ -42,7 +43,7 @@ def demo(
     name = name or f"demo-{os.getpid()}"
     folder = samples or samples_folder()
     began = time.monotonic()
-    try:
+    with nullcontext() if keep else passing(name):
         if code := bring_up(name, nodes, 0, detach=True, capture=capture):
             return code
         print()
@@ -51,11 +52,8 @@ def demo(
         code = asyncio.run(told or _tell(name, folder, evidence))
         print(f"\n{len(evidence.checks) - len(evidence.failed)} of {len(evidence.checks)} claims held", end="")
         print(f" ({time.monotonic() - began:.0f} s in all)")
-    finally:
-        if keep:
-            print(f"the mesh stays: plait status --name {name}; end it with plait down --name {name}")
-        else:
-            take_down(name)
+    if keep:
+        print(f"the mesh stays: plait status --name {name}; end it with plait down --name {name}")
     return code
 
 

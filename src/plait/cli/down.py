@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -26,8 +29,19 @@ def down(
     return max((take_down(each) for each in names), default=0)
 
 
+@contextmanager
+def passing(name: str, *, quiet: bool = False) -> Iterator[None]:
+    """For a mesh of one demo or measurement: it goes with the block, whether that ends by itself, Ctrl-C or SIGTERM."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        take_down(name, quiet=quiet)
+        signal.signal(signal.SIGTERM, before)
+
+
 def take_down(name: str, *, quiet: bool = False) -> int:
-    """The body of `plait down`, also used by demo and bench."""
+    """The body of `plait down`."""
     layout = Layout.of(name)
     began = time.monotonic()
     try:
