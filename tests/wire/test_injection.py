@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from typing import Any
@@ -25,6 +25,8 @@ from plait.store.api import ApiError
 
 ON = {"istio-injection": "enabled"}
 AMBIENT = {"istio.io/dataplane-mode": "ambient"}
+CONTAINER = {"name": "c", "image": "x"}
+EVICTION = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "b", "namespace": "plain"}}
 
 
 def root(serial: int) -> Trust:
@@ -33,9 +35,12 @@ def root(serial: int) -> Trust:
 
 @asynccontextmanager
 async def injector(
-    cluster: apiserver.Cluster, now: Callable[[], Trust], said: Callable[[Config], Config] = lambda config: config
+    cluster: apiserver.Cluster,
+    now: Callable[[], Trust],
+    said: Callable[[Config], Config] = lambda config: config,
+    hold: Callable[[str, str], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Webhooks]:
-    hooks = Webhooks(cluster.http, now, Config("/proxies"), said)
+    hooks = Webhooks(cluster.http, now, Config("/proxies"), said, hold)
     await hooks.start("127.0.0.1", (ip_address("127.0.0.1"),), 0)
     try:
         yield hooks
@@ -162,3 +167,36 @@ async def test_whoever_asks_with_anything_else_than_a_review_gets_an_answer() ->
             async with session.post(url, json=missing, ssl=False) as answer:
                 response = (await answer.json())["response"]
                 assert not response["allowed"] and "nowhere" in response["status"]["message"]
+
+
+async def test_a_pod_is_deleted_when_whoever_holds_it_lets_go_and_not_asked_about_twice() -> None:
+    held, go = [], asyncio.Event()
+
+    async def hold(where: str, name: str) -> None:
+        held.append((where, name))
+        await go.wait()
+
+    first = root(1)
+    async with apiserver.running() as cluster, injector(cluster, lambda: first, hold=hold) as hooks:
+        await namespace(cluster, "plain", {})
+        for name in ("a", "b", "c"):
+            document = d.document("v1", "Pod", name, "plain", spec={"nodeName": "n", "containers": [CONTAINER]})
+            await cluster.http.create(kinds.POD, document, "plain")
+        deleting = [
+            asyncio.ensure_future(cluster.http.delete(kinds.POD, "a", "plain", grace=30)),
+            asyncio.ensure_future(cluster.http.create_subresource(kinds.POD, "b", "eviction", EVICTION, "plain")),
+        ]
+        async with asyncio.timeout(20):
+            while len(held) < 2:
+                await asyncio.sleep(0.05)
+        assert sorted(held) == [("plain", "a"), ("plain", "b")]
+        for name in ("a", "b"):
+            assert "deletionTimestamp" not in (await cluster.http.get(kinds.POD, name, "plain"))["metadata"]
+        go.set()
+        await asyncio.gather(*deleting)
+        for name in ("a", "b"):
+            assert "deletionTimestamp" in (await cluster.http.get(kinds.POD, name, "plain"))["metadata"]
+        await cluster.http.delete(kinds.POD, "a", "plain", grace=0)
+        assert held.count(("plain", "a")) == 1, "its kubelet's last word needs nobody's leave"
+        await hooks.close()  # nothing depends on us
+        await asyncio.wait_for(cluster.http.delete(kinds.POD, "c", "plain", grace=0), 5)

@@ -17,6 +17,7 @@ from cryptography.x509 import random_serial_number
 from plait.app import certificates, gateway_controller, placed, revocation, trusting
 from plait.app.allocation_controller import AllocationController
 from plait.app.injection import configured
+from plait.app.leaving import Leaving
 from plait.app.measured import Measured, judged
 from plait.app.pipeline import READ, Pipeline
 from plait.app.placed import Placed
@@ -119,9 +120,11 @@ class Control:
         )
         self.pipeline.on_mesh, self.pipeline.l7 = self.proxies.changed, self.proxies.served
         self._informers = {kind: Informer(api, kind, indexers=_indexers(kind)) for kind in READ}
+        pods, namespaces = self._informers[kinds.POD], self._informers[kinds.NAMESPACE]
+        self._leaving = Leaving(pods, namespaces, self.pipeline, lambda: (self.pipeline.cache, *self.proxies.served()))
         for kind, informer in self._informers.items():
             if kind is not kinds.ENVOY_FILTER:
-                informer.on_change(_feeding(self.pipeline, kind))
+                informer.on_change(_feeding(self.pipeline, kind, self._leaving))
         self._rehearsals = Rehearsals(self.pipeline, settings)
         self._informers[kinds.ENVOY_FILTER].on_change(self._rehearsals.changed)
         self.waypoints = Waypoints(api, self._informers, proxies, settings.activator, settings.root_namespace)
@@ -129,7 +132,7 @@ class Control:
         self.statuses = StatusWriter(api, self.pipeline, self._informers, measured=self._measured)
         self.pipeline.on_compiled = self.statuses.compiled
         injection = Config(proxies, root_namespace=settings.root_namespace)
-        self.webhooks = Webhooks(api, self._trust, injection, self._injection)
+        self.webhooks = Webhooks(api, self._trust, injection, self._injection, self._leaving.hold)
         self._allocation = AllocationController(
             api, self._informers[kinds.SERVICE_ENTRY], autoallocation.ranges(settings.ranges)
         )
@@ -137,12 +140,12 @@ class Control:
         self._lists = Informer(api, kinds.CONFIG_MAP, fields=f"metadata.name={revocation.CONFIG_MAP}")
         self._lists.on_change(lambda old, new: self._revoke(settings.root_namespace))
         tokens = Tokens(self._review, asyncio.get_running_loop().time)
-        pods = self._placed = Placed(self._informers[kinds.POD], self.gateways.claim)
+        self._placed = Placed(pods, self.gateways.claim)
         self._tokens = tokens
         self._certificates = CertificateService(
             self._trust,
             tokens,
-            pods,
+            self._placed,
             trust_domain=settings.trust_domain,
             signed=custody.signed if custody is not None else lambda lifetime: None,
             issuer=issuer,
@@ -206,6 +209,7 @@ class Control:
     async def close(self) -> None:
         await self._server.stop(0)
         await self.webhooks.close()
+        await self._leaving.close()
         await self._status.close()
         await self._rehearsals.close()
         await aio.cancel(*self._tasks)
@@ -271,5 +275,7 @@ def _indexers(kind: Kind) -> Mapping[str, Any]:
     return pods if kind is kinds.POD else {}
 
 
-def _feeding(pipeline: Pipeline, kind: Kind) -> Handler:
+def _feeding(pipeline: Pipeline, kind: Kind, leaving: Leaving) -> Handler:
+    if kind is kinds.POD:
+        return lambda old, new: pipeline.changed(kind, old, leaving.seen(new))
     return lambda old, new: pipeline.changed(kind, old, new)

@@ -36,7 +36,7 @@ CALLS: Final[tuple[tuple[Client, bool], ...]] = (("ambient", False), ("sidecar",
 mesh, and what is sent at that moment is the application's to send again; so only those to a sidecar are kept."""
 STREAMS: Final = (("cart", "/", 200), ("cart", "/denied", 403), ("till", "/", 200), ("stock", "/", 200))
 """Service, path, and the status that is right at every moment."""
-_PATIENCE, _STEP = 90.0, 180.0
+_PATIENCE, _STEP = 300.0, 600.0
 
 
 @dataclass(frozen=True, slots=True)

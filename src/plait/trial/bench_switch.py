@@ -38,7 +38,7 @@ STREAMS: Final[dict[Stream, tuple[str, str, int]]] = {
 }
 """Service, path, and the status that is right at every moment."""
 _PORTS: Final = {"plain": 8080, "guarded": 8090, "held": 8080}
-_WAYPOINT, _PATIENCE = "waypoint", 90.0
+_WAYPOINT, _PATIENCE = "waypoint", 300.0
 _LABELS: Final[dict[Member, dict[str, str | None]]] = {
     "ambient": {INJECT: "false", DATAPLANE_MODE: "ambient"},
     "sidecar": {INJECT: "true", DATAPLANE_MODE: None},
