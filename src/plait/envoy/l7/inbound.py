@@ -100,16 +100,28 @@ def route_configuration(ctx: Context, view: SidecarView, port: InboundPort) -> D
 
 
 def _to_application(name: str, cluster: str, operation: str) -> Doc:
+    """An application may close a connection that was kept for it in the very moment it is used again, and nobody can
+    tell whether it read the request. One that may be sent twice is (RFC 9110, 9.2.1); another only if nothing of it was
+    sent."""
+    routes = [
+        _forwarded(cluster, operation, {"prefix": "/", "headers": [_SAFE]}, "reset-before-request,reset"),
+        _forwarded(cluster, operation, {"prefix": "/"}, "reset-before-request"),
+    ]
+    host = {"name": f"{name}", "domains": ["*"], "routes": routes}
+    return {"name": name, "validate_clusters": False, "virtual_hosts": [host]}
+
+
+_SAFE: Doc = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS|TRACE"}}}
+
+
+def _forwarded(cluster: str, operation: str, match: Doc, retried: str) -> Doc:
     action = {
         "cluster": cluster,
         "timeout": "0s",
         "max_stream_duration": {"max_stream_duration": "0s", "grpc_timeout_header_max": "0s"},
-        # An application may close a connection that was kept for it in the very moment it is used again.
-        "retry_policy": {"retry_on": "reset-before-request", "num_retries": 2},
+        "retry_policy": {"retry_on": retried, "num_retries": 2},
     }
-    routed = [{"match": {"prefix": "/"}, "name": "default", "route": action, "decorator": {"operation": operation}}]
-    host = {"name": f"{name}", "domains": ["*"], "routes": routed}
-    return {"name": name, "validate_clusters": False, "virtual_hosts": [host]}
+    return {"match": match, "name": "default", "route": action, "decorator": {"operation": operation}}
 
 
 # Chains ---
