@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 
 from plait.app.migration.plan import Scope
 from plait.app.migration.run import Migration, looking
+from plait.app.migration.work import Stuck
 from plait.base.wellknown import DATAPLANE_MODE, INJECT, INJECTION
 from plait.resources import kinds
 from plait.resources.kinds import by_document
@@ -55,6 +56,8 @@ class Report:
     results: list[tuple[str, str, str, load.Result]] = field(default_factory=list)
     steps: list[tuple[float, str]] = field(default_factory=list)
     migrations: int = 0
+    stopped: str = ""
+    """Why the last migration did not come to its end."""
 
     @property
     def sent(self) -> int:
@@ -73,7 +76,7 @@ class Report:
     def rows(self) -> list[dict[str, Any]]:
         sent = self.sent
         rows = [
-            {"what": "migrations", "of": self.migrations, "wrong": None, "note": ""},
+            {"what": "migrations", "of": self.migrations, "wrong": int(bool(self.stopped)), "note": self.stopped},
             _row("requests lost", sent, self.wrong(differing=False)),
             _row("requests judged differently", sent, self.wrong(differing=True)),
         ]
@@ -93,7 +96,7 @@ class Report:
 
     @property
     def held(self) -> bool:
-        return not any(result.lost for *_, result in self.results)
+        return not self.stopped and not any(result.lost for *_, result in self.results)
 
     def _during(self, at: float) -> str:
         return next((name for ended, name in self.steps if at <= ended), "the load")
@@ -160,6 +163,8 @@ async def _migrating(
             report.migrations += 1
             tell(f"migration {report.migrations}, about {(time.perf_counter() - began) * wanted.rate:.0f} requests")
         await asyncio.sleep(1.0)
+    except Stuck as stuck:  # what was seen until then is told all the same
+        report.stopped = str(stuck)
     finally:
         results = await asyncio.get_running_loop().run_in_executor(None, loading.finish)
     return results

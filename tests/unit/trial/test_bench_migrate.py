@@ -36,3 +36,10 @@ def test_its_world_can_be_read() -> None:
     import yaml
 
     assert documents.read(yaml.safe_dump_all(world()), "world")[1] == []
+
+
+def test_a_migration_that_got_stuck_is_told_beside_what_was_seen_until_then() -> None:
+    found = report((1.0, "status 503"))
+    found.stopped = "till: 2 pods are made anew: not after 600 s"
+    assert row(found, "migrations")["note"] == found.stopped and not found.held
+    assert row(found, "requests lost")["wrong"] == 1

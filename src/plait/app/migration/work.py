@@ -31,6 +31,8 @@ from plait.resources.kinds import Kind
 from plait.store.api import Api, ApiError, Document
 
 RESTARTED: Final = "plait.dev/migration"
+MOMENT: Final = 10.0
+"""Seconds after which a difference between two worlds is none of the moment."""
 Labels = dict[str, str | None]
 """None: not there."""
 _LABELS: Final[dict[Mode, Labels]] = {
@@ -101,7 +103,7 @@ class Work:
                 labels: Labels = {USE_WAYPOINT: None, USE_WAYPOINT_NAMESPACE: None}
                 await self._label(kinds.SERVICE, step.subject, space, labels)
             case "compare" | "verify":
-                if lost := await self._compare():
+                if lost := await self._differing():
                     raise Stuck(lost)
             case "label" if not self._workload:
                 await self._label(kinds.NAMESPACE, space, "", _LABELS[self._to])
@@ -128,6 +130,13 @@ class Work:
                 return time.monotonic() - began
             await asyncio.sleep(0.1)
         raise Stuck(f"{step.text or step.verb}: not after {timeout:.0f} s: {seen}")
+
+    async def _differing(self) -> str:
+        """What stays different: a proxy that is not ready for a moment refuses what it will serve again."""
+        began = time.monotonic()
+        while (lost := await self._compare()) and time.monotonic() - began < MOMENT:
+            await asyncio.sleep(0.5)
+        return lost
 
     async def _forget(self, name: str) -> None:
         try:

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from kit import documents as d
 from kit.memory_api import MemoryApi
+from plait.app.migration import work
 from plait.app.migration.outlook import Outlook
 from plait.app.migration.plan import Move, Plan, Resources, Scope
 from plait.app.migration.run import Migration, Refused
@@ -152,7 +153,23 @@ async def test_what_stands_in_its_way_is_refused_before_anything_is_written() ->
     assert said == [] and api.all(kinds.CONFIG_MAP) == []
 
 
-async def test_a_policy_that_changes_meanwhile_stops_it() -> None:
+async def test_a_verdict_of_a_moment_stops_nothing() -> None:
+    """A proxy that is not ready just now refuses what it will serve again."""
+    api, said, looks = await shop(), list[str](), 0
+    refused = Outlook(outlook("ambient").plan, {"GET /": "refused"}, {"GET /": "refused"})
+
+    async def look(to: Mode) -> Outlook:
+        nonlocal looks
+        looks += 1
+        return refused if looks == 2 else outlook(to)
+
+    async with agents(api):
+        record = await Migration(api, SHOP, look, said.append).apply("ambient", "r1", timeout=5)
+    assert record.phase == "done" and looks > 3
+
+
+async def test_a_policy_that_changes_meanwhile_stops_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "MOMENT", 0.1)
     api, said = await shop(), list[str]()
     with pytest.raises(Stuck):
         await migration(api, said).apply("ambient", "r1", timeout=0.05)
