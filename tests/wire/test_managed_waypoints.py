@@ -7,6 +7,8 @@ from typing import Any
 from kit import documents as d
 from kit import gateways as g
 from kit.deploying import World, operated, world, written
+from plait.app.loads import Loads
+from plait.app.scaler import Scaler
 from plait.resources import kinds
 from plait.resources.kinds import Kind
 from plait.store.api import ApiError
@@ -223,6 +225,38 @@ async def test_a_warm_proxy_is_claimed_by_who_comes_and_goes_when_the_waypoint_h
         await w.until(lambda: not w.controller.claim(THERE[1]), "and may no longer speak for it")
         await w.api.patch(kinds.CONFIG_MAP, "pool", quota("warm: 0"), POOL)
         await w.until(lambda: number_of_pods(w, POOL, 0, "plait.dev/warm"), "none is kept warm")
+
+
+async def test_who_calls_it_in_its_sleep_is_served_warm_before_its_own_or_another_warm_one_is_started() -> None:
+    async with world() as w:
+        await pool(w.api, "waypoints: 1")
+        await w.api.create(kinds.GATEWAY, named("waypoint", scale_to_zero="10m"))
+        await until_made(w, THERE, "in the pool")
+        asleep = {"metadata": {"annotations": {"plait.dev/asleep": "true"}}, "spec": {"replicas": 0}}
+        await w.api.patch(kinds.DEPLOYMENT, THERE[1], asleep, POOL)
+        await w.until(lambda: number_of_pods(w, POOL, 0), "it sleeps")
+        await w.api.patch(kinds.CONFIG_MAP, "pool", quota("warm: 1"), POOL)
+        await w.until(lambda: number_of_pods(w, POOL, 1), "one is kept warm")
+        (warm,), _ = await w.api.list(kinds.POD, POOL)
+        await tell(w, warm, "Initialized", "ContainersReady")
+        await w.until(lambda: seen(w, warm, "ContainersReady"), "it has begun")
+        loads, served = Loads(lambda node: node), w.controller.warm_first
+        scaler = Scaler(w.api, w.controller.scaled, w.controller.deployments, lambda key: [], loads, served=served)
+        w.controller.called(HERE)
+        scaler.wake(HERE)
+        await w.until(lambda: number_of_pods(w, POOL, 1, "plait.dev/claimed"), "it is claimed")
+        await w.quiet()
+        assert await number_of_pods(w, POOL, 1), "nothing is started beside it"
+        await tell(w, warm, "Initialized", "ContainersReady", "Ready")
+        own = "plait.dev/gateway-namespace=shop,!plait.dev/claimed"
+        await w.until(lambda: number_of_pods(w, POOL, 1, own), "its own, when it has served")
+        await w.quiet()
+        assert await number_of_pods(w, POOL, 2), "but no other warm one beside that"
+        (started,), _ = await w.api.list(kinds.POD, POOL, labels=own)
+        await tell(w, started, "Initialized", "ContainersReady", "Ready")
+        await w.until(lambda: number_of_pods(w, POOL, 0, "plait.dev/claimed"), "relieved")
+        await w.until(lambda: number_of_pods(w, POOL, 1, "plait.dev/warm"), "now another is kept warm")
+        await loads.close()
 
 
 async def seen(w: World, pod: Document, condition: str) -> bool:

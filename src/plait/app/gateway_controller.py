@@ -155,10 +155,12 @@ class GatewayController:
     def called(self, key: Key) -> None:
         """Somebody calls a waypoint that sleeps: a warm proxy would be there sooner than its own. Cheap."""
         said = self._operations.get(key)
-        managed = said is not None and said.placement == "managed"
-        if managed and self._places.settled.warm and key not in self._warm.called:
-            self._warm.called.add(key)
+        if said is not None and said.placement == "managed" and self._warm.call(key):
             self._queue.add(key)
+
+    def warm_first(self, key: Key) -> bool:
+        """Is a warm proxy to serve before one of the waypoint's own is started?"""
+        return self._warm.first(key)
 
     def claim(self, account: str) -> str:
         """The UID of the warm proxy that may use this account of the pool, "" none."""
@@ -327,11 +329,12 @@ class GatewayController:
                 await self._places.make()
                 pods += await self._claimed(plan, document, pods, made)
             claimed = warm.claimed(pods)
+            self._warm.follow(plan.name, claimed)
             wanted = made(claimed[0]["metadata"]["uid"] if claimed else "")
         except PatchError as error:
             await self._tell(plan.name, document, f"the parameters cannot be merged: {error}; mend the ConfigMap")
             return
-        if managed and self._warm.first(plan.name, claimed):
+        if managed and self._deployment(plan.name) is None and self._warm.first(plan.name):
             wanted = tuple(each for each in wanted if each["kind"] != kinds.DEPLOYMENT.kind)
         leaving = self._leaving(plan.name, document, wanted)
         if leaving is not None and pooled.gateway(leaving) is not None:
@@ -409,14 +412,18 @@ class GatewayController:
         """A warm proxy for a waypoint that has none at all, and is new or is being called."""
         own = self._deployment(plan.name)
         moves = self._made[kinds.DEPLOYMENT].indexed("owner", document["metadata"]["uid"])
-        if pods or moves or (own is not None and plan.name not in self._warm.called):
+        if pods or moves or (own is not None and not self._warm.called(plan.name)):
+            if not warm.claimed(pods):
+                self._warm.forget(plan.name)
             return []
-        while (pod := self._warm.next()) is not None:
-            account = next(each for each in made(pod["metadata"]["uid"]) if each["kind"] == kinds.SERVICE_ACCOUNT.kind)
-            await self._applier.apply(account)  # before anything could be asked in its name
-            if (taken := await self._warm.take(pod, pooled.claimed(plan, desired.made_by(plan)))) is not None:
-                return [taken]
-        return []
+
+        async def named(uid: str) -> None:
+            """Before anything could be asked in its name."""
+            account = next(each for each in made(uid) if each["kind"] == kinds.SERVICE_ACCOUNT.kind)
+            await self._applier.apply(account)
+
+        taken = await self._warm.take(plan.name, named, pooled.claimed(plan, desired.made_by(plan)))
+        return [taken] if taken is not None else []
 
     def _deployment(self, key: Key) -> Document | None:
         return self._made[kinds.DEPLOYMENT].get(naming.account(*key), POOL_NAMESPACE)
@@ -437,7 +444,7 @@ class GatewayController:
         plan = self._plans.pop(key, None)
         self._failed.pop(key, None)
         self._operations.pop(key, None)
-        self._warm.called.discard(key)
+        self._warm.forget(key)
         if self._activator is not None:
             self._activator.forget(key)
         self._places.leave(key)

@@ -20,7 +20,7 @@ from plait.resources import kinds
 from plait.store.api import Api, ApiError, Document
 from plait.store.informer import Informer, Key
 
-_EVERY = 1.0
+_EVERY, _AGAIN = 1.0, 0.05
 _log = logger("scaler")
 
 
@@ -41,7 +41,8 @@ class _Known:
 
 
 class Scaler:
-    """`run` it; `wake(key)` when somebody calls a waypoint that sleeps. `busy`: how many wait for it."""
+    """`run` it; `wake(key)` when somebody calls a waypoint that sleeps. `busy`: how many wait for it; `served`: is
+    somebody about to serve them, so that a start of its own would only take time from that?"""
 
     def __init__(
         self,
@@ -51,9 +52,10 @@ class Scaler:
         pods: Callable[[Key], list[Document]],
         loads: Loads,
         busy: Callable[[Key], int] = lambda key: 0,
+        served: Callable[[Key], bool] = lambda key: False,
     ) -> None:
         self._api, self._scaled, self._deployments, self._pods = api, scaled, deployments, pods
-        self._loads, self._busy = loads, busy
+        self._loads, self._busy, self._served = loads, busy, served
         self._known: dict[Key, _Known] = {}
 
     async def run(self) -> None:
@@ -106,10 +108,12 @@ class Scaler:
             return
         known = self._known.setdefault(key, _Known())
         if known.waking is None or known.waking.done():
-            known.memory = Memory(used_at=aio.now())
-            known.waking = aio.spawn(self._waken(key, each), f"waking {'/'.join(key)}")
+            known.waking = aio.spawn(self._waken(key, each, known), f"waking {'/'.join(key)}")
 
-    async def _waken(self, key: Key, each: Scaled) -> None:
+    async def _waken(self, key: Key, each: Scaled, known: _Known) -> None:
+        while self._served(key):
+            await asyncio.sleep(_AGAIN)
+        known.memory = Memory(used_at=aio.now())
         try:
             await self._write(each, each.operation.least)
             _log.info("woken", waypoint="/".join(key))

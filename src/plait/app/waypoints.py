@@ -29,7 +29,9 @@ class Waypoints:
         self.gateways = GatewayController(api, informers, folder, self.activator if address else None, root_namespace)
         deployments = self.gateways.deployments
         loads = Loads(self._node_address)
-        self.scaler = Scaler(api, self.gateways.scaled, deployments, self._own, loads, self.activator.busy)
+        self.scaler = Scaler(
+            api, self.gateways.scaled, deployments, self._own, loads, self.activator.busy, self.gateways.warm_first
+        )
 
     async def run(self) -> None:
         """Work until cancelled."""

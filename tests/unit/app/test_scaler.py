@@ -40,7 +40,7 @@ class World:
         self.api, self.told, self.operation = MemoryApi(), Told(), operation
         self.deployments = Informer(self.api, kinds.DEPLOYMENT)
         self.annotations = {ASLEEP: "true"} if asleep else {}
-        self.replicas, self.waiting = replicas, 0
+        self.replicas, self.waiting, self.served = replicas, 0, False
         pod = {"metadata": {"namespace": "shop", "name": "waypoint-1"}, "spec": {"nodeName": "node-1"}}
         self.scaler = Scaler(
             self.api,
@@ -49,6 +49,7 @@ class World:
             lambda key: [pod] if self.replicas else [],
             self.told,
             lambda key: self.waiting,
+            lambda key: self.served,
         )
 
     @asynccontextmanager
@@ -81,6 +82,20 @@ async def test_who_calls_a_waypoint_that_sleeps_has_it_woken_once() -> None:
         world.scaler.wake(SHOP)
         assert await world.found() == (2, False)
         assert [verb for verb, *_ in world.api.log if verb != "create"] == ["update"]
+
+
+async def test_while_somebody_else_is_about_to_serve_nothing_is_started() -> None:
+    world = World(SLEEPS, 0, asleep=True)
+    async with world.running():
+        world.served = True
+        world.scaler.wake(SHOP)
+        await asyncio.sleep(0.1)
+        await world.look()
+        assert await world.found() == (0, True)
+        world.served = False
+        async with asyncio.timeout(5):
+            while await world.found() != (2, False):
+                await asyncio.sleep(0.01)
 
 
 async def test_nobody_uses_it_so_it_sleeps_with_a_mark() -> None:
