@@ -11,12 +11,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from msgspec.structs import replace
 
-from kit import l7, tunnel
+from kit import calls, l7, tunnel
 from kit.l7 import forward, route, to, upstream, virtual
 from kit.loopback import backend, envoy, free_port
 from kit.pki import Authority
@@ -217,6 +217,24 @@ def test_gateway_checks_tokens_and_policies(tmp_path: Path) -> None:
         assert json.loads(get(port, "/open", me)[2])["headers"]["x-sub"] == "me"
         assert json.loads(get(port, "/claims", me)[2])["backend"] == "api"
         assert json.loads(get(port, "/claims", you)[2])["backend"] == "web"
+
+
+def test_tokens_pass_by_the_keys_that_an_issuer_names_and_none_passes_without_keys(tmp_path: Path) -> None:
+    def keys(reader: BinaryIO, writer: BinaryIO) -> None:
+        while reader.readline().strip():
+            pass
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(JWKS)}\r\nConnection: close\r\n\r\n{JWKS}".encode())
+
+    with calls.served(keys) as place:
+        named = JwtRule("https://named", jwks_uri=f"http://127.0.0.1:{place}/keys")
+        tokens = (RequestAuthentication("t", "shop", HERE, (named, JwtRule("https://silent"))),)
+        with serving(tmp_path, route("/", forward("web")), enforced=Enforced((), tokens)) as port:
+            found = {
+                issuer: get(port, "/", {"Authorization": f"Bearer {token(iss=issuer, sub='me')}"})[0]
+                for issuer in ("https://named", "https://silent", "https://stranger")
+            }
+            assert found == {"https://named": 200, "https://silent": 401, "https://stranger": 401}
+            assert get(port, "/")[0] == 200
 
 
 def test_an_authorizer_is_asked_only_where_a_custom_policy_or_route_says_so(tmp_path: Path) -> None:

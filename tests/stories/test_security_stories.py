@@ -11,9 +11,12 @@ from kit import documents as d
 from kit import worlds as w
 from plait.envoy.roles import sidecar
 from plait.model.compile import compile
+from plait.model.compile.traffic import request_authentication
 from plait.model.http_security import Condition, PathText
+from plait.model.issuers import Provider
 from plait.model.mesh import Mesh
 from plait.model.policies import Account, Range, Text
+from plait.resources import kinds
 
 INBOUND = "virtualInbound"
 
@@ -201,6 +204,52 @@ def test_headers_that_no_request_has_accept_nothing_and_claims_without_a_header_
     assert found.claim_headers == (("x-sub", "sub"),)
     fields = ("fromHeaders", "outputClaimToHeaders")
     assert problems == [("PLT0401", f"spec.jwtRules[0].{field}") for field in fields]
+
+
+def tokens(*rules: dict[str, Any]) -> d.Document:
+    return d.document("security.istio.io/v1", "RequestAuthentication", "r", spec={"jwtRules": list(rules)})
+
+
+ISSUER, KEYS = "https://issuer.example/a/", "https://keys.example/jwks"
+
+
+@pytest.mark.parametrize(
+    ("provider", "uri", "severity", "said"),
+    [
+        (None, "", "info", "asks https://issuer.example/a/.well-known/openid-configuration"),
+        (Provider(KEYS), KEYS, "", ""),
+        (Provider("", "it answers 404"), "", "error", "it answers 404; no token is accepted; mend it"),
+        (Provider(KEYS, "no answer in time"), KEYS, "warning", f"no answer in time; {KEYS} of before counts"),
+    ],
+)
+def test_keys_that_nobody_wrote_are_where_the_issuer_says(
+    provider: Provider | None, uri: str, severity: str, said: str
+) -> None:
+    providers = {} if provider is None else {ISSUER: provider}
+    mesh, problems = compile(w.objects(tokens({"issuer": ISSUER})), providers=providers)
+    found = mesh.l7.authentication["shop/r"].rules[0]
+    assert (found.jwks, found.jwks_uri) == ("", uri)
+    assert [(p.severity, p.code, p.path) for p in problems] == (
+        [(severity, "PLT0411", "spec.jwtRules[0].issuer")] if severity else []
+    )
+    assert not said or said in problems[0].message
+
+
+def test_what_an_issuer_says_later_reaches_its_rules_and_no_others() -> None:
+    objects = w.objects(tokens({"issuer": ISSUER}, {"issuer": "b", "jwksUri": f"{KEYS}/b"}))
+    first, _ = compile(objects)
+    second, _ = compile(objects, first, providers={"https://other.example": Provider(KEYS)})
+    assert second.l7 is first.l7
+    third, problems = compile(objects, second, providers={ISSUER: Provider(KEYS)})
+    assert [rule.jwks_uri for rule in third.l7.authentication["shop/r"].rules] == [KEYS, f"{KEYS}/b"]
+    assert problems == ()
+    assert request_authentication.undiscovered(objects.of(kinds.REQUEST_AUTHENTICATION).values()) == {ISSUER: 5.0}
+
+
+def test_an_issuer_that_is_no_url_has_no_keys() -> None:
+    l7, problems = only(tokens({"issuer": "me"}))
+    assert l7.authentication["shop/r"].rules[0].jwks_uri == ""
+    assert problems == [("PLT0401", "spec.jwtRules[0].issuer")]
 
 
 def test_keys_at_no_url_are_never_had() -> None:

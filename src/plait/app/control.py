@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,6 +17,7 @@ from cryptography.x509 import random_serial_number
 
 from plait.app import certificates, gateway_controller, placed, revocation, trusting
 from plait.app.allocation_controller import AllocationController
+from plait.app.discovery import Discovery
 from plait.app.injection import configured
 from plait.app.leaving import Leaving
 from plait.app.measured import Measured, judged
@@ -46,6 +48,7 @@ from plait.local.addresses import AddressPlan
 from plait.local.layout import Layout
 from plait.local.record import load
 from plait.model import autoallocation
+from plait.model.compile.traffic.request_authentication import undiscovered
 from plait.model.mesh import Settings
 from plait.resources import kinds
 from plait.resources.kinds import Kind
@@ -79,6 +82,7 @@ async def serve(layout: Layout, plan: AddressPlan, *, settings: Settings | None 
             proxies=str(layout.proxies),
             readable=readable,
             kept=Kept(layout.telling),
+            issuers=layout.providers,
             eager=record.eager if record is not None else EAGER,
         )
         try:
@@ -102,12 +106,13 @@ class Control:
         proxies: str = "/var/lib/plait/proxies",
         readable: Readable | None = None,
         kept: Kept | None = None,
+        issuers: Path | None = None,
         eager: int = EAGER,
     ) -> None:
         """`custody` is a trust that may change while we run; without it `root` stays.
 
         `proxies` is the folder of each node in which the L7 proxies have theirs. `eager`: up to how many upstreams a
-        sidecar has all their clusters before anybody asks.
+        sidecar has all their clusters before anybody asks. `issuers` is the file of what issuers of tokens said last.
         """
         self._api = api
         self._trust: Callable[[], Trust] = (lambda: custody.trust) if custody is not None else (lambda: root)
@@ -130,7 +135,8 @@ class Control:
         self.waypoints = Waypoints(api, self._informers, proxies, settings.activator, settings.root_namespace)
         self.gateways = self.waypoints.gateways
         self.statuses = StatusWriter(api, self.pipeline, self._informers, measured=self._measured)
-        self.pipeline.on_compiled = self.statuses.compiled
+        self._discovery = Discovery(self.pipeline.discovered, lambda: self.pipeline.mesh, issuers)
+        self.pipeline.on_compiled = self._compiled
         injection = Config(proxies, root_namespace=settings.root_namespace)
         self.webhooks = Webhooks(api, self._trust, injection, self._injection, self._leaving.hold)
         self._allocation = AllocationController(
@@ -185,6 +191,10 @@ class Control:
         _log.info("serving", port=bound, status=bound_status, workloads=len(self.pipeline.mesh.workloads))
         return bound, bound_status
 
+    def _compiled(self) -> None:
+        self.statuses.compiled()
+        self._discovery.wanted(undiscovered(self.pipeline.objects.of(kinds.REQUEST_AUTHENTICATION).values()))
+
     def _measured(self) -> Mapping[tuple[str, str], Measured]:
         return judged(self.gateways.measured(), self.proxies.refused())
 
@@ -212,6 +222,7 @@ class Control:
         await self._leaving.close()
         await self._status.close()
         await self._rehearsals.close()
+        await self._discovery.close()
         await aio.cancel(*self._tasks)
 
     async def _review(self, token: str, audiences: tuple[str, ...]) -> Mapping[str, Any]:

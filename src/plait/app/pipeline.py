@@ -24,6 +24,7 @@ from plait.base.bundle import Resource as Named
 from plait.base.observe import logger
 from plait.model.compile import compile
 from plait.model.compile.traffic.mesh_settings import CONFIG_MAP
+from plait.model.issuers import NOBODY, Providers
 from plait.model.mesh import Mesh, Settings
 from plait.model.policies import Policy
 from plait.resources import closed, kinds
@@ -129,6 +130,7 @@ class Pipeline:
         self.on_compiled: Callable[[], None] = lambda: None
         """Called after every compile, when `mesh` and `problems` are what `objects` mean."""
         self._compiled: Objects | None = None
+        self._providers = NOBODY
         self._added: Mapping[str, Policy] = {}
         self._merged: tuple[Mapping[str, Policy], Mapping[str, Policy], Mapping[str, Policy]] | None = None
         self._beside: dict[str, Mapping[str, Named]] = {}
@@ -226,6 +228,12 @@ class Pipeline:
             self._added = policies
             self._wake()
 
+    def discovered(self, providers: Providers) -> None:
+        """What issuers of tokens say of their keys now."""
+        if providers != self._providers:
+            self._providers = providers
+            self._wake()
+
     def _with_added(self, mesh: Mesh) -> Mesh:
         if not self._added:
             return mesh
@@ -303,7 +311,7 @@ class Pipeline:
         self._due = None
         began = time.monotonic()
         try:
-            mesh, problems = compile(self._objects, self.mesh, settings=self._settings)
+            mesh, problems = compile(self._objects, self.mesh, settings=self._settings, providers=self._providers)
             compiled = time.monotonic()
             self._tell(mesh)
         except Exception as error:

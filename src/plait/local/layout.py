@@ -72,6 +72,11 @@ class Layout:
         return self.root / "telling.json"
 
     @property
+    def providers(self) -> Path:
+        """Where issuers of tokens said that their keys are."""
+        return self.root / "providers.json"
+
+    @property
     def kubeconfig(self) -> Path:
         return self.root / "kubeconfig"
 

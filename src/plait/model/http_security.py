@@ -171,7 +171,7 @@ class HttpPolicy(Struct, frozen=True):
 
 
 class JwtRule(Struct, frozen=True, gc=False):
-    """An accepted issuer. Keys inline, or to be fetched from `jwks_uri` (none: by OpenID discovery of the issuer)."""
+    """An accepted issuer. Keys inline, or to be fetched from `jwks_uri`; with neither no token of it passes."""
 
     issuer: str
     audiences: tuple[str, ...] = ()

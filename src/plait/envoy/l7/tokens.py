@@ -68,10 +68,11 @@ def _keys(ctx: Context, rule: JwtRule, source: str, path: str) -> Doc:
             return {"local_jwks": {"inline_string": rule.jwks}}
         ctx.refuse(source, f"{path}.jwks", f"no key in it can be used; every token of {rule.issuer} is refused")
         return _NOBODY
+    if not rule.jwks_uri:
+        return _NOBODY  # `compile` told why
     target = _where(rule.jwks_uri)
     if target is None:
-        said = "no keys and no http(s) jwksUri (discovery by issuer is not done)" if not rule.jwks_uri else "not a URL"
-        ctx.refuse(source, path, f"{said}; every token of {rule.issuer} is refused; write jwks or jwksUri")
+        ctx.refuse(source, path, f"not a URL; every token of {rule.issuer} is refused; write jwks or jwksUri")
         return _NOBODY
     cluster = remote(ctx, *target)
     fetched: Doc = {

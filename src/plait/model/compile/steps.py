@@ -20,6 +20,7 @@ from plait.model.compile import (
 from plait.model.compile.memory import Memory
 from plait.model.compile.traffic import steps as traffic
 from plait.model.index import carried
+from plait.model.issuers import NOBODY, Providers
 from plait.model.l7 import L7
 from plait.model.mesh import Mesh, Service, Settings, Workload
 from plait.model.policies import Policy
@@ -37,9 +38,14 @@ class Objects(Protocol):
 
 
 def compile(
-    objects: Objects, previous: Mesh | None = None, *, settings: Settings | None = None
+    objects: Objects,
+    previous: Mesh | None = None,
+    *,
+    settings: Settings | None = None,
+    providers: Providers = NOBODY,
 ) -> tuple[Mesh, tuple[Problem, ...]]:
-    """The Mesh of these objects. `previous` must be an earlier result; its equal parts come back as they were."""
+    """The Mesh of these objects, and of what issuers of tokens said of their keys. `previous` must be an earlier
+    result; its equal parts come back as they were."""
     settings = settings or (previous.settings if previous is not None else Settings())
     memory = Memory.of(previous if previous is not None and previous.settings == settings else None)
     problems: list[Problem] = []
@@ -53,7 +59,7 @@ def compile(
         domains,
         *(objects.of(kind) for kind in _DESCRIBING),
     )
-    l7 = traffic.l7(objects, described.workloads, settings, memory, old.l7, problems)
+    l7 = traffic.l7(objects, described.workloads, settings, providers, memory, old.l7, problems)
     bound = memory.step(
         "bound",
         problems,

@@ -1,16 +1,20 @@
-"""RequestAuthentication: accepted issuers. Inline keys are read here, so that a typo is said early."""
+"""RequestAuthentication: accepted issuers. Inline keys are read here, so that a typo is said early.
+
+Keys that nobody wrote are where the issuer's own configuration says; until it is known, no token of the issuer passes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from plait.model.compile.memory import Memory
 from plait.model.compile.traffic import key_sets
 from plait.model.compile.traffic.attachments import attachment
-from plait.model.compile.traffic.report import BAD_VALUE, Report
+from plait.model.compile.traffic.report import BAD_VALUE, DISCOVERY, Report
 from plait.model.compile.traffic.values import seconds
 from plait.model.http_security import JwtRule, RequestAuthentication
+from plait.model.issuers import Provider, Providers, configuration
 from plait.model.mesh import Settings
 from plait.resources import security
 from plait.resources.problems import Problem
@@ -19,33 +23,49 @@ KIND = "RequestAuthentication"
 
 
 def authentication(
-    found: Iterable[security.RequestAuthentication], settings: Settings, memory: Memory, problems: list[Problem]
+    found: Iterable[security.RequestAuthentication],
+    settings: Settings,
+    providers: Providers,
+    memory: Memory,
+    problems: list[Problem],
 ) -> Iterator[RequestAuthentication]:
     for each in found:
-        made, said = memory.made(("jwt", each.ident), each, partial(_made, each, settings))
+        known = {issuer: providers[issuer] for issuer in undiscovered((each,)) if issuer in providers}
+        made, said = memory.made(("jwt", each.ident), each, partial(_made, each, settings, known), known)
         problems.extend(said)
         if made is not None:
             yield made
 
 
+def undiscovered(found: Iterable[security.RequestAuthentication]) -> Mapping[str, float]:
+    """The issuers that have to be asked where their keys are, and the seconds to wait for each."""
+    asked: dict[str, float] = {}
+    for rule in (rule for each in found for rule in each.spec.jwt_rules):
+        if not (rule.jwks or rule.jwks_uri or rule.jwks_uri_old) and configuration(rule.issuer):
+            patience = seconds(rule.timeout, "", Report(KIND, "", "")) or _PATIENCE
+            asked[rule.issuer] = max(patience, asked.get(rule.issuer, 0.0))
+    return asked
+
+
 def _made(
-    each: security.RequestAuthentication, settings: Settings
+    each: security.RequestAuthentication, settings: Settings, known: Providers
 ) -> tuple[RequestAuthentication | None, tuple[Problem, ...]]:
     report = Report(KIND, each.namespace, each.name)
     spec = each.spec
     bound = attachment(each.namespace, spec.selector, spec.target_ref, spec.target_refs, settings, report)
     if bound is None:
         return None, report.problems
-    rules = tuple(_rule(rule, f"spec.jwtRules[{number}]", report) for number, rule in enumerate(spec.jwt_rules))
+    rules = tuple(_rule(rule, f"spec.jwtRules[{number}]", known, report) for number, rule in enumerate(spec.jwt_rules))
     created = each.meta.creation_timestamp or ""
     return RequestAuthentication(each.name, each.namespace, bound, rules, created), report.problems
 
 
+_PATIENCE = 5.0
 _NO_KEYS = '{"keys":[]}'
 """A known issuer without a key: its tokens are refused, which is the safe reading."""
 
 
-def _rule(rule: security.JWTRule, path: str, report: Report) -> JwtRule:
+def _rule(rule: security.JWTRule, path: str, known: Providers, report: Report) -> JwtRule:
     jwks, uri = rule.jwks or "", rule.jwks_uri or rule.jwks_uri_old or ""
     headers = tuple((each.name, each.prefix) for each in rule.from_headers if _readable(each))
     claims = tuple((each.header, each.claim) for each in rule.output_claim_to_headers if each.header and each.claim)
@@ -62,6 +82,8 @@ def _rule(rule: security.JWTRule, path: str, report: Report) -> JwtRule:
         text = "a header has no name, or a prefix that no header has; no token of this issuer is accepted"
         report.error(BAD_VALUE, f"{path}.fromHeaders", text)
         jwks, uri = _NO_KEYS, ""
+    if not jwks and not uri:
+        uri = _discovered(rule.issuer, known.get(rule.issuer), path, report)
     if len(claims) < len(rule.output_claim_to_headers):
         text = "header and claim are both needed; one without is left out"
         report.error(BAD_VALUE, f"{path}.outputClaimToHeaders", text)
@@ -79,6 +101,24 @@ def _rule(rule: security.JWTRule, path: str, report: Report) -> JwtRule:
         timeout=seconds(rule.timeout, f"{path}.timeout", report),
         spaced_claims=rule.space_delimited_claims,
     )
+
+
+def _discovered(issuer: str, provider: Provider | None, path: str, report: Report) -> str:
+    """Where the issuer says that its keys are; "" nobody knows, and why is told."""
+    at, way_out = configuration(issuer), "or write jwks or jwksUri"
+    if not at:
+        text = f"{issuer!r} is no URL to ask for its keys; no token of it is accepted; write jwks or jwksUri"
+        report.error(BAD_VALUE, f"{path}.issuer", text)
+        return ""
+    if provider is None:
+        text = f"a control plane asks {at} for the keys; no answer yet, so no token is accepted; wait, {way_out}"
+        report.say(DISCOVERY, f"{path}.issuer", text, "info")
+        return ""
+    if provider.wrong:
+        rest = f"{provider.jwks_uri} of before counts" if provider.jwks_uri else "no token is accepted"
+        text = f"keys cannot be discovered at {at}: {provider.wrong}; {rest}; mend it (it is asked again), {way_out}"
+        report.say(DISCOVERY, f"{path}.issuer", text, "warning" if provider.jwks_uri else "error")
+    return provider.jwks_uri
 
 
 def _readable(header: security.JWTHeader) -> bool:

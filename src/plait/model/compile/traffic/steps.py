@@ -33,6 +33,7 @@ from plait.model.compile.traffic.report import Report
 from plait.model.compile.traffic.waypoints import Waypoints
 from plait.model.gateways import Gateway
 from plait.model.http_services import HttpService, Instance
+from plait.model.issuers import Providers
 from plait.model.l7 import L7, PeerMode
 from plait.model.mesh import Settings, Workload
 from plait.resources import kinds
@@ -46,6 +47,7 @@ def l7(
     objects: compiling.Objects,
     workloads: Mapping[str, Workload],
     settings: Settings,
+    providers: Providers,
     memory: Memory,
     old: L7,
     problems: list[Problem],
@@ -150,7 +152,7 @@ def l7(
         ),
         authorization=_kept(old.authorization, authorization),
         authentication=_by_key(
-            old.authentication, request_authentication.authentication(tokens, settings, memory, problems)
+            old.authentication, request_authentication.authentication(tokens, settings, providers, memory, problems)
         ),
         authorizers=_kept(old.authorizers, config.authorizers),
         telemetry=_by_key(old.telemetry, telemetry.telemetry(reports, config.sinks, settings, memory, problems)),
