@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,11 +29,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 def test_tls_to_a_server_that_would_rather_speak_http2_goes_on_in_the_clients_protocol(
     tmp_path: Path, protocol: str
 ) -> None:
-    leaf = Authority().issue("spiffe://cluster.local/ns/shop/sa/web")
-    (tmp_path / "web.crt").write_bytes(leaf.certificate)
-    (tmp_path / "web.key").write_bytes(leaf.key)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(tmp_path / "web.crt", tmp_path / "web.key")
+    server = _server(tmp_path)
     server.set_alpn_protocols(["h2", "http/1.1"])
     policy = TrafficPolicy(tls=ClientTls("simple", sni="web.example", insecure=True))
     with backend("web", server) as behind:
@@ -48,6 +45,49 @@ def test_tls_to_a_server_that_would_rather_speak_http2_goes_on_in_the_clients_pr
             answer = connection.getresponse()
             assert (answer.status, json.loads(answer.read())["alpn"]) == (200, "http/1.1")
             connection.close()
+
+
+def test_tls_of_the_mesh_is_passed_on_unopened_by_the_name_of_a_cluster(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        ports = {each: held.enter_context(backend(each or "all", _server(tmp_path))) for each in ("", "v2")}
+        passed = tuple(
+            upstream("web", "127.0.0.1", target=port, subset=subset, protocol="tcp") for subset, port in ports.items()
+        )
+        port = free_port()
+        served = ServerPort(port, "127.0.0.1", "TLS", passed=tuple(each.key for each in passed))
+        view = GatewayView(l7.proxy("gateway"), l7.SETTINGS, (served,), (), l7.ENFORCED, passed=passed)
+        document = l7.composed(gateway.documents(view), run=True, admin=str(tmp_path / "admin"))
+        held.enter_context(envoy(document, port, tmp_path))
+
+        def ask(name: str, *alpn: str) -> str:
+            """Who answers; "" nobody."""
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context.set_alpn_protocols(list(alpn))
+            try:
+                with socket.create_connection(("127.0.0.1", port), 5) as plain:
+                    connection = http.client.HTTPConnection(name, timeout=5)
+                    connection.sock = context.wrap_socket(plain, server_hostname=name)
+                    connection.request("GET", "/")
+                    return str(json.loads(connection.getresponse().read())["backend"])
+            except (OSError, http.client.HTTPException):
+                return ""
+
+        host = l7.host("web")
+        assert ask(f"outbound_.80_._.{host}", "istio") == "all"
+        assert ask(f"outbound_.80_.v2_.{host}", "istio-http/1.1", "istio") == "v2"
+        assert ask(f"outbound_.81_._.{host}", "istio") == "", "no such port"
+        assert ask(host, "istio") == "", "no name of a cluster"
+        assert ask(f"outbound_.80_._.{host}", "h2", "http/1.1") == "", "no TLS of the mesh"
+
+
+def _server(folder: Path) -> ssl.SSLContext:
+    leaf = Authority().issue("spiffe://cluster.local/ns/shop/sa/web")
+    (folder / "web.crt").write_bytes(leaf.certificate)
+    (folder / "web.key").write_bytes(leaf.key)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(folder / "web.crt", folder / "web.key")
+    return server
 
 
 def test_a_request_to_a_headless_service_reaches_the_pod_that_was_dialed_even_a_sick_one(tmp_path: Path) -> None:

@@ -114,6 +114,20 @@ STORIES: dict[str, GatewayView] = {
         ),
         ServerPort(5432, "", "TCP", tcp=(TcpChain((), (to("db", 5432),)),)),
     ),
+    "auto_passthrough": view(
+        ServerPort(
+            15443,
+            "",
+            "TLS",
+            passed=(("web.shop.svc.cluster.local", 80, ""), ("web.shop.svc.cluster.local", 80, "v2")),
+            unpassed=("api.shop.svc.cluster.local",),
+        ),
+        upstreams=(),
+        passed=(
+            upstream("web", "10.64.2.2", protocol="tcp"),
+            upstream("web", "10.64.2.3", subset="v2", protocol="tcp"),
+        ),
+    ),
 }
 
 

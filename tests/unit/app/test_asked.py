@@ -85,7 +85,8 @@ def test_what_cannot_be_said_to_envoy_is_a_problem_of_its_object() -> None:
         "tls": {"mode": "AUTO_PASSTHROUGH"},
     }
     edge = worlds.istio("Gateway", "edge", selector={"istio": "ingress"}, servers=[server])
-    found = world(edge).l7("gateway", "shop", "edge")
+    cart = d.service("cart", "10.9.0.1", labels={"istio.io/use-waypoint": "waypoint"})
+    found = world(edge, WAYPOINT, cart).l7("gateway", "shop", "edge")
     refused = [p for p in found["problems"] if p["code"] == "PLT0011"]
     assert refused and refused[0]["severity"] == "warning" and "AUTO_PASSTHROUGH" in refused[0]["message"]
 

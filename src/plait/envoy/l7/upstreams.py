@@ -30,9 +30,22 @@ def clusters(ctx: Context, upstream: Upstream) -> list[Doc]:
     return [found, {**found, **own}]
 
 
-def cluster(ctx: Context, upstream: Upstream) -> Doc:
+def passed(ctx: Context, upstream: Upstream) -> tuple[Doc, Doc]:
+    """Cluster and endpoints for TLS of others, which is carried as it is."""
+    name = server_name(upstream)
+    found = cluster(ctx, upstream, name)
+    del found["transport_socket_matches"]
+    return found, assignment(name, upstream)
+
+
+def server_name(upstream: Upstream) -> str:
+    """By which Istio's clients ask for it in their TLS."""
+    return f"outbound_.{upstream.port}_.{upstream.subset}_.{upstream.hostname}"
+
+
+def cluster(ctx: Context, upstream: Upstream, name: str = "") -> Doc:
     """One cluster; `discovered` gives what is served apart from it."""
-    name = ctx.cluster(*upstream.key)
+    name = name or ctx.cluster(*upstream.key)
     policy = upstream.policy
     pool = policy.pool or ctx.settings.pool or Pool()
     document: Doc = {
@@ -273,9 +286,7 @@ def _istio(upstream: Upstream, alpn: tuple[str, ...] = ()) -> Doc:
             *upstream.subject_alt_names,
         )
     )
-    sni = f"outbound_.{upstream.port}_.{upstream.subset}_.{upstream.hostname}"
-    if policy is not None and policy.sni:
-        sni = policy.sni
+    sni = policy.sni if policy is not None and policy.sni else server_name(upstream)
     return tls.workload_client(sans, sni, alpn or alpn_of(upstream.protocol))
 
 

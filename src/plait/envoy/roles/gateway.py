@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from plait.base.bundle import Bundle
-from plait.envoy.l7 import limits, manager, patches, points, routes, tls
+from plait.envoy.l7 import inbound, limits, manager, patches, points, routes, tls
+from plait.envoy.l7 import upstreams as upstream_documents
 from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.options import DEFAULT, Options
@@ -19,6 +20,7 @@ from plait.envoy.l7.patching.matching import Known
 from plait.envoy.l7.report import Refusal
 from plait.envoy.pieces import Doc, bound, cidr, extension, socket_address
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort, TcpChain
+from plait.model.views.upstreams import Upstream
 
 PROXY_HEADER = extension(
     "envoy.filters.listener.proxy_protocol", "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"
@@ -54,6 +56,10 @@ def build(view: GatewayView, options: Options = DEFAULT, parts: Parts | None = N
         if made is not None:
             found.listeners.append(made)
     found.add_upstreams(ctx)
+    for each in view.passed:
+        cluster, ends = upstream_documents.passed(ctx, each)
+        found.clusters.append(cluster)
+        found.endpoints.append(ends)
     ports = {each.port: frozenset(each.servers) for each in view.ports if each.servers}
     patches.apply(ctx, view.enforced.patches, found, "gateway", Known(ports=ports))
     found.refusals = tuple(ctx.report.found)
@@ -62,14 +68,15 @@ def build(view: GatewayView, options: Options = DEFAULT, parts: Parts | None = N
 
 def _listener(ctx: Context, view: GatewayView, port: ServerPort, found: Documents) -> Doc | None:
     source = f"Gateway port {port.port}"
-    if port.auto_passthrough:
-        ctx.refuse(
-            source, "tls.mode", "AUTO_PASSTHROUGH (east-west by cluster names) is not served yet; list the hosts"
-        )
+    for host in port.unpassed:
+        text = f"{host} has a waypoint, which AUTO_PASSTHROUGH cannot pass; connections for it are closed"
+        ctx.refuse(source, "tls.mode", f"{text}; terminate its TLS in a server of its own")
     chains: list[Doc] = []
     for number, chain in enumerate(port.http):
         chains.append(_http(ctx, view, port, chain, number, found))
     chains += [_tcp(ctx, view, chain, port) for chain in port.tcp]
+    through = {each.key: each for each in view.passed}
+    chains += [_passed(ctx, view, through[key], port) for key in port.passed]
     if not chains:
         return None
     chains = _distinct(ctx, chains, source)
@@ -176,6 +183,28 @@ def _tcp(ctx: Context, view: GatewayView, chain: TcpChain, port: ServerPort) -> 
     if match:
         document["filter_chain_match"] = match
     return document
+
+
+def _passed(ctx: Context, view: GatewayView, upstream: Upstream, port: ServerPort) -> Doc:
+    """Connections of the mesh's own TLS for one cluster of their client."""
+    name = upstream_documents.server_name(upstream)
+    chain = manager.tcp(
+        ctx,
+        name,
+        (),
+        points.outgoing(view.proxy),
+        view.enforced,
+        "tls",
+        pool=upstream.policy.pool,
+        cluster=name,
+        counted=f"port {port.port}",
+    )
+    match = {
+        "server_names": [name],
+        "transport_protocol": "tls",
+        "application_protocols": [*inbound.HTTP_ALPN, *inbound.TCP_ALPN],
+    }
+    return {"name": name, "filters": chain, "filter_chain_match": match}
 
 
 def _names(server_names: tuple[str, ...]) -> Doc:

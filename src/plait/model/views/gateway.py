@@ -40,14 +40,17 @@ class HttpChain(Struct, frozen=True):
 
 
 class ServerPort(Struct, frozen=True):
-    """One socket. `auto_passthrough`: TLS by SNI of cluster names (east-west)."""
+    """One socket."""
 
     port: int
     bind: str
     protocol: Protocol
     http: tuple[HttpChain, ...] = ()
     tcp: tuple[TcpChain, ...] = ()
-    auto_passthrough: bool = False
+    passed: tuple[tuple[str, int, str], ...] = ()
+    """Keys of the view's `passed` that this port leads to (AUTO_PASSTHROUGH)."""
+    unpassed: tuple[str, ...] = ()
+    """Hosts that it would lead to but for their waypoint."""
     servers: tuple[int, ...] = ()
     """Ports of the servers that lead here, where those are others than `port`."""
 
@@ -60,3 +63,5 @@ class GatewayView(Struct, frozen=True):
     enforced: Enforced
     secrets: tuple[str, ...] = ()
     """Every credential that is named ("ns/name", "configmap:ns/name"): what the secret server must be able to give."""
+    passed: tuple[Upstream, ...] = ()
+    """Where TLS is passed on by the names of clusters, unopened; their keys may be those of `upstreams` too."""

@@ -13,11 +13,12 @@ from plait.model.hostnames import fits, meet, overlap, specificity
 from plait.model.mesh import Mesh, Workload
 from plait.model.proxies import Proxy
 from plait.model.routes import Respond, Route, Routing, TcpMatch, VirtualHost
-from plait.model.views import enforcing, hosting, once
+from plait.model.views import enforcing, hosting, once, passing
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort, TcpChain
 from plait.model.views.keeping import kept
-from plait.model.views.resolve import Resolver
+from plait.model.views.resolve import Resolver, UpstreamKey
 from plait.model.views.scope import Scope, sees
+from plait.model.views.upstreams import Upstream
 
 _HTTP = ("HTTP", "HTTPS", "GRPC", "HTTP2")
 
@@ -39,7 +40,8 @@ def project(mesh: Mesh, proxy: Proxy, previous: GatewayView | None = None) -> Ga
     targets = tuple(Target("Gateway", g.namespace, g.name) for g in mine if g.managed)
     classes = tuple(Target("GatewayClass", "", g.class_name) for g in mine if g.managed)
     resolver = Resolver(scope, (*targets, *classes))
-    ports = tuple(_port(port, bind, group, resolver) for (port, bind), group in sorted(groups.items()))
+    passed: dict[UpstreamKey, Upstream] = {}
+    ports = tuple(_port(port, bind, group, resolver, passed) for (port, bind), group in sorted(groups.items()))
     binds = enforcing.by_selector(proxy.namespace, proxy.tags, (*targets, *classes))
     bound = enforcing.enforced(mesh.l7, proxy, binds)
     resolver.also((*enforcing.asked(enforcing.places(bound)), *enforcing.named(bound)))
@@ -50,6 +52,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: GatewayView | None = None) -> Ga
         upstreams=resolver.upstreams(),
         enforced=bound,
         secrets=tuple(sorted(_secrets(mine, resolver))),
+        passed=tuple(passed[key] for key in sorted(passed)),
     )
     if previous is None or previous == made:
         return previous or made
@@ -57,6 +60,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: GatewayView | None = None) -> Ga
         made,
         ports=kept(previous.ports, made.ports, lambda each: (each.port, each.bind)),
         upstreams=kept(previous.upstreams, made.upstreams, lambda each: each.key),
+        passed=kept(previous.passed, made.passed, lambda each: each.key),
         enforced=previous.enforced if previous.enforced == made.enforced else made.enforced,
     )
 
@@ -79,12 +83,22 @@ def _family(listener: Listener) -> str:
     return "http" if listener.protocol in _HTTP else "tcp"
 
 
-def _port(port: int, bind: str, group: list[tuple[Gateway, Listener]], resolver: Resolver) -> ServerPort:
-    """`port` is where the pods listen; what routes ask about a port is about the listener's."""
+def _port(
+    port: int,
+    bind: str,
+    group: list[tuple[Gateway, Listener]],
+    resolver: Resolver,
+    passed: dict[UpstreamKey, Upstream],
+) -> ServerPort:
+    """`port` is where the pods listen; what routes ask about a port is about the listener's. Adds to `passed`."""
     http: list[HttpChain] = []
     tcp: list[TcpChain] = []
     plain: list[VirtualHost] = []
+    through, left = passing.passed((listener for _, listener in group), resolver)
+    passed.update({each.key: each for each in through})
     for gateway, listener in sorted(group, key=lambda pair: _closeness(pair[1])):
+        if passing.automatic(listener):
+            continue
         hosts = () if listener.tls is None else tuple(s.host for s in listener.hosts)
         names = () if "*" in hosts else hosts
         passthrough = listener.tls is not None and listener.tls.mode == "passthrough"
@@ -103,10 +117,10 @@ def _port(port: int, bind: str, group: list[tuple[Gateway, Listener]], resolver:
     first = group[0][1]
     if first.protocol in _HTTP and first.tls is None:
         http.append(HttpChain((), tuple(_joined(plain)), None, f"http.{port}"))
-    auto = any(item.tls is not None and item.tls.mode == "auto_passthrough" for _, item in group)
     servers = sorted({listener.port for _, listener in group})
     elsewhere = () if servers == [port] else tuple(servers)
-    return ServerPort(port, bind, first.protocol, tuple(http), tuple(tcp), auto, elsewhere)
+    keys = tuple(each.key for each in through)
+    return ServerPort(port, bind, first.protocol, tuple(http), tuple(tcp), keys, left, elsewhere)
 
 
 def _misdirected(

@@ -138,9 +138,20 @@ class Resolver:
             self._made[key] = self._upstream(service, port, subset)
         return self._made[key]
 
-    def _upstream(self, service: HttpService, port: int, subset: str) -> Upstream:
+    def passed(self, service: HttpService, port: int, subset: str) -> Upstream:
+        """Where a connection goes whose TLS is not opened here: to instances whose own proxies open it. What a rule
+        says of TLS and tunnels was for the client; nor is there an original destination to pass on to."""
+        policy = msgspec.structs.replace(self._policy(service, port, subset), tls=None, tunnel=None, proxy_protocol="")
+        if policy.balancing is not None and policy.balancing.simple == "passthrough":
+            policy = msgspec.structs.replace(policy, balancing=msgspec.structs.replace(policy.balancing, simple=""))
+        made = self._upstream(service, port, subset, policy)
+        ends = (each for each in made.endpoints if each.way == "istio")
+        plain = tuple(msgspec.structs.replace(each, way="plain", identities=()) for each in ends)
+        return msgspec.structs.replace(made, protocol="tcp", resolution="workloads", endpoints=plain)
+
+    def _upstream(self, service: HttpService, port: int, subset: str, policy: TrafficPolicy | None = None) -> Upstream:
         rule = self.scope.rule(service)
-        policy = self._policy(service, port, subset)
+        policy = policy or self._policy(service, port, subset)
         known = service.port(port) or HttpPort(port)
         through = self.through_waypoint(service)
         upstream = Upstream(
