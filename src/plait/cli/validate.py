@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from plait.cli import inputs, manifests, output
+from plait.diagnose import patch_values
 from plait.resources.documents import Sourced, entries
 from plait.resources.problems import Problem
 from plait.resources.validate import validate as check
@@ -37,7 +38,8 @@ def _verdict(entry: Any) -> dict[str, Any]:
     document: dict[str, Any] = {}
     problems: Iterable[Problem]
     if isinstance(entry, Sourced):
-        document, problems = entry.document, check(entry.document)
+        document = entry.document
+        problems = (*check(document), *patch_values.of_document(document))
     else:
         problems = (entry.problem,)
     return _row(entry.source, entry.index, document, problems)

@@ -72,6 +72,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     gateways.shared_certificate,
     gateways.unexposed_port,
     envoy_filters.operations,
+    envoy_filters.values,
     telemetries.without_provider,
     webhooks.missing_service,
     webhooks.overlapping,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from plait.diagnose import patch_values
 from plait.diagnose.evidence import Evidence
 from plait.diagnose.messages import say
 from plait.resources.networking.envoy_filter import EnvoyConfigObjectPatch, EnvoyFilter
@@ -35,6 +36,12 @@ def operations(evidence: Evidence) -> Iterator[Problem]:
                 yield say("IST0155" if name in versioned else "IST0151", each, path, text)
             if found.match is not None and found.match.proxy is not None and found.match.proxy.proxy_version:
                 versioned.add(name)
+
+
+def values(evidence: Evidence) -> Iterator[Problem]:
+    """Patches that Envoy could not read at all."""
+    for each in evidence.all(EnvoyFilter):
+        yield from patch_values.of_filter(each)
 
 
 def _named(found: EnvoyConfigObjectPatch) -> str:

@@ -19,7 +19,7 @@ import orjson
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from plait.base.bundle import TYPE_PREFIX, Resource, version_of
-from plait.envoy.descriptors import describe
+from plait.envoy.descriptors import describe, origin
 from plait.envoy.pieces import Constant
 from plait.envoy.scalars import EMPTY, SCALARS, Encoder, WireError, boolean, enum, prefixed, shown, text, varint
 
@@ -142,8 +142,8 @@ def _message(full_name: str) -> Encoder:
         return special
     try:
         kind: Descriptor = describe(full_name)
-    except KeyError as error:
-        raise WireError(f"no such message type: {error.args[0]}") from None
+    except KeyError:
+        raise WireError(f"no such message type in {origin().partition(' sha256')[0]}: {full_name}") from None
     if full_name.startswith("google.protobuf.") and full_name.endswith("Value"):
         return _field(kind.fields[0])  # the wrappers: written as the bare value
     return _plain(kind)
@@ -205,7 +205,7 @@ def _lazy(field: FieldDescriptor) -> Encoder:
 
 
 def _any(document: Any) -> bytes:
-    if not isinstance(document, Mapping) or not isinstance(document.get("@type"), str):
+    if not isinstance(document, Mapping) or not isinstance(document.get("@type"), str) or not document["@type"]:
         raise WireError("want an object with '@type'")
     url = document["@type"]
     full_name = url.rpartition("/")[2]

@@ -10,31 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from plait.base.bundle import TYPE_PREFIX
-from plait.envoy import names
 from plait.envoy.l7.bundle import URLS, Documents
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.merging import edited
+from plait.envoy.l7.patch_values import TYPES
 from plait.envoy.l7.patching import clusters, listeners, routes
 from plait.envoy.l7.patching.matching import Known, ours
 from plait.envoy.l7.spelling import proper
 from plait.envoy.pieces import Doc
 from plait.envoy.wire import WireError, encode
 from plait.model.patches import Patch, PatchSet
-
-TYPES = {
-    "LISTENER": names.LISTENER,
-    "FILTER_CHAIN": TYPE_PREFIX + "envoy.config.listener.v3.FilterChain",
-    "NETWORK_FILTER": TYPE_PREFIX + "envoy.config.listener.v3.Filter",
-    "LISTENER_FILTER": TYPE_PREFIX + "envoy.config.listener.v3.ListenerFilter",
-    "HTTP_FILTER": TYPE_PREFIX + "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
-    "ROUTE_CONFIGURATION": names.ROUTE,
-    "VIRTUAL_HOST": TYPE_PREFIX + "envoy.config.route.v3.VirtualHost",
-    "HTTP_ROUTE": TYPE_PREFIX + "envoy.config.route.v3.Route",
-    "CLUSTER": names.CLUSTER,
-    "EXTENSION_CONFIG": names.EXTENSION,
-    "BOOTSTRAP": names.BOOTSTRAP,
-}
 
 
 def apply(ctx: Context, sets: Iterable[PatchSet], found: Documents, role: str, known: Known = Known()) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from plait.envoy.bootstrap import RUNTIME
 from plait.envoy.l7.merging import merged
-from plait.envoy.l7.patches import TYPES
+from plait.envoy.l7.patch_values import TYPES
 from plait.envoy.l7.spelling import proper
 from plait.envoy.pieces import Doc, any_of, extension, socket_address
 from plait.envoy.wire import WireError, encode
