@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from plait.resources import durations
-from plait.resources.rules import words
+from plait.resources.rules import names, words
 from plait.resources.rules.words import bad
 from plait.resources.structure import Finding
 
 _MOST_MATCHES = 128
 _PATH = re.compile(r"(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+")
+_DOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_HOSTNAME = re.compile(rf"(\*\.)?{_DOMAIN}")
+_KEY = re.compile(rf"({_DOMAIN}/)?([A-Za-z0-9][-A-Za-z0-9_.]{{0,61}})?[A-Za-z0-9]")
 _SERVICE = re.compile(r"\.?[A-Za-z_][A-Za-z_0-9]*(\.[A-Za-z_][A-Za-z_0-9]*)*")
 _METHOD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 
@@ -37,20 +39,37 @@ def gateway(each: Any) -> Iterator[Finding]:
         if identity in seen:
             yield bad(path, "another listener has the same port, protocol and hostname; change one of them")
         seen.add(identity)
-    given = [(address.type, address.value) for address in getattr(each.spec, "addresses", ()) if address.value]
-    yield from words.unique("spec.addresses", [f"{kind} {value}" for kind, value in given], "address")
-    for index, address in enumerate(getattr(each.spec, "addresses", ())):
-        if address.type == "IPAddress" and address.value:
-            try:
-                ipaddress.ip_address(address.value)
-            except ValueError:
-                yield bad(f"spec.addresses[{index}].value", f"{address.value!r} is not an IP address; write one")
+    yield from _addresses(getattr(each.spec, "addresses", ()))
+    if (made := getattr(each.spec, "infrastructure", None)) is not None:
+        for field, keys in (("labels", made.labels), ("annotations", made.annotations)):
+            yield from _keys(f"spec.infrastructure.{field}", keys)
+
+
+def _addresses(addresses: tuple[Any, ...]) -> Iterator[Finding]:
+    """Those asked for: of the right form, and none twice (a name of the implementation's own may be)."""
+    seen: set[tuple[str, str]] = set()
+    for index, address in enumerate(addresses):
+        path, identity = f"spec.addresses[{index}]", (address.type, address.value)
+        if address.type not in ("IPAddress", "Hostname") or not address.value:
+            continue
+        if address.type == "IPAddress" and not names.is_address(address.value):
+            yield bad(f"{path}.value", f"{address.value!r} is not an IP address; write one")
+        elif address.type == "Hostname" and not _HOSTNAME.fullmatch(address.value):
+            yield bad(f"{path}.value", f"{address.value!r} is not a host name; write one such as a.example.com")
+        elif identity in seen:
+            yield bad(path, f"the address {address.value!r} is given twice; remove one")
+        seen.add(identity)
+
+
+def _keys(path: str, keys: Iterable[str]) -> Iterator[Finding]:
+    for key in keys:
+        if not _KEY.fullmatch(key) or len(key.partition("/")[0]) > 252:
+            yield bad(f"{path}[{key}]", f"{key!r} is no name of a label; write NAME or DOMAIN/NAME")
 
 
 def route(each: Any) -> Iterator[Finding]:
     yield from _parents(each.spec.parent_refs)
-    names = [rule.name for rule in each.spec.rules if rule.name]
-    yield from words.unique("spec.rules", names, "rule name")
+    yield from words.unique("spec.rules", [rule.name for rule in each.spec.rules if rule.name], "rule name")
     for index, rule in enumerate(each.spec.rules):
         path = f"spec.rules[{index}]"
         yield from _filters(f"{path}.filters", getattr(rule, "filters", ()))
@@ -69,13 +88,13 @@ def route(each: Any) -> Iterator[Finding]:
 
 
 def _call(path: str, method: Any) -> Iterator[Finding]:
-    if not method.service and not method.method:
+    if method.service is None and method.method is None:
         yield bad(path, "neither service nor method is given; add one")
     if method.type != "Exact":
         return
     for field, pattern in (("service", _SERVICE), ("method", _METHOD)):
         value = getattr(method, field)
-        if value and not pattern.fullmatch(value):
+        if value is not None and not pattern.fullmatch(value):
             yield bad(
                 f"{path}.{field}", f"{value!r} is no name of gRPC; write letters, digits, _ (and dots in a service)"
             )
@@ -120,7 +139,7 @@ _FIELDS = {
     "ExternalAuth": ("externalAuth", "external_auth"),
     "ExtensionRef": ("extensionRef", "extension_ref"),
 }
-_ONCE = frozenset(_FIELDS) - {"RequestMirror", "ExtensionRef"}
+_ONCE = frozenset(_FIELDS) - {"RequestMirror", "ExternalAuth", "ExtensionRef"}
 
 
 def _filters(path: str, filters: tuple[Any, ...]) -> Iterator[Finding]:
@@ -140,6 +159,8 @@ def _filters(path: str, filters: tuple[Any, ...]) -> Iterator[Finding]:
                 yield bad(f"{place}.{field}", f"a filter of type {name} needs {field}; add it")
         if (cors := getattr(each, "cors", None)) is not None:
             yield from _cors(f"{place}.cors", cors)
+        if (asked := getattr(each, "external_auth", None)) is not None:
+            yield from _external(f"{place}.externalAuth", asked)
         if (mirror := each.request_mirror) is not None:
             yield from _backend(f"{place}.requestMirror.backendRef", mirror.backend_ref)
             if mirror.percent is not None and mirror.fraction is not None:
@@ -160,6 +181,14 @@ def _cors(path: str, cors: Any) -> Iterator[Finding]:
     ):
         if "*" in values and len(values) > 1:
             yield bad(f"{path}.{field}", "'*' means all and stands alone; remove it or the others")
+
+
+def _external(path: str, asked: Any) -> Iterator[Finding]:
+    yield from _backend(f"{path}.backendRef", asked.backend_ref)
+    for protocol, field, given in (("GRPC", "grpc", asked.grpc), ("HTTP", "http", asked.http)):
+        if (given is not None) != (asked.protocol == protocol):
+            text = f"protocol {asked.protocol} and {field} do not agree; give the field of the protocol"
+            yield bad(f"{path}.{field}", text)
 
 
 def _path_change(path: str, change: Any) -> Iterator[Finding]:
@@ -202,6 +231,13 @@ def http_route(each: Any) -> Iterator[Finding]:
                     text = "ReplacePrefixMatch needs exactly one match, by PathPrefix; change the matches"
                     yield bad(f"{where}.filters[{number}]", text)
         yield from _timeouts(f"{path}.timeouts", rule.timeouts)
+
+
+def tls_route(each: Any) -> Iterator[Finding]:
+    yield from route(each)
+    for index, host in enumerate(each.spec.hostnames):
+        if names.is_address(host):
+            yield bad(f"spec.hostnames[{index}]", f"{host!r} is an IP address, which no client says; write a host name")
 
 
 def _timeouts(path: str, timeouts: Any) -> Iterator[Finding]:
