@@ -12,7 +12,6 @@ import pytest
 
 from kit.mesh import MANY, ONCE, PAIR, Mesh, mesh, talking, until
 from plait.local import processes as members
-from plait.local.podnet import short
 from plait.local.record import FORMS
 from plait.resources import kinds
 from plait.store.api import ApiError
@@ -102,7 +101,7 @@ def test_a_pod_deleted_while_captured_leaves_no_namespace_no_process_no_listener
     mine.apply(PAIR.split("---")[1].replace("name: client", "name: brief").replace("app: client", "app: brief"))
     mine.captured("duo", "brief")
     uid = mine.get(kinds.POD, "brief", "duo")["metadata"]["uid"]
-    space = mine.layout.netns(f"p-{short(uid)}")
+    space = mine.layout.pod_netns(uid)
     until(lambda: bool(members.members([space])), "its process, which starts after the capture")
     inside = members.members([space])
     mine.ask(lambda api: api.delete(kinds.POD, "brief", "duo"))

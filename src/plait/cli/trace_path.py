@@ -20,7 +20,6 @@ from plait.base import netns
 from plait.cli.connect import connected
 from plait.local.addresses import IPV4, IPV6
 from plait.local.layout import Layout
-from plait.local.podnet import short
 from plait.local.record import load
 from plait.node.classic import plan
 from plait.node.rules import Family
@@ -119,12 +118,12 @@ def _spaces(layout: Layout, source: dict[str, Any], target: dict[str, Any]) -> d
     """The namespaces the connection passes, in its order."""
     near, far = source["spec"]["nodeName"], target["spec"]["nodeName"]
     found = {
-        "client pod": layout.netns(f"p-{short(source['metadata']['uid'])}"),
+        "client pod": layout.pod_netns(source["metadata"]["uid"]),
         "client node": layout.netns(near),
         "client proxy": layout.netns(f"{near}-zt"),
         "server node": layout.netns(far),
         "server proxy": layout.netns(f"{far}-zt"),
-        "server pod": layout.netns(f"p-{short(target['metadata']['uid'])}"),
+        "server pod": layout.pod_netns(target["metadata"]["uid"]),
     }
     return {label: path for label, path in found.items() if netns.exists(path)}
 

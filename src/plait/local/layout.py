@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 SOCKET_PATH_LIMIT = 107
@@ -20,6 +21,11 @@ def home() -> Path:
     if configured := os.environ.get("PLAIT_HOME"):
         return Path(configured)
     return Path("/var/lib/plait") if os.geteuid() == 0 else Path.home() / ".local/state/plait"
+
+
+def short(uid: str) -> str:
+    """Ten characters that stand for a pod's uid in names that must be short."""
+    return blake2b(uid.encode(), digest_size=5).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +121,6 @@ class Layout:
     def netns(self, suffix: str) -> Path:
         """A network namespace of this mesh, visible to `ip netns`: fabric `fab`, nodes by name, pods `p-<hash>`."""
         return Path("/run/netns") / f"plait-{self.name}-{suffix}"
+
+    def pod_netns(self, uid: str) -> Path:
+        return self.netns(f"p-{short(uid)}")

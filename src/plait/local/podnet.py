@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
-from hashlib import blake2b
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +19,7 @@ from plait.base import netns
 from plait.base.wellknown import ADDRESS
 from plait.local import links
 from plait.local.addresses import Address, AddressPlan
-from plait.local.layout import Layout
+from plait.local.layout import Layout, short
 from plait.store.api import Document
 
 GATEWAY, GATEWAY6 = IPv4Address("169.254.1.1"), IPv6Address("fe80::1")
@@ -52,11 +51,6 @@ class NoHook:
 
     async def detaching(self, pod: Document, netns: Path) -> None:
         return
-
-
-def short(uid: str) -> str:
-    """Ten characters that stand for a pod's uid in names that must be short."""
-    return blake2b(uid.encode(), digest_size=5).hexdigest()
 
 
 def named_address(pod: Document) -> str:
@@ -143,7 +137,7 @@ class PodNetwork:
         self.addresses = Addresses(layout.node(node_name) / "addresses.json", plan.pods(node_index))
 
     def namespace(self, uid: str) -> Path:
-        return self._layout.netns(f"p-{short(uid)}")
+        return self._layout.pod_netns(uid)
 
     async def attach(self, uid: str, wanted: str = "") -> tuple[Address, ...]:
         """Make the pod's network where it is missing; the addresses stay the same for one uid."""

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from plait.base import aio, wellknown
-from plait.local.podnet import short
 from plait.resources import kinds
 from plait.store.api import Document
 from plait.trial import child, cold_start, load, talk, usage, waypoints
@@ -271,7 +270,7 @@ async def _costs(
 ) -> None:
     nodes = [scene.layout.netns(pod.node) for pod in (client, server)]
     own, _ = await scene.api.list(kinds.POD, waypoints.NAMESPACE, labels=f"{wellknown.GATEWAY_NAME}={waypoints.NAME}")
-    between = [scene.layout.netns(f"p-{short(pod['metadata']['uid'])}") for pod in own]
+    between = [scene.layout.pod_netns(pod["metadata"]["uid"]) for pod in own]
     outside = await scene.pod("bench-none", "client")
     there = str((await scene.api.get(kinds.SERVICE, "echo", "bench-none"))["spec"]["clusterIP"])
     straight = await waypoints.address(scene, "echo")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from plait.local.layout import Layout
-from plait.local.podnet import short
 from plait.local.record import Record
 from plait.resources import documents
 from plait.resources.kinds import NAMESPACE, POD, by_document
@@ -112,7 +111,7 @@ class Scene:
             meta["name"],
             item["spec"].get("nodeName", ""),
             item["status"].get("podIP", ""),
-            self.layout.netns(f"p-{short(meta['uid'])}"),
+            self.layout.pod_netns(meta["uid"]),
             dict(meta.get("annotations") or {}),
         )
 

@@ -14,7 +14,6 @@ from typing import Final, Literal
 
 from plait.app import processes
 from plait.base import wellknown
-from plait.local.podnet import short
 from plait.resources import kinds
 from plait.store.api import Document
 from plait.trial import usage
@@ -100,4 +99,4 @@ def _part(pod: Document) -> Part:
 
 
 def _netns(scene: Scene, pod: Document) -> Path:
-    return scene.layout.netns(f"p-{short(pod['metadata']['uid'])}")
+    return scene.layout.pod_netns(pod["metadata"]["uid"])
