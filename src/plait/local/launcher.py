@@ -8,22 +8,19 @@ decides nothing: restarts, probes and graces are the kubelet's. One thread, no l
 from __future__ import annotations
 
 import array
-import fcntl
 import json
 import os
 import selectors
 import signal
 import socket
-import stat
 import sys
-import termios
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from plait.local import crilog, rootfs, syscalls
-
-START_FAILED = 128  # exit code of a process that never became the command, as in container engines
+from plait.local import crilog, launched, syscalls
+from plait.local.mount_namespace import MountNamespace
 
 
 @dataclass
@@ -33,10 +30,7 @@ class Running:
     id: str
     pid: int
     directory: str = ""
-    mount_namespace: int = 0
-    namespace_handle: int = -1
-    """Open as long as we may look for its processes: the kernel gives the inode of a freed namespace to the next one,
-    and the end of one container would kill another (seen) or a stranger."""
+    namespace: MountNamespace | None = None  # of a container
     client: socket.socket | None = None
     request: int = 0
     log: crilog.Writer | None = None
@@ -49,7 +43,6 @@ class Launcher:
         self.selector = selectors.DefaultSelector()
         self.clients: set[socket.socket] = set()
         self.by_pid: dict[int, Running] = {}
-        self.own_namespace = os.stat("/proc/self/ns/mnt").st_ino
         self.done = False
 
     def run(self) -> None:
@@ -127,13 +120,14 @@ class Launcher:
         raise ValueError(f"unknown order {verb!r}")
 
     def kill(self, running: Running) -> None:
-        _signal(running.pid, signal.SIGKILL)
+        with suppress(OSError):
+            os.kill(running.pid, signal.SIGKILL)
         self.kill_others(running)
 
     def kill_others(self, running: Running) -> None:
         """Every process of the container, as the end of a container's process 1 ends all the others."""
-        if running.namespace_handle >= 0 and running.mount_namespace != self.own_namespace:
-            kill_namespace(running.mount_namespace)
+        if running.namespace is not None:
+            running.namespace.kill_all()
 
     # --- containers
 
@@ -151,7 +145,7 @@ class Launcher:
             ends = (_standard_input(spec), out_write, err_write)
         pid = os.fork()
         if pid == 0:
-            _become(spec, ends, error_write, lambda: _contain(spec))
+            launched.become(spec, ends, error_write, lambda: launched.contain(spec))
         for fd in {*ends, error_write}:
             os.close(fd)
         with open(error_read, "rb") as pipe:  # ends at exec or with the reason why there is none
@@ -164,8 +158,7 @@ class Launcher:
         started = time.time_ns()
         state = {"pid": pid, "start": syscalls.start_time(pid), "startedAt": started}
         _write_json(f"{directory}/state.json", state)
-        handle, inode = _held_namespace(pid)
-        running = Running(str(spec["id"]), pid, directory, inode, handle, streams=streams)
+        running = Running(str(spec["id"]), pid, directory, MountNamespace(pid), streams=streams)
         running.log = crilog.Writer(str(spec["log"]))
         self.by_pid[pid] = running
         for fd in streams:
@@ -185,7 +178,7 @@ class Launcher:
         error_read, error_write = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
         if pid == 0:
-            _become(spec, (fds[0], fds[1], fds[2]), error_write, lambda: _join(inside))
+            launched.become(spec, (fds[0], fds[1], fds[2]), error_write, lambda: launched.join(inside))
         os.close(error_write)
         with open(error_read, "rb") as pipe:
             reason = pipe.read().decode(errors="replace")
@@ -236,9 +229,8 @@ class Launcher:
             self.tell(running.client, {"event": "exec", "n": running.request, "code": code})
             return
         self.kill_others(running)
-        if running.namespace_handle >= 0:
-            os.close(running.namespace_handle)
-            running.namespace_handle = -1
+        if running.namespace is not None:
+            running.namespace.release()
         for fd in list(running.streams):
             for _ in range(64):  # what it wrote last is still in the pipe
                 if fd in running.streams:
@@ -257,94 +249,6 @@ class Launcher:
             pass
 
 
-# --- in the forked child
-
-
-def _become(spec: dict[str, Any], ends: tuple[int, int, int], error: int, settle: Any) -> None:
-    """Never returns: the child becomes the command, or reports why not on `error` and exits."""
-    try:
-        signal.set_wakeup_fd(-1)
-        for each in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_DFL)
-        os.setsid()
-        saved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in ends]
-        error = fcntl.fcntl(error, fcntl.F_DUPFD_CLOEXEC, 10)
-        for number, fd in enumerate(saved):
-            os.dup2(fd, number, inheritable=True)
-        if spec.get("tty"):
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        for path in spec.get("cgroups", ()):
-            try:
-                with open(f"{path}/cgroup.procs", "w") as file:
-                    file.write("0")
-            except OSError:  # limits are best effort
-                pass
-        os.umask(0o022)  # before its root is made: every user of the container must be able to enter that
-        settle()
-        _change_user(spec)
-        environment = {str(k): str(v) for k, v in spec["env"].items()}
-        _change_directory(str(spec.get("cwd") or "/"))
-        argv = [str(word) for word in spec["argv"]]
-        try:
-            os.execvpe(argv[0], argv, environment)
-        except OSError as problem:
-            raise OSError(f'exec: "{argv[0]}": {problem.strerror} (PATH={environment.get("PATH", "")})') from problem
-    except BaseException as problem:
-        os.write(error, (str(problem) or repr(problem)).encode()[:4000])
-    os._exit(START_FAILED)
-
-
-def _contain(spec: dict[str, Any]) -> None:
-    """New mount and UTS namespaces, the pod's network, an own root."""
-    fd = os.open(spec["netns"], os.O_RDONLY | os.O_CLOEXEC)
-    syscalls.setns(fd, syscalls.CLONE_NEWNET)
-    syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS)
-    socket.sethostname(str(spec["hostname"]))
-    rootfs.assume(str(spec["scratch"]), spec["mounts"], spec["hidden"], readonly=bool(spec.get("readonly")))
-
-
-def _join(pid: int) -> None:
-    """The namespaces of a running container; entering its mount namespace also takes its root."""
-    kinds = {"net": syscalls.CLONE_NEWNET, "uts": syscalls.CLONE_NEWUTS, "mnt": syscalls.CLONE_NEWNS}
-    fds = {name: os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in kinds}
-    for name, fd in fds.items():
-        syscalls.setns(fd, kinds[name])
-
-
-def _change_user(spec: dict[str, Any]) -> None:
-    if (keep := spec.get("capabilities")) is not None:
-        syscalls.limit_capabilities(keep)
-    if spec.get("no_new_privileges"):
-        syscalls.no_new_privileges()
-    try:
-        if spec.get("groups") or spec.get("gid"):
-            os.setgroups(spec.get("groups") or [])
-        if (gid := spec.get("gid")) is not None:
-            os.setresgid(gid, gid, gid)
-        if (uid := spec.get("uid")) is not None:
-            _give_streams(uid)
-            os.setresuid(uid, uid, uid)
-    except OSError:
-        if not spec.get("any_user"):  # in a user namespace with one mapped user there is nobody else to be
-            raise
-
-
-def _give_streams(uid: int) -> None:
-    """A command that opens /dev/stdout by its path (an access log) opens the pipe anew, so it must be its own."""
-    for fd in range(3):
-        mode = os.fstat(fd).st_mode
-        if stat.S_ISFIFO(mode) or os.isatty(fd):  # not /dev/null, which is everybody's
-            os.fchown(fd, uid, -1)
-
-
-def _change_directory(path: str) -> None:
-    try:
-        os.chdir(path)
-    except FileNotFoundError:
-        os.makedirs(path, exist_ok=True)
-        os.chdir(path)
-
-
 def _standard_input(spec: dict[str, Any]) -> int:
     if not spec.get("stdin"):
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -352,47 +256,6 @@ def _standard_input(spec: dict[str, Any]) -> int:
     if not os.path.exists(path):
         os.mkfifo(path, 0o600)
     return os.open(path, os.O_RDWR | os.O_CLOEXEC)  # read-write: it has no end when an attached client leaves
-
-
-# --- processes of a namespace
-
-
-def kill_namespace(inode: int) -> None:
-    """SIGKILL every process in mount namespace `inode`, until a look round finds none (children may be born)."""
-    for _ in range(50):
-        found = [pid for pid in _all_pids() if _mount_namespace(pid) == inode and syscalls.start_time(pid) is not None]
-        if not found:
-            return
-        for pid in found:
-            _signal(pid, signal.SIGKILL)
-        time.sleep(0.002)
-
-
-def _all_pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
-
-
-def _mount_namespace(pid: int) -> int:
-    try:
-        return os.stat(f"/proc/{pid}/ns/mnt").st_ino
-    except OSError:
-        return 0
-
-
-def _held_namespace(pid: int) -> tuple[int, int]:
-    """A descriptor of a process's mount namespace and its inode; (-1, 0) when the process has ended already."""
-    try:
-        handle = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return -1, 0
-    return handle, os.fstat(handle).st_ino
-
-
-def _signal(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except OSError:
-        pass
 
 
 def _write_json(path: str, value: dict[str, Any]) -> None:

@@ -10,8 +10,8 @@ from plait.base import aio
 from plait.local.controllers.cluster import Cluster
 from plait.resources import kinds
 from plait.resources.kinds import CRD, Kind
-from plait.store import crds
 from plait.store.api import Document
+from plait.store.schema import crds
 
 
 def served(document: Document | None) -> Kind | None:
