@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from plait.resources.kinds import Kind
-from plait.store import crds
+from plait.store.schema import crds
 
 _SPEC: dict[str, Any] = {
     "type": "object",

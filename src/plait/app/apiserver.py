@@ -26,7 +26,7 @@ from plait.store.http import Server
 from plait.store.kubeconfig import Access
 from plait.store.local_api import LocalApi
 from plait.store.pki import Pki
-from plait.store.schemas import Schemas
+from plait.store.schema.schemas import Schemas
 from plait.store.storage import Storage
 from plait.store.strategies import Context
 from plait.store.streaming import stream_routes

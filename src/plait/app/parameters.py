@@ -7,7 +7,7 @@ from typing import Any
 
 from plait.resources.kinds import Kind
 from plait.store.patch import strategic_patch
-from plait.store.schemas import Schemas
+from plait.store.schema.schemas import Schemas
 
 Document = dict[str, Any]
 

@@ -10,7 +10,7 @@ import yaml
 
 from plait.store import errors, protobuf
 from plait.store.api import Document, PatchType
-from plait.store.fields import duplicate_keys
+from plait.store.schema.fields import duplicate_keys
 
 Form = Literal["object", "Table", "PartialObjectMetadata"]
 _PATCHES: dict[str, PatchType] = {

@@ -8,7 +8,7 @@ from typing import Any
 from plait.resources import kinds
 from plait.resources.kinds import Kind
 from plait.store.api import Document
-from plait.store.schemas import Schemas
+from plait.store.schema.schemas import Schemas
 
 MINOR = 34
 VERSION: Document = {

@@ -12,7 +12,7 @@ from plait.resources.kinds import Kind
 from plait.store import discovery, errors
 from plait.store.api import Document
 from plait.store.discovery import Catalog
-from plait.store.schemas import Schemas, definition_name
+from plait.store.schema.schemas import Schemas, definition_name
 
 
 class Documents:

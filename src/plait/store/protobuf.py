@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from plait.store.schemas import builtin, names
+from plait.store.schema.schemas import builtin, names
 
 _MAGIC = b"k8s\x00"
 _FLAGS = "!*[{"

@@ -13,9 +13,10 @@ from typing import Any
 
 from plait.resources import kinds, validate
 from plait.resources.kinds import Kind
-from plait.store import allocation, crds, errors, pods
+from plait.store import allocation, errors, pods
 from plait.store.api import Document
 from plait.store.errors import Cause
+from plait.store.schema import crds
 from plait.store.selectors import of_document
 from plait.store.state import State
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from plait.resources.kinds import CRD, NAMESPACE, Kind
-from plait.store import crds, errors, fields, managed, patch, strategies
+from plait.store import errors, managed, patch, strategies
 from plait.store.access import ADMIN, User
 from plait.store.api import ApiError, Document, PatchType
 from plait.store.definitions import Definitions, without_cleanup
 from plait.store.discovery import Catalog
-from plait.store.schemas import Schemas
+from plait.store.schema import crds, fields
+from plait.store.schema.schemas import Schemas
 from plait.store.state import Address, Record, born, deletion, finished, same, stamp, updated
 from plait.store.storage import Storage
 

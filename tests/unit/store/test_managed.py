@@ -8,7 +8,7 @@ import pytest
 
 from plait.resources import kinds
 from plait.store.managed import ApplyConflict, apply, record_update
-from plait.store.schemas import Schemas
+from plait.store.schema.schemas import Schemas
 
 SCHEMAS = Schemas()
 DEPLOYMENT = SCHEMAS.get(kinds.DEPLOYMENT, "v1") or {}

@@ -9,7 +9,7 @@ import pytest
 
 from plait.resources import kinds
 from plait.store.patch import PatchError, json_patch, merge_patch, strategic_patch
-from plait.store.schemas import Schemas
+from plait.store.schema.schemas import Schemas
 
 POD = Schemas().get(kinds.POD, "v1")
 DEPLOYMENT = Schemas().get(kinds.DEPLOYMENT, "v1")

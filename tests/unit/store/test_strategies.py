@@ -11,8 +11,9 @@ import pytest
 from kit.widgets import definition
 from plait.resources import kinds
 from plait.resources.kinds import Kind
-from plait.store import crds, pods, strategies
+from plait.store import pods, strategies
 from plait.store.api import Document
+from plait.store.schema import crds
 from plait.store.state import State
 from plait.store.strategies import Context
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from plait.resources.kinds import Kind
-from plait.store.checks import unusable_rules
+from plait.store.schema import rules
 
 Schema = dict[str, Any]
 _TYPES = ("object", "array", "string", "integer", "number", "boolean")
@@ -161,7 +161,7 @@ def unenforced(document: Schema) -> list[str]:
     found: dict[str, None] = {}
     for each in document["spec"].get("versions") or ():
         schema = (each.get("schema") or {}).get("openAPIV3Schema") or {}
-        found |= dict.fromkeys(f"validation rule is not enforced: {why}" for _, why in unusable_rules(schema))
+        found |= dict.fromkeys(f"validation rule is not enforced: {why}" for _, why in rules.unusable(schema))
         found |= dict.fromkeys(_unreadable_patterns(schema))
     return list(found)
 

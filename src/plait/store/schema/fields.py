@@ -11,11 +11,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from plait.store.checks import FieldError, Trail, check, rendered
+from plait.store.schema.checks import check
+from plait.store.schema.field_errors import FieldError, Schema, Trail, rendered
 
 __all__ = ["FieldError", "check", "duplicate_keys", "normalize"]
 
-Schema = dict[str, Any]
 _Clean = Callable[[Any, Trail, "list[Trail] | None"], Any]
 _compiled: dict[int, tuple[Schema, _Clean]] = {}
 _MANY = 20_000

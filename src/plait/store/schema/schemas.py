@@ -15,7 +15,7 @@ from typing import Any
 from plait.resources import kinds
 from plait.resources.kinds import Kind
 from plait.resources.schema import schema_of
-from plait.store import crds
+from plait.store.schema import crds
 
 Schema = dict[str, Any]
 _PREFIX = "#/components/schemas/"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kit.widgets import definition
-from plait.store import crds
+from plait.store.schema import crds
 
 
 def changed(*steps: Any, value: Any) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from plait.resources import kinds
-from plait.store.fields import check, duplicate_keys, normalize
-from plait.store.schemas import Schemas
+from plait.store.schema.fields import check, duplicate_keys, normalize
+from plait.store.schema.schemas import Schemas
 
 ALL = Schemas()
 

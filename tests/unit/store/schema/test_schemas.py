@@ -9,7 +9,7 @@ import pytest
 from kit.widgets import WIDGET, definition
 from plait.resources import kinds
 from plait.resources.kinds import Kind
-from plait.store.schemas import OBJECT_META, Schemas, definition_name, structural
+from plait.store.schema.schemas import OBJECT_META, Schemas, definition_name, structural
 
 ALL = Schemas()
 
