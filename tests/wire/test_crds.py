@@ -15,8 +15,8 @@ from plait.resources.kinds import CRD, NAMESPACE
 from plait.resources.registry import MESH
 from plait.resources.schema import schema_of
 from plait.store.api import ApiError, Document
+from plait.store.ask import Ask
 from plait.store.client import path
-from plait.store.verbs import Ask
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What does a CEL expression say? Compiled programs with the Kubernetes libraries beside the language's own.
 
-Used by schema rules (fields.py) and by matchConditions of webhooks (admission.py). Knows no schemas and no requests.
+Used by CEL rules of schemas (`schema.rules`) and by matchConditions of webhooks. Knows no schemas and no requests.
 """
 
 from __future__ import annotations

@@ -15,9 +15,10 @@ from aiohttp import web
 
 from plait.store import errors, tables
 from plait.store.api import ApiError, Document
+from plait.store.ask import Ask
 from plait.store.bodies import Form, partial
 from plait.store.state import Record
-from plait.store.verbs import Ask, Verbs
+from plait.store.verbs import Verbs
 
 BOOKMARK_SECONDS = 60.0
 _DEFAULT_SECONDS = 1800.0

@@ -12,8 +12,8 @@ from plait.base.observe import logger
 from plait.store import admission
 from plait.store.admission import MUTATING, VALIDATING, Hook, HookFailed, Request, Verdict
 from plait.store.api import Document
+from plait.store.ask import Ask
 from plait.store.state import State
-from plait.store.verbs import Ask
 from plait.store.webhooks import Caller, Resolve, resolver
 
 _GROUP = "admissionregistration.k8s.io"

@@ -21,11 +21,12 @@ from plait.resources.kinds import Kind
 from plait.store import access, bodies, discovery, errors, feed, openapi, subresources, swagger
 from plait.store.access import ANONYMOUS, AUTHENTICATED, Action, User
 from plait.store.api import ApiError, Document
+from plait.store.ask import Ask
 from plait.store.bodies import Form
 from plait.store.selectors import both
 from plait.store.state import Record
 from plait.store.tokens import Tokens
-from plait.store.verbs import Ask, Verbs
+from plait.store.verbs import Verbs
 
 _log = logger("api")
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}

@@ -12,10 +12,11 @@ from plait.resources.kinds import Kind
 from plait.store import errors, subresources
 from plait.store.access import ADMIN, User
 from plait.store.api import Document, PatchType, WatchEvent
+from plait.store.ask import Ask
 from plait.store.selectors import both
 from plait.store.state import Record
 from plait.store.tokens import Tokens
-from plait.store.verbs import Ask, Verbs
+from plait.store.verbs import Verbs
 
 BOOKMARK_SECONDS = 60.0
 

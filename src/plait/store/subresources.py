@@ -10,10 +10,11 @@ from typing import Any
 
 from plait.store import access, errors
 from plait.store.api import Document, PatchType
+from plait.store.ask import Ask
 from plait.store.patch import PatchError, json_patch, merge_patch
 from plait.store.state import stamp
 from plait.store.tokens import Tokens
-from plait.store.verbs import Ask, Verbs
+from plait.store.verbs import Verbs
 
 _SCALE: Document = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
 

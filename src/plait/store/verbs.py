@@ -10,53 +10,23 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from dataclasses import replace
+from typing import Any
 
 from plait.resources.kinds import CRD, NAMESPACE, Kind
-from plait.store import errors, managed, patch, strategies
-from plait.store.access import ADMIN, User
+from plait.store import errors, strategies
 from plait.store.api import ApiError, Document, PatchType
+from plait.store.ask import Admission, Ask
 from plait.store.definitions import Definitions, without_cleanup
 from plait.store.discovery import Catalog
-from plait.store.schema import crds, fields
+from plait.store.intake import Intake
+from plait.store.schema import crds
 from plait.store.schema.schemas import Schemas
-from plait.store.state import Address, Record, born, deletion, finished, same, stamp, updated
+from plait.store.state import Record, born, deletion, finished, same, stamp, updated
 from plait.store.storage import Storage
 
-Validation = Literal["Strict", "Warn", "Ignore"]
-_OPEN: Document = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _RETRIES = 8
-
-
-@dataclass(slots=True)
-class Ask:
-    """One request: what, where, by whom, how. `warnings` collects texts for Warning headers."""
-
-    kind: Kind
-    version: str
-    namespace: str = ""
-    name: str = ""
-    subresource: str = ""
-    user: User = ADMIN
-    dry_run: bool = False
-    manager: str = "unknown"
-    validation: Validation = "Warn"
-    admitted: bool = False  # the webhooks have seen this write already, as a write of a subresource
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def address(self) -> Address:
-        return self.kind.group, self.kind.plural
-
-
-class Admission(Protocol):
-    """The webhooks, as the pipeline calls them. `new` is None for DELETE."""
-
-    async def mutate(self, ask: Ask, operation: str, old: Document | None, new: Document) -> Document: ...
-
-    async def validate(self, ask: Ask, operation: str, old: Document | None, new: Document | None) -> None: ...
 
 
 class Verbs:
@@ -73,6 +43,7 @@ class Verbs:
     ) -> None:
         self.storage, self.schemas, self.catalog = storage, schemas, Catalog(schemas)
         self._clock, self._admission, self._context = clock, admission, context
+        self._intake = Intake(schemas, context, clock)
         self.definitions = Definitions(storage, schemas)
 
     # -- reading -----------------------------------------------------------------------------------------------
@@ -93,7 +64,7 @@ class Verbs:
     # -- writing -----------------------------------------------------------------------------------------------
     async def create(self, ask: Ask, document: Document, *, apply: bool = False) -> Record:
         """POST to a collection (or the creating half of an apply patch)."""
-        given = self._received(ask, document)
+        given = self._intake.received(ask, document)
         meta = given["metadata"]
         if meta.get("resourceVersion"):
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
@@ -109,28 +80,28 @@ class Verbs:
         self._namespace_open(ask)
         if self._find(ask) is not None:
             raise errors.already_exists(ask.kind, ask.name)
-        new = self._cleaned(ask, given)
+        new = self._intake.cleaned(ask, given)
         strategies.default(self._context, ask.kind, new, None)
         mutated = await self._admission.mutate(ask, "CREATE", None, new)
         if mutated is not new:
-            new = self._cleaned(ask, mutated, quiet=True)
+            new = self._intake.cleaned(ask, mutated, quiet=True)
             strategies.default(self._context, ask.kind, new, None)  # what a webhook added wants its defaults too
         now = stamp(self._clock())
         new = born(ask.kind, new, uid=str(uuid.uuid4()), now=now)
         strategies.prepare(self._context, ask.kind, new, None, now)
-        self._checked(ask, None, new)
+        self._intake.checked(ask, None, new)
         await self._admission.validate(ask, "CREATE", None, new)
         if self._find(ask) is not None:
             raise errors.already_exists(ask.kind, ask.name)
         self._namespace_open(ask)
         strategies.allocate(self._context, ask.kind, new, None)
         if not apply:
-            new = self._managed(ask, None, new, now)
+            new = self._intake.recorded(ask, None, new, now)
         return self._commit(ask, None, new)
 
     async def update(self, ask: Ask, document: Document) -> tuple[Record, bool]:
         """PUT: the record, and whether it was created."""
-        given = self._received(ask, document)
+        given = self._intake.received(ask, document)
         meta = given["metadata"]
         wanted, uid = meta.get("resourceVersion") or "", meta.get("uid") or ""
         if wanted and not wanted.isdigit():
@@ -158,30 +129,25 @@ class Verbs:
                 "application/strategic-merge-patch+json",
                 "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
             )
-        schema = self._schema(ask)
         for attempt in range(_RETRIES):
             old = self._find(ask)
             if old is None and (how != "apply" or ask.subresource):
                 raise errors.not_found(ask.kind, ask.name)
             try:
                 if how == "apply":
-                    new = self._applied(ask, old, body, force)
+                    new = self._intake.applied(ask, old, body, force)
                     if old is None:
                         return await self.create(ask, new, apply=True), True
                 else:
                     assert old is not None
                     present = {**old.copy(), "apiVersion": ask.kind.api_version(ask.version)}
-                    new = _patched(present, body, how, schema)
+                    new = self._intake.patched(ask, present, body, how)
                     given = new.get("metadata", {}).get("resourceVersion")
                     if given and given != str(old.revision):
                         raise errors.conflict(ask.kind, ask.name)
                     if (uid := new.get("metadata", {}).get("uid")) and uid != old.document["metadata"]["uid"]:
                         raise errors.conflict(ask.kind, ask.name, _uid_differs(uid, old))
-                return await self._replace(ask, old, self._received(ask, new), apply=how == "apply"), False
-            except patch.PatchError as error:
-                raise _patch_refused(ask, error) from error
-            except managed.ApplyConflict as error:
-                raise _apply_refused(error) from error
+                return await self._replace(ask, old, self._intake.received(ask, new), apply=how == "apply"), False
             except ApiError as error:
                 pinned = isinstance(body, dict) and (body.get("metadata") or {}).get("resourceVersion")
                 if error.reason not in ("Conflict", "AlreadyExists") or pinned or attempt == _RETRIES - 1:
@@ -193,19 +159,19 @@ class Verbs:
     async def _replace(self, ask: Ask, old: Record, given: Document, *, apply: bool = False) -> Record:
         """The common second half of PUT and PATCH."""
         kind, now = ask.kind, stamp(self._clock())
-        new = updated(kind, old.document, self._cleaned(ask, given), ask.subresource)
+        new = updated(kind, old.document, self._intake.cleaned(ask, given), ask.subresource)
         if not ask.subresource:
             strategies.default(self._context, kind, new, old.document)
         mutated = await self._admission.mutate(ask, "UPDATE", old.document, new)
         if mutated is not new:
-            new = updated(kind, old.document, self._cleaned(ask, mutated, quiet=True), ask.subresource)
+            new = updated(kind, old.document, self._intake.cleaned(ask, mutated, quiet=True), ask.subresource)
             if not ask.subresource:
                 strategies.default(self._context, kind, new, old.document)
         strategies.prepare(self._context, kind, new, old.document, now, ask.subresource)
-        self._checked(ask, old.document, new)
+        self._intake.checked(ask, old.document, new)
         await self._admission.validate(ask, "UPDATE", old.document, new)
         if not apply:
-            new = self._managed(ask, old.document, new, now)
+            new = self._intake.recorded(ask, old.document, new, now)
         if self._find(ask) is not old:
             raise errors.conflict(kind, ask.name)
         if not ask.subresource:
@@ -283,84 +249,6 @@ class Verbs:
         return record
 
     # -- steps -------------------------------------------------------------------------------------------------
-    def _received(self, ask: Ask, document: Document) -> Document:
-        """A body of the right kind, version, name and namespace, with a metadata of its own to change."""
-        if not isinstance(document, dict) or not isinstance(document.get("metadata", {}), dict):
-            raise errors.bad_request(f"the body must be a {ask.kind.kind} object with a metadata object")
-        expected = {"apiVersion": ask.kind.api_version(ask.version), "kind": ask.kind.kind}
-        for key, value in expected.items():
-            if document.get(key) not in (None, "", value):
-                raise errors.bad_request(
-                    f"{key} in the data ({document[key]}) does not match the expected {key} ({value})"
-                )
-        meta = {k: v for k, v in (document.get("metadata") or {}).items() if v is not None}
-        namespace = ask.namespace if ask.kind.namespaced else ""
-        for key, place in (("namespace", namespace), ("name", ask.name)):
-            if place and meta.get(key) not in (None, "", place):
-                raise errors.bad_request(
-                    f"the {key} of the provided object ({meta[key]}) does not match the {key} on the request ({place})"
-                )
-            if place:
-                meta[key] = place
-        if not ask.kind.namespaced:
-            meta.pop("namespace", None)
-        return {**document, **expected, "metadata": meta}
-
-    def _schema(self, ask: Ask) -> Document:
-        return self.schemas.get(ask.kind, ask.version) or _OPEN
-
-    def _cleaned(self, ask: Ask, document: Document, *, quiet: bool = False) -> Document:
-        """Without unknown fields and with defaults; unknown fields refuse, warn or pass as the client asked."""
-        strict = ask.validation != "Ignore" and not quiet
-        cleaned, unknown = fields.normalize(document, self._schema(ask), strict=strict)
-        if unknown and ask.validation == "Strict":
-            listed = ", ".join(problem.message for problem in unknown)
-            raise errors.bad_request(f"strict decoding error: {listed}")
-        ask.warnings += [problem.message for problem in unknown]
-        return cleaned
-
-    def _checked(self, ask: Ask, old: Document | None, new: Document) -> None:
-        at = {**new, "apiVersion": ask.kind.api_version(ask.version)}
-        found = [(e.path, e.message, e.reason) for e in fields.check(at, self._schema(ask), old=old)]
-        if not found:
-            found = strategies.problems(self._context, ask.kind, new, old)
-        if found:
-            raise errors.invalid(ask.kind, ask.name, found)
-
-    def _managed(self, ask: Ask, old: Document | None, new: Document, now: str) -> Document:
-        return managed.record_update(
-            old,
-            new,
-            manager=ask.manager,
-            schema=self._schema(ask),
-            now=now,
-            api_version=ask.kind.api_version(ask.version),
-            subresource=ask.subresource,
-        )
-
-    def _applied(self, ask: Ask, old: Record | None, body: Any, force: bool) -> Document:
-        if not isinstance(body, dict):
-            raise errors.bad_request("an apply patch must be an object")
-        given = self._received(ask, body)
-        if given["metadata"].get("managedFields"):
-            raise errors.bad_request("metadata.managedFields must be nil")
-        if self._strictly_unknown(ask, given):
-            self._cleaned(ask, given)
-        live = old.copy() if old else None
-        return managed.apply(
-            live,
-            given,
-            manager=ask.manager,
-            force=force,
-            schema=self._schema(ask),
-            now=stamp(self._clock()),
-            api_version=ask.kind.api_version(ask.version),
-            subresource=ask.subresource,
-        )
-
-    def _strictly_unknown(self, ask: Ask, given: Document) -> bool:
-        return ask.validation == "Strict" and bool(fields.normalize(given, self._schema(ask), strict=True)[1])
-
     def _namespace_open(self, ask: Ask) -> None:
         if not ask.kind.namespaced:
             return
@@ -400,24 +288,3 @@ class Verbs:
 def _uid_differs(uid: str, old: Record) -> str:
     have = old.document["metadata"]["uid"]
     return f"Precondition failed: UID in precondition: {uid}, UID in object meta: {have}"
-
-
-def _patched(present: Document, body: Any, how: PatchType, schema: Document) -> Document:
-    if how == "json":
-        return patch.json_patch(present, body)
-    if how == "merge":
-        return patch.merge_patch(present, body)
-    return patch.strategic_patch(present, body, schema)
-
-
-def _patch_refused(ask: Ask, error: patch.PatchError) -> ApiError:
-    if error.code == 422:
-        return errors.invalid(ask.kind, ask.name, [("patch", error.message, "FieldValueInvalid")])
-    return ApiError(error.code, "BadRequest" if error.code == 400 else "RequestEntityTooLarge", error.message)
-
-
-def _apply_refused(error: managed.ApplyConflict) -> ApiError:
-    count = len(error.causes)
-    text = f"Apply failed with {count} conflict{'s' if count != 1 else ''}: "
-    text += "; ".join(f"{cause['message']}: {cause['field']}" for cause in error.causes)
-    return ApiError(409, "Conflict", text, {"causes": error.causes})

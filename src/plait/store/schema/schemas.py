@@ -1,7 +1,7 @@
 """Which schema has a kind? Built-in kinds from the generated data file, mesh kinds from `resources`, others from CRDs.
 
-`get` gives the structural form (references resolved, what fields.py, patch.py and managed.py read); `definitions` gives
-the published form with `$ref`, as kubectl reads it from /openapi/v3. The data file is made by tools/schemas.
+`get` gives the structural form (references resolved; defaults, patches and field ownership read it); `definitions`
+gives the published form with `$ref`, as kubectl reads it from /openapi/v3. The data file is made by tools/schemas.
 """
 
 from __future__ import annotations
