@@ -20,7 +20,8 @@ from plait.local.layout import Layout
 from plait.local.lifecycle import BACKOFF_BASE, BACKOFF_MOST
 from plait.local.noderecord import lease_document, node_document
 from plait.local.podnet import NoHook, PodNetwork, PodNetworkHook
-from plait.local.podworker import Node, PodWorker, Recorder
+from plait.local.podnode import Node, Recorder
+from plait.local.podworker import PodWorker
 from plait.resources.kinds import LEASE, NODE, POD
 from plait.store.api import Api, ApiError, Document
 from plait.store.informer import Informer
@@ -100,7 +101,7 @@ class Kubelet:
         if not keep_pods:
             for worker in self.workers.values():
                 with suppress(Exception):
-                    await self.node.hook.detaching(worker.pod, worker.netns)
+                    await self.node.hook.detaching(worker.pod, worker.sandbox.netns)
         await self.node.containers.close(quit=not keep_pods)
         if not keep_pods:
             for uid in list(self.node.network.addresses.known()):
@@ -133,8 +134,7 @@ class Kubelet:
                 worker.updated(pod)
         self.workers.pop(worker.uid, None)
         self._tasks.pop(worker.uid, None)
-        for id in [id for id, (owner, _) in self.node.running.items() if owner is worker]:
-            del self.node.running[id]
+        worker.containers.forget()
 
     def _exited(self, ending: Exit) -> None:
         if (owner := self.node.running.get(ending.id)) is not None:

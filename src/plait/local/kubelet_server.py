@@ -55,13 +55,13 @@ class KubeletServer:
             {
                 "pod": worker.key,
                 "uid": worker.uid,
-                "address": worker.address,
-                "netns": str(worker.netns),
+                "address": worker.sandbox.address,
+                "netns": str(worker.sandbox.netns),
                 "phase": worker.lifecycle.phase,
                 "containers": {
                     c.name: {"stage": c.stage, "attempt": c.attempt, "pid": running.pid if running else 0}
                     for c in worker.lifecycle.containers.values()
-                    for running in (worker.live.get(c.name),)
+                    for running in (worker.containers.live.get(c.name),)
                 },
             }
             for worker in self._kubelet.workers.values()
@@ -119,7 +119,7 @@ class KubeletServer:
         command = request.query.getall("command", [])
         if not command:
             raise _refuse(web.HTTPBadRequest, "exec needs at least one command parameter")
-        running = worker.live.get(name)
+        running = worker.containers.live.get(name)
         if running is None:
             raise _refuse(web.HTTPBadRequest, f'container "{name}" in pod "{worker.key}" is not running')
         stream = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0)
@@ -160,7 +160,7 @@ class KubeletServer:
         except ValueError as error:
             raise _refuse(web.HTTPBadRequest, "port must be a number") from error
         try:
-            connection = await asyncio.to_thread(_dial, worker.netns, port)
+            connection = await asyncio.to_thread(_dial, worker.sandbox.netns, port)
         except OSError as error:
             raise _refuse(
                 web.HTTPBadGateway, f"pod {worker.key}: nothing answers on 127.0.0.1:{port} inside the pod: {error}"

@@ -66,6 +66,27 @@ def compose(lifecycle: Lifecycle, pod: Document, place: Place, now: float) -> Do
     return status
 
 
+def restore(lifecycle: Lifecycle, status: Document) -> None:
+    """The way back of `compose`, for a pod that has ended: what its status says of it is all there is to know."""
+    for key in ("initContainerStatuses", "containerStatuses"):
+        for each in status.get(key) or ():
+            ended = (each.get("state") or {}).get("terminated")
+            container = lifecycle.containers.get(each["name"])
+            if ended and container is not None:
+                lifecycle.restored(each["name"], each.get("restartCount", 0), None)
+                lifecycle.exited(
+                    each["name"],
+                    int(ended["exitCode"]),
+                    int(ended.get("signal") or 0),
+                    seconds(ended.get("finishedAt") or ""),
+                    reason=ended.get("reason", ""),
+                    message=ended.get("message", ""),
+                    id=container.id,
+                )
+    if not lifecycle.complete:
+        lifecycle.failed(status.get("reason") or "Failed", status.get("message") or "")
+
+
 def _conditions(lifecycle: Lifecycle, pod: Document, old: Document, now: float) -> list[Document]:
     complete = lifecycle.phase == "Succeeded"
     working = [c for c in lifecycle.containers.values() if c.role != "init"]
