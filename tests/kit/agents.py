@@ -24,13 +24,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from kit.memory_api import MemoryApi
 from kit.netlab import private_run, run
 from plait.app import agent as agents
+from plait.app.place import Place
 from plait.base import aio, netns
 from plait.identity import authority, trust
 from plait.identity.service import CertificateService
 from plait.identity.tokens import Tokens
 from plait.local.addresses import AddressPlan
 from plait.local.layout import Layout
-from plait.model.mesh import Mesh, Workload
+from plait.model.mesh import Mesh, Settings, Workload
 from plait.model.policies import Group, Match, Policy, Rule
 from plait.node import netfilter, rules
 from plait.resources import kinds
@@ -108,7 +109,8 @@ class Node:
         self.cache.set(encode(Mesh(workloads=workloads, policies={p.key: p for p in policies})).bundle)
 
     async def start(self) -> None:
-        self.agent = await agents.start(self.layout, PLAN, NODE, self.api, node_address=str(PLAN.node(1)))
+        place = Place(self.layout, PLAN, NODE, str(PLAN.node(1)), Settings(ranges=PLAN.ranges))
+        self.agent = await agents.start(place, self.api)
 
     def network(self) -> None:
         for address in (PLAN.control, PLAN.node(1), "169.254.1.1"):

@@ -7,37 +7,31 @@ on disk. The kubelet gets `agent.hook`. On `close` Envoy ends with us; after a c
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from hashlib import blake2b
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-import grpc
-from prometheus_client import CollectorRegistry, Counter, Gauge
-
 from plait.app import agent_status, loads
 from plait.app.agent_commands import AgentCommands
+from plait.app.agent_metrics import AgentMetrics
 from plait.app.companions import Companions
 from plait.app.configuration import Configuration
 from plait.app.naming import InPods, Naming, Shared, captured, meanings
 from plait.app.node_api import AgentToken, Announcements, wanted
+from plait.app.place import Place
 from plait.app.proxy_reports import ProxyReports
 from plait.app.refusals import Complaints
 from plait.app.served import Served
 from plait.app.snapshot import Snapshot
-from plait.app.trusting import ROOTS, Trusting
+from plait.app.trusting import Trusting
+from plait.app.uplink import Uplink
 from plait.base import aio
 from plait.base.observe import logger
-from plait.base.wellknown import DEFAULT_TRUST_DOMAIN, EAGER, METRICS_PORT, XDS_TLS_PORT
+from plait.base.wellknown import METRICS_PORT
 from plait.envoy import bootstrap
 from plait.envoy.options import Options
-from plait.local.addresses import AddressPlan
 from plait.local.kubelet import single_user
-from plait.local.layout import Layout
-from plait.model.mesh import Settings
 from plait.model.views.datagrams import CLOSED
 from plait.node import migration
 from plait.node.classic.form import Classic
@@ -47,73 +41,24 @@ from plait.node.forms import InPod, Target
 from plait.node.hook import CaptureHook
 from plait.node.machine import Capture
 from plait.node.sidecar import Sidecars
-from plait.proxy.admin import Admin, AdminError
+from plait.proxy.admin import Admin
 from plait.proxy.ca_client import CaClient
-from plait.proxy.certs import LIFETIME, Certificates
+from plait.proxy.certs import Certificates
 from plait.proxy.keyring import Keyring
-from plait.proxy.merging import Ended
 from plait.proxy.metrics import MetricsServer
 from plait.proxy.supervise import Settings as EnvoySettings
 from plait.proxy.supervise import StartFailed, Supervisor
 from plait.resources import kinds
 from plait.store.api import Api, Document
 from plait.store.informer import Informer
-from plait.wds import messages as wds
 from plait.xds import server as xds
 from plait.xds.cache import Cache
-from plait.xds.client import Applied, Client, OnDelta
-from plait.xds.messages import Node
 
 _NODE_NAMESPACE = Path("/proc/self/ns/net")
 TIMINGS = "/timings"
 """Page of when L7 proxies answered for what they were told."""
 _log = logger("agent")
 _ROOT_SECONDS, _READY_SECONDS = 30.0, 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which node of which mesh, and where its files are."""
-
-    layout: Layout
-    plan: AddressPlan
-    node: str
-    address: str
-    settings: Settings
-    concurrency: int = 1
-    capture: str = "in-pod"
-    proxy_address: str = ""
-    certificate_lifetime: float = LIFETIME
-    dns_capture: bool = True
-    eager: int = EAGER
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """The node's own, of each family, IPv4 always among them."""
-        return tuple(map(str, self.plan.wires.addresses(IPv4Address(self.address))))
-
-    @property
-    def proxy_addresses(self) -> tuple[str, ...]:
-        """Node-level capture: those of the namespace that the node's Envoy runs in."""
-        return tuple(map(str, self.plan.wires.addresses(IPv4Address(self.proxy_address))))
-
-    @property
-    def proxy_namespace(self) -> Path | None:
-        """Node-level capture: where the node's Envoy runs."""
-        return self.layout.netns(f"{self.node}-zt") if self.capture == "node" else None
-
-    @property
-    def folder(self) -> Path:
-        return self.layout.node(self.node)
-
-    @property
-    def proxy_id(self) -> str:
-        return f"ztunnel~{self.address}~ztunnel-{self.node}.istio-system~istio-system.svc.cluster.local"
-
-    @property
-    def authority(self) -> str:
-        """Where discovery and certificates are served."""
-        return f"{self.plan.control}:{XDS_TLS_PORT}"
 
 
 class Agent:
@@ -132,12 +77,10 @@ class Agent:
         )
         served = Served(place.folder / "served.bin")
         self.config = Configuration(place.node, place.settings, self._snapshot, options, served)
-        self._registry = CollectorRegistry()
-        self._lost = Counter("plait_agent_envoy_ended", "How often Envoy ended unasked", registry=self._registry)
+        self._metrics = AgentMetrics()
         self.admin = Admin(place.folder / "admin.sock")
-        self._ended = Ended()
         self.supervisor = Supervisor(
-            _envoy(place), self.admin, self._proxy_lost, prepare=self._may_hand_over, ended=self._ended.add
+            _envoy(place), self.admin, self._proxy_lost, prepare=self._may_hand_over, ended=self._metrics.ended.add
         )
         self._pods = Informer(api, kinds.POD, fields=f"spec.nodeName={place.node}")
         self._namespaces = Informer(api, kinds.NAMESPACE)
@@ -157,24 +100,21 @@ class Agent:
             changed=self._capture_changed,
         )
         self.config.on_judged = self.driver.judged
-        self._roots = b""
-        self.companions = Companions(
-            place.layout.proxies, place.node, place.settings.trust_domain, self._in_the_name_of
-        )
+        self._token = AgentToken(api, place.node)
+        self._uplink = Uplink(place, self._token)
+        self.companions = Companions(place.layout.proxies, place.node, place.settings.trust_domain, self._uplink.proxy)
         self.companions.changed = self.config.want_others
         self.config.others = lambda: self.companions.identities
         self.sidecars = Sidecars(obstacle=sidecar_obstacle())
         self.hook = CaptureHook(self.driver, proxies=self.companions, sidecars=self.sidecars)
-        self._token = AgentToken(api, place.node)
         self._complaints = Complaints(self.config, announcements, self.targets)
-        self.connection = agent_status.Connection(False, aio.now(), "not tried yet")
         self._tasks: list[asyncio.Task[Any]] = []
         self._closers: list[Callable[[], Awaitable[Any]]] = [self.admin.close]
-        self._gauges()
+        self._metrics.watch(self.config, self.driver.states, lambda: self.connection)
 
     @property
-    def connected(self) -> bool:
-        return self.connection.connected
+    def connection(self) -> agent_status.Connection:
+        return self._uplink.connection
 
     def states(self) -> dict[str, Capture]:
         return self.driver.states()
@@ -189,7 +129,7 @@ class Agent:
         self._run(self.supervisor.run(), f"envoy {self.place.node}")
         roots = await _roots(self.place.layout.mesh_ca / "root-cert.pem")
         self._hold_certificates(roots)
-        self._hear_control_plane(roots)
+        self._hear_control_plane()
         await self._serve_metrics()
         await self._pods.synced.wait()
         await self._namespaces.synced.wait()
@@ -247,65 +187,35 @@ class Agent:
         )
         self._trusting = Trusting(certificates, ca)
         self._closers += [ca.close, certificates.close, self.config.enforcement.close, self.companions.close]
-        self._roots, self.companions.certificates = roots, certificates
+        self._uplink.roots, self.companions.certificates = roots, certificates
         self.config.begin(certificates)
 
     def _certificates_changed(self) -> None:
         self.config.refresh()
         self.companions.refresh()
 
-    def _in_the_name_of(self, node_id: str, types: tuple[str, ...], on_delta: OnDelta, applied: Applied) -> Client:
-        return Client(
-            self.place.authority,
-            Node(node_id, "proxy", {"NODE_NAME": self.place.node}),
-            types,
-            on_delta,
-            credentials=grpc.ssl_channel_credentials(self._roots),
-            metadata=self._credentials,
-            explicit=True,
-            applied=applied,
-        )
-
-    def _hear_control_plane(self, roots: bytes) -> None:
-        place = self.place
-        meta = {"NAME": f"ztunnel-{place.node}", "NAMESPACE": "istio-system", "NODE_NAME": place.node}
-        stream = Client(
-            place.authority,
-            Node(place.proxy_id, "ztunnel", meta),
-            (ROOTS, wds.ADDRESS_TYPE, wds.AUTHORIZATION_TYPE),
-            self._trusting.beside(self.config.on_delta),
-            credentials=grpc.ssl_channel_credentials(roots),
-            metadata=self._credentials,
-            on_state=self._connection_changed,
-            applied=self.config.applied,
-        )
+    def _hear_control_plane(self) -> None:
+        stream = self._uplink.workloads(self._trusting.beside(self.config.on_delta), self.config.applied)
         self._trusting.stream = stream
         self._run(stream.run(), "workload stream")
         self._run(_saved(self._snapshot), "snapshot")
-
-    async def _credentials(self) -> Sequence[tuple[str, str]]:
-        bearer = f"Bearer {await self._token()}"
-        return (("authorization", bearer), ("clusterid", self.place.settings.cluster_id))
 
     async def _serve_metrics(self) -> None:
         async def timings() -> Document:
             return {"answered": [list(each) for each in self.companions.answered]}
 
         more = {loads.PATH: lambda: loads.measured(self.companions), TIMINGS: timings}
-        metrics = MetricsServer(self._numbers, self._registry, lambda: agent_status.document(self), more=more)
+        metrics = MetricsServer(
+            lambda: self._metrics.page(self.admin, self.supervisor),
+            self._metrics.registry,
+            lambda: agent_status.document(self),
+            more=more,
+        )
         await metrics.start(METRICS_PORT, *self.place.addresses)
         reports = ProxyReports(self.place.node, self.config.cache, self.admin, self.companions)
         commands = AgentCommands(self.place.layout.command_socket(self.place.node), self.supervisor.renew, reports)
         await commands.start()
         self._closers += [metrics.stop, commands.stop]
-
-    async def _numbers(self) -> str:
-        """Of all generations of Envoy."""
-        current = await self.admin.prometheus()
-        for each in self.supervisor.retired.generations:
-            with contextlib.suppress(AdminError):
-                await each.measure()
-        return self._ended.merged(current, [each.page for each in self.supervisor.retired.generations])
 
     def _follow_pods(self) -> None:
         def pod_changed(old: Document | None, new: Document | None) -> None:
@@ -323,22 +233,6 @@ class Agent:
         self._pods.on_change(pod_changed)
         self._namespaces.on_change(namespace_changed)
 
-    def _gauges(self) -> None:
-        def gauge(name: str, text: str, value: Callable[[], float]) -> None:
-            Gauge(f"plait_agent_{name}", text, registry=self._registry).set_function(value)
-
-        def captured() -> int:
-            return sum(state.captured for state in self.driver.states().values())
-
-        gauge(
-            "captured_pods",
-            "Pods captured and verified on this node",
-            captured,
-        )
-        gauge("connections_cut", "Open connections cut because a policy changed", lambda: self.config.enforcement.cut)
-        gauge("refused_resources", "Resources that Envoy does not take", lambda: len(self.config.refusals()))
-        gauge("control_plane_connected", "1 while the workload stream is up", lambda: self.connection.connected)
-
     # --------------------------------------------------------------------------------------------------- what happens
     def _enrolled(self, pod: Document) -> bool:
         return wanted(pod, self._namespaces.get(pod["metadata"]["namespace"]))
@@ -353,7 +247,7 @@ class Agent:
             self.targets[target.uid] = target
 
     def _proxy_lost(self) -> None:
-        self._lost.inc()
+        self._metrics.lost.inc()
         self.driver.proxy_lost()
 
     async def _may_hand_over(self) -> None:
@@ -369,45 +263,9 @@ class Agent:
         except (StartFailed, OSError) as error:
             _log.error("the old envoy stays", error=error)
 
-    def _connection_changed(self, connected: bool, why: str) -> None:
-        before = self.connection
-        since = aio.now() if connected != before.connected else before.since
-        self.connection = agent_status.Connection(connected, since, why)
-        if (connected, why) != (before.connected, before.why):
-            _log.info("control plane", connected=connected, reason=why)
 
-
-async def start(
-    layout: Layout,
-    plan: AddressPlan,
-    node_name: str,
-    api: Api,
-    *,
-    node_address: str,
-    settings: Settings | None = None,
-    trust_domain: str = DEFAULT_TRUST_DOMAIN,
-    concurrency: int = 1,
-    capture: str = "in-pod",
-    proxy_address: str = "",
-    certificate_lifetime: float = LIFETIME,
-    dns_capture: bool = True,
-    eager: int = EAGER,
-) -> Agent:
+async def start(place: Place, api: Api) -> Agent:
     """Run inside the node's network namespace, on the process's main thread (Envoy is started from it)."""
-    settings = settings or Settings(trust_domain=trust_domain, ranges=plan.ranges)
-    place = Place(
-        layout,
-        plan,
-        node_name,
-        node_address,
-        settings,
-        concurrency,
-        capture,
-        proxy_address,
-        certificate_lifetime,
-        dns_capture,
-        eager,
-    )
     place.folder.mkdir(parents=True, exist_ok=True)
     agent = Agent(place, api)
     try:

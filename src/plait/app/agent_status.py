@@ -44,9 +44,10 @@ class Subject(Protocol):
     config: Configuration
     admin: Admin
     supervisor: Supervisor
-    connection: Connection
     targets: dict[str, Target]
 
+    @property
+    def connection(self) -> Connection: ...
     @property
     def place(self) -> _Place: ...
     def states(self) -> Mapping[str, Capture]: ...

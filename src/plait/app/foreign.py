@@ -18,22 +18,18 @@ from typing import Any, Final
 import aiohttp
 from prometheus_client import CollectorRegistry, Gauge
 
-from plait.app.agent import Place
 from plait.app.agent_status import stamp
 from plait.app.node_api import AgentToken, Announcements, wanted
+from plait.app.place import Place
 from plait.base import aio
 from plait.base.observe import logger
 from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE, METRICS_PORT, NODE_AGENT_ACCOUNT
-from plait.local.addresses import AddressPlan
-from plait.local.layout import Layout
-from plait.model.mesh import Settings
 from plait.node import netfilter, zds
 from plait.node.driver import Driver
 from plait.node.forms import PORTS, Target
 from plait.node.hook import CaptureHook
 from plait.node.machine import Capture
 from plait.proxy import processes
-from plait.proxy.certs import LIFETIME
 from plait.proxy.metrics import MetricsServer
 from plait.resources import kinds
 from plait.store.api import Api, Document
@@ -266,20 +262,8 @@ class ForeignAgent:
         }
 
 
-async def start(
-    layout: Layout,
-    plan: AddressPlan,
-    node_name: str,
-    api: Api,
-    *,
-    node_address: str,
-    binary: Path,
-    settings: Settings | None = None,
-    certificate_lifetime: float = LIFETIME,
-) -> ForeignAgent:
+async def start(place: Place, api: Api, binary: Path) -> ForeignAgent:
     """As `agent.start`, with a ztunnel in Envoy's place."""
-    settings = settings or Settings(ranges=plan.ranges)
-    place = Place(layout, plan, node_name, node_address, settings, certificate_lifetime=certificate_lifetime)
     place.folder.mkdir(parents=True, exist_ok=True)
     agent = ForeignAgent(place, api, binary)
     try:

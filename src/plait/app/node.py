@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from plait.app import agent as mesh_agent
 from plait.app import foreign
+from plait.app.place import Place
 from plait.base import aio, collecting
 from plait.base.observe import logger
-from plait.base.wellknown import EAGER
 from plait.local import dns, images, links, serviceproxy
 from plait.local.addresses import AddressPlan
 from plait.local.kubelet import Kubelet
 from plait.local.kubelet_server import KubeletServer
 from plait.local.layout import Layout
-from plait.local.record import FORMS, load
+from plait.local.record import FORMS, Record, load
 from plait.local.recorder import EventRecorder
-from plait.proxy.certs import LIFETIME
+from plait.model.mesh import Settings
 from plait.resources import kinds
 from plait.store.api import Api, ApiError, Document
 from plait.store.client import HttpApi
@@ -50,38 +51,39 @@ class MeshAgent:
         """Start it, again and again until it works; it then runs on its own until `close`."""
         for delay in aio.backoff(0.5, 10.0):
             try:
-                if (record := load(self._layout)) is not None and record.ztunnel:
-                    self._agent = await foreign.start(
-                        self._layout,
-                        self._plan,
-                        self._name,
-                        self._api,
-                        node_address=self._address,
-                        binary=Path(record.ztunnel),
-                        certificate_lifetime=record.certificate_lifetime,
-                    )
-                    self._started.set()
-                    return
-                self._agent = await mesh_agent.start(
-                    self._layout,
-                    self._plan,
-                    self._name,
-                    self._api,
-                    node_address=self._address,
-                    capture=await self._capture(),
-                    # The first address of the pods' range is never given to a pod.
-                    proxy_address=str(self._plan.pods(self._index)[1]),
-                    certificate_lifetime=self._lifetime(),
-                    dns_capture=self._dns_capture(),
-                    eager=self._eager(),
-                )
+                record = load(self._layout)
+                place = await self._place(record)
+                if record is not None and record.ztunnel:
+                    self._agent = await foreign.start(place, self._api, Path(record.ztunnel))
+                else:
+                    self._agent = await mesh_agent.start(place, self._api)
                 self._started.set()
                 return
             except Exception as error:  # no control plane yet, a proxy that does not start: the node stays useful
                 _log.error("mesh agent not started", node=self._name, error=repr(error))
                 await asyncio.sleep(delay)
 
-    async def _capture(self) -> str:
+    async def _place(self, record: Record | None) -> Place:
+        place = Place(
+            self._layout,
+            self._plan,
+            self._name,
+            self._address,
+            Settings(ranges=self._plan.ranges),
+            # The first address of the pods' range is never given to a pod.
+            proxy_address=str(self._plan.pods(self._index)[1]),
+            capture=await self._capture(record.capture if record is not None else FORMS[0]),
+        )
+        if record is None:
+            return place
+        return replace(
+            place,
+            certificate_lifetime=record.certificate_lifetime,
+            dns_capture=record.dns_capture,
+            eager=record.eager,
+        )
+
+    async def _capture(self, usual: str) -> str:
         """The form of capture: what the Node says, else what the mesh was started with. Read once."""
         with suppress(ApiError):
             node = await self._api.get(kinds.NODE, self._name)
@@ -89,20 +91,7 @@ class MeshAgent:
                 if said in FORMS:
                     return str(said)
                 _log.error("not a form of capture", node=self._name, annotation=CAPTURE, value=said, known=FORMS)
-        record = load(self._layout)
-        return record.capture if record is not None else FORMS[0]
-
-    def _lifetime(self) -> float:
-        record = load(self._layout)
-        return record.certificate_lifetime if record is not None else LIFETIME
-
-    def _dns_capture(self) -> bool:
-        record = load(self._layout)
-        return record is None or record.dns_capture
-
-    def _eager(self) -> int:
-        record = load(self._layout)
-        return record.eager if record is not None else EAGER
+        return usual
 
     async def close(self) -> None:
         if self._agent is not None:
