@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from plait.envoy import names
 from plait.envoy.l7 import balancing, limits, manager, points, routes, statistics, terminate, tls, upstreams
 from plait.envoy.l7.authorization import Where
 from plait.envoy.l7.chains import HTTP_PROTOCOLS
 from plait.envoy.l7.context import Context, may_be_http, seconds
+from plait.envoy.l7.duty import Duty
 from plait.envoy.l7.points import Point
 from plait.envoy.pieces import HTTP1, UNLIMITED, Doc, cidr, socket_address
 from plait.model.limits import narrowed
@@ -182,7 +184,7 @@ def _loop(ctx: Context, view: SidecarView) -> Doc:
     return {
         "name": "virtualInbound-blackhole",
         "filter_chain_match": {"destination_port": ctx.options.inbound_port},
-        "filters": manager.tcp(ctx, "loop", (), point, view.enforced, "tls", enforce=False, cluster="BlackHoleCluster"),
+        "filters": manager.tcp(ctx, "loop", Duty(point, view.enforced, enforces=False), names.BLACKHOLE),
     }
 
 
@@ -208,7 +210,7 @@ def _chain(
     where: Where = "tls",
     point: Point | None = None,
 ) -> Doc:
-    seen = point or points.incoming(view.proxy, _named(port), mutual=mutual)
+    duty = Duty(point or points.incoming(view.proxy, _named(port), mutual=mutual), view.enforced, where)
     document: Doc = {"name": name, "filter_chain_match": match} if match else {"name": name}
     if kind == "http":
         http = manager.http(
@@ -216,9 +218,7 @@ def _chain(
             f"inbound_{name}",
             cluster_name(port),
             port.virtual_hosts,
-            seen,
-            view.enforced,
-            where,
+            duty,
             port.port,
             forward_client_cert_details="APPEND_FORWARD" if mutual else "SANITIZE",
             set_current_client_cert_details={"subject": True, "dns": True, "uri": True},
@@ -227,7 +227,7 @@ def _chain(
     else:
         pool = port.pool or view.pool
         cluster = cluster_name(port)
-        filters = manager.tcp(ctx, cluster, (), seen, view.enforced, where, pool=pool, cluster=cluster, counted=cluster)
+        filters = manager.tcp(ctx, cluster, duty, cluster, pool=pool, counted=cluster)
         document["filters"] = filters
     if socket is not None:
         document["transport_socket"] = socket

@@ -24,16 +24,14 @@ from plait.envoy.l7 import (
     statistics,
     tokens,
 )
-from plait.envoy.l7.authorization import Where
 from plait.envoy.l7.context import Context, seconds
+from plait.envoy.l7.duty import Duty
 from plait.envoy.l7.order import ORDER, Slot
-from plait.envoy.l7.points import Point
 from plait.envoy.pieces import ADS, HTTP1, Doc, any_of, extension
 from plait.model.http_services import PortProtocol
 from plait.model.l7 import ProxyHeaders
 from plait.model.routes import Destination, VirtualHost
 from plait.model.traffic import Pool
-from plait.model.views.enforced import Enforced
 
 _HTTP = "envoy.extensions.filters.http"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -62,26 +60,24 @@ def http(
     name: str,
     route: str,
     hosts: Iterable[VirtualHost],
-    point: Point,
-    enforced: Enforced,
-    where: Where,
+    duty: Duty,
     port: int,
     *,
-    enforce: bool = True,
     codec: str = "AUTO",
     pinned: bool = False,
     **more: Any,
 ) -> Doc:
-    """The filter; `enforce` False: policies are somebody else's (a client's side), but its plugins stay."""
+    """The filter, with the routes of the name `route`; `more` are fields of the connection manager."""
+    point, telemetry = duty.point, duty.enforced.telemetry
     document: Doc = {
         "stat_prefix": statistics.delimited(name),
         "codec_type": codec,
         "rds": {"route_config_name": route, "config_source": ADS},
         **_headers(ctx.settings.headers),
-        "http_filters": filters(ctx, tuple(hosts), enforced, where, point, port, enforce=enforce, pinned=pinned),
+        "http_filters": filters(ctx, tuple(hosts), duty, port, pinned=pinned),
         "access_log": [
-            *access_logs.logs(ctx, enforced.telemetry, point),
-            *metrics.metrics(ctx, enforced.telemetry, point),
+            *access_logs.logs(ctx, telemetry, point),
+            *metrics.metrics(ctx, telemetry, point),
         ],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "http_protocol_options": HTTP1,
@@ -89,9 +85,9 @@ def http(
         **_paths(ctx),
         **more,
     }
-    if (traced := spans.tracing(ctx, enforced.telemetry, point)) is not None:
+    if (traced := spans.tracing(ctx, telemetry, point)) is not None:
         document["tracing"] = traced
-        if (extension_ := spans.request_ids(enforced.telemetry, point)) is not None:
+        if (extension_ := spans.request_ids(telemetry, point)) is not None:
             document["request_id_extension"] = extension_
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": any_of(_HCM, **document)}
 
@@ -121,15 +117,13 @@ def _paths(ctx: Context) -> Doc:
 def filters(
     ctx: Context,
     hosts: tuple[VirtualHost, ...],
-    enforced: Enforced,
-    where: Where,
-    point: Point,
+    duty: Duty,
     port: int,
     *,
-    enforce: bool,
     pinned: bool = False,
 ) -> list[Doc]:
     """Every slot of the order, filled as policies, plugins and routes ask."""
+    enforced, where, side = duty.enforced, duty.where, duty.point.side
     named = frozenset(route.external_authorization for host in hosts for route in host.routes) - {""}
     sessions = any(route.session is not None for host in hosts for route in host.routes)
     filled: dict[Slot, list[Doc]] = {slot: [filter_] for slot, filter_ in _FIXED.items()}
@@ -143,8 +137,8 @@ def filters(
         ("stats_plugins", "stats"),
         ("plugins", ""),
     ):
-        filled[slot] = plugins.filters(ctx, enforced.plugins, phase, point.side, port)  # type: ignore[index]
-    if enforce:
+        filled[slot] = plugins.filters(ctx, enforced.plugins, phase, side, port)  # type: ignore[index]
+    if duty.enforces:
         filled["external"] = external.custom(ctx, enforced.policies, enforced.authorizers, where)
         filled["tokens"] = tokens.filters(ctx, enforced.authentication)
         filled["authorization"] = [
@@ -153,7 +147,7 @@ def filters(
         ]
         filled["limits"] = limits.http(ctx, enforced.limits)
     filled["route_external"] = external.for_routes(ctx, enforced.authorizers, named)
-    if ctx.lazy and point.side == "client":
+    if ctx.lazy and side == "client":
         filled["on_demand"] = [_ON_DEMAND]
     if pinned:
         filled["pinned"] = pinning.requests()
@@ -168,24 +162,22 @@ def filters(
 def tcp(
     ctx: Context,
     name: str,
-    destinations: Iterable[Destination],
-    point: Point,
-    enforced: Enforced,
-    where: Where,
+    duty: Duty,
+    to: str | Sequence[Destination],
     *,
-    enforce: bool = True,
     pool: Pool | None = None,
-    cluster: str = "",
     counted: str = "",
     protocol: PortProtocol = "tcp",
     pinned: str = "",
 ) -> list[Doc]:
-    """Network filters ending in a proxy to weighted destinations (of `protocol`, if it has one), or to `cluster`.
+    """Network filters ending in a proxy to one cluster, or to weighted destinations (of `protocol`, if it has one).
 
     Chains of one name `counted` share the rate of their connections; `pinned` is the one endpoint that was dialed.
     """
+    point, enforced, where = duty.point, duty.enforced, duty.where
+    destinations = () if isinstance(to, str) else tuple(to)
     chain: list[Doc] = []
-    if enforce:
+    if duty.enforces:
         chain += limits.connections(enforced.limits, counted or name)
         chain += [authorization.refuse_all(reason, http=False) for reason in enforced.missing]
         chain += external.custom(ctx, enforced.policies, enforced.authorizers, where, http=False)
@@ -196,16 +188,15 @@ def tcp(
         for phase in ("authn", "authz", "stats", "")
         for made in plugins.filters(ctx, enforced.plugins, phase, point.side, 0, network=True)
     ]
-    destinations = tuple(destinations)
     chain += protocols.listening(protocol, name)
     logs = access_logs.logs(ctx, enforced.telemetry, point, http=False)
     if (served := protocols.serving(ctx, protocol, name, tuple(_live(ctx, destinations)), logs)) is not None:
         return [*chain, served]
     proxy: Doc = {
         "stat_prefix": statistics.delimited(name),
-        **(_to(ctx, destinations) if not cluster else {"cluster": cluster}),
+        **({"cluster": to} if isinstance(to, str) else _to(ctx, destinations)),
     }
-    if not cluster and any(ctx.waits(each) for each in destinations):
+    if any(ctx.waits(each) for each in destinations):
         proxy["on_demand"] = {"odcds_config": ADS, "timeout": _ASKED}
     if pinned:
         proxy |= pinning.connection(pinned)

@@ -14,6 +14,7 @@ from plait.envoy.l7 import inbound, limits, manager, patches, points, routes, tl
 from plait.envoy.l7 import upstreams as upstream_documents
 from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.context import Context
+from plait.envoy.l7.duty import Duty
 from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.patching.matching import Known
@@ -144,7 +145,7 @@ def _http(ctx: Context, view: GatewayView, port: ServerPort, chain: HttpChain, n
     }
     point = points.outgoing(view.proxy)
     http = manager.http(
-        ctx, f"outbound_0.0.0.0_{port.port}", name, chain.virtual_hosts, point, view.enforced, "tls", port.port, **more
+        ctx, f"outbound_0.0.0.0_{port.port}", name, chain.virtual_hosts, Duty(point, view.enforced), port.port, **more
     )
     counts = limits.connections(view.enforced.limits, f"port {port.port}")
     document: Doc = {"name": name, "filters": [*counts, http]}
@@ -163,10 +164,8 @@ def _tcp(ctx: Context, view: GatewayView, chain: TcpChain, port: ServerPort) -> 
         "filters": manager.tcp(
             ctx,
             f"tcp.{port.port}",
+            Duty(point, view.enforced),
             chain.destinations,
-            point,
-            view.enforced,
-            "tls",
             counted=f"port {port.port}",
         ),
     }

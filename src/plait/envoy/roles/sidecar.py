@@ -14,6 +14,7 @@ from plait.envoy.l7 import chains, inbound, manager, on_demand, patches, points,
 from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.distinct import distinct
+from plait.envoy.l7.duty import Duty
 from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.patching.matching import Known
@@ -65,8 +66,7 @@ def build(view: SidecarView, options: Options = DEFAULT, parts: Parts | None = N
 
 
 def _virtual_outbound(ctx: Context, view: SidecarView) -> Doc:
-    point = points.outgoing(view.proxy)
-    guard = manager.tcp(ctx, "loop", (), point, view.enforced, "tls", enforce=False, cluster=names.BLACKHOLE)
+    guard = manager.tcp(ctx, "loop", _duty(view), names.BLACKHOLE)
     return {
         "name": "virtualOutbound",
         **bound(ctx.proxy.addresses, "0.0.0.0", "::", ctx.options.outbound_port),
@@ -85,12 +85,10 @@ def _virtual_outbound(ctx: Context, view: SidecarView) -> Doc:
 
 def _rest(ctx: Context, view: SidecarView) -> list[Doc]:
     """What no listener or chain takes."""
-    point = points.outgoing(view.proxy)
     if view.egress_proxy is not None:
-        to = (view.egress_proxy,)
-        return manager.tcp(ctx, "egress", to, point, view.enforced, "tls", enforce=False)
+        return manager.tcp(ctx, "egress", _duty(view), (view.egress_proxy,))
     cluster = names.PASSTHROUGH if view.unknown == "allow_any" else names.BLACKHOLE
-    return manager.tcp(ctx, cluster, (), point, view.enforced, "tls", enforce=False, cluster=cluster)
+    return manager.tcp(ctx, cluster, _duty(view), cluster)
 
 
 def _outbound(ctx: Context, view: SidecarView) -> Iterator[Doc]:
@@ -160,12 +158,8 @@ def _tcp(ctx: Context, view: SidecarView, each: TcpOutbound, number: int, routed
         route, hosts = (own.name, (own,)) if own is not None else (route_name(http), http.virtual_hosts)
         manager_ = _manager(ctx, view, http, name, route, hosts)
         yield {"name": f"{name}-http", "filter_chain_match": said, "filters": [manager_]}
-    point = points.outgoing(view.proxy)
     protocol = each.protocol if not each.server_names else "tcp"
-    pinned = each.pinned
-    filters = manager.tcp(
-        ctx, name, each.destinations, point, view.enforced, "tls", enforce=False, protocol=protocol, pinned=pinned
-    )
+    filters = manager.tcp(ctx, name, _duty(view), each.destinations, protocol=protocol, pinned=each.pinned)
     yield {"name": name, **({"filter_chain_match": match} if match else {}), "filters": filters}
 
 
@@ -178,19 +172,12 @@ def _own_host(http: HttpOutbound, each: TcpOutbound) -> VirtualHost | None:
 def _manager(
     ctx: Context, view: SidecarView, http: HttpOutbound, name: str, route: str, hosts: Iterable[VirtualHost]
 ) -> Doc:
-    point = points.outgoing(view.proxy)
-    return manager.http(
-        ctx,
-        f"outbound_{name}",
-        route,
-        hosts,
-        point,
-        view.enforced,
-        "tls",
-        http.port,
-        enforce=False,
-        pinned=http.pinned,
-    )
+    return manager.http(ctx, f"outbound_{name}", route, hosts, _duty(view), http.port, pinned=http.pinned)
+
+
+def _duty(view: SidecarView) -> Duty:
+    """Of a client's side: policies are the server's."""
+    return Duty(points.outgoing(view.proxy), view.enforced, enforces=False)
 
 
 def route_name(http: HttpOutbound) -> str:
@@ -269,8 +256,7 @@ def _listening(ctx: Context, name: str, bind: str, port: int, made: list[Doc], c
 def _internal(ctx: Context, view: SidecarView) -> Doc:
     made = list(inbound.tunnelled(ctx, view))
     if not made:
-        point = points.outgoing(view.proxy)
-        filters = manager.tcp(ctx, "none", (), point, view.enforced, "tls", enforce=False, cluster=names.BLACKHOLE)
+        filters = manager.tcp(ctx, "none", _duty(view), names.BLACKHOLE)
         made = [{"name": "none", "filters": filters}]
     return {
         "name": terminate.INTERNAL,

@@ -29,6 +29,7 @@ from plait.envoy.l7 import (
 from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.chains import chain, tree
 from plait.envoy.l7.context import Context, may_be_http, seconds
+from plait.envoy.l7.duty import Duty
 from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.points import Point
@@ -239,34 +240,35 @@ def _point(ctx: Context, service: dict[str, str]) -> Point:
 
 def _service_chains(ctx: Context, service: ServedService, port: ServedPort, routed: list[Doc]) -> Iterator[Doc]:
     point = _point(ctx, points.service(service.hostname, service.name, service.namespace))
+    duty = Duty(point, service.enforced, "state")
     if may_be_http(port.protocol) and (port.virtual_hosts or port.protocol != "auto"):
         name = _chain_name(service, port, "http")
         counts = limits.per_route(service.enforced.limits)
         routed.append(routes.configuration(ctx, name, port.virtual_hosts, port.port, **counts))
-        http = manager.http(ctx, name, name, port.virtual_hosts, point, service.enforced, "state", port.port)
+        http = manager.http(ctx, name, name, port.virtual_hosts, duty, port.port)
         yield {"name": name, "filters": [*limits.connections(service.enforced.limits, name), http]}
     if port.protocol == "auto" or not may_be_http(port.protocol):
         name = _chain_name(service, port, "tcp")
-        ends, of = port.destinations, port.protocol
-        filters = manager.tcp(ctx, name, ends, point, service.enforced, "state", protocol=of)
+        filters = manager.tcp(ctx, name, duty, port.destinations, protocol=port.protocol)
         yield {"name": name, "filters": filters}
     for number, (_, destinations) in enumerate(port.server_names):
         name = f"{_chain_name(service, port, 'tls')}|{number}"
-        yield {"name": name, "filters": manager.tcp(ctx, name, destinations, point, service.enforced, "state")}
+        yield {"name": name, "filters": manager.tcp(ctx, name, duty, destinations)}
 
 
 def _workload_chains(ctx: Context, workload: ServedWorkload, routed: list[Doc]) -> Iterator[Doc]:
     """To the address and port that were asked for: both come from the connection, so they must part the pools."""
     point = _point(ctx, dict.fromkeys(("service", "service_name", "service_namespace"), "unknown"))
+    duty = Duty(point, workload.enforced, "state")
     cluster, name = f"direct|{workload.uid}", f"direct-http|{workload.uid}"
     action = {"match": {"prefix": "/"}, "name": "default", "route": {"cluster": cluster, "timeout": "0s"}}
     host = {"name": cluster, "domains": ["*"], "routes": [action]}
     counts = limits.per_route(workload.enforced.limits)
     routed.append({"name": name, "virtual_hosts": [host], "validate_clusters": False, **counts})
-    http = manager.http(ctx, name, name, (), point, workload.enforced, "state", 0)
+    http = manager.http(ctx, name, name, (), duty, 0)
     http["typed_config"]["http_filters"].insert(-1, _target("http"))
     yield {"name": name, "filters": [*limits.connections(workload.enforced.limits, name), http]}
-    tcp = manager.tcp(ctx, f"direct-tcp|{workload.uid}", (), point, workload.enforced, "state", cluster=cluster)
+    tcp = manager.tcp(ctx, f"direct-tcp|{workload.uid}", duty, cluster)
     yield {"name": f"direct-tcp|{workload.uid}", "filters": [_target("network"), *tcp]}
 
 

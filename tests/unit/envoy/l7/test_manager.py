@@ -7,6 +7,7 @@ from typing import Any
 from kit import l7
 from plait.envoy.l7 import manager, points
 from plait.envoy.l7.context import Context
+from plait.envoy.l7.duty import Duty
 from plait.envoy.l7.options import DEFAULT
 from plait.model.routes import Destination
 from plait.model.views.enforced import Enforced
@@ -17,7 +18,7 @@ CART = l7.upstream("cart")
 def proxied(*destinations: Destination) -> dict[str, Any]:
     proxy = l7.proxy("gateway", "edge")
     ctx = Context(proxy, l7.SETTINGS, DEFAULT, {CART.key: CART})
-    (*_, found) = manager.tcp(ctx, "tcp", destinations, points.outgoing(proxy), Enforced(), "tls")
+    (*_, found) = manager.tcp(ctx, "tcp", Duty(points.outgoing(proxy), Enforced()), destinations)
     return {name: found["typed_config"].get(name) for name in ("cluster", "weighted_clusters")}
 
 
