@@ -17,12 +17,14 @@ from plait.app.agent_commands import AgentCommands
 from plait.app.agent_metrics import AgentMetrics
 from plait.app.companions import Companions
 from plait.app.configuration import Configuration
-from plait.app.naming import InPods, Naming, Shared, captured, meanings
+from plait.app.naming import Naming, captured, meanings
 from plait.app.node_api import AgentToken, Announcements, wanted
 from plait.app.place import Place
+from plait.app.pod_resolvers import InPods
 from plait.app.proxy_reports import ProxyReports
 from plait.app.refusals import Complaints
 from plait.app.served import Served
+from plait.app.shared_resolver import Shared
 from plait.app.snapshot import Snapshot
 from plait.app.trusting import Trusting
 from plait.app.uplink import Uplink
