@@ -17,6 +17,7 @@ from plait.base.wellknown import (
 from plait.envoy import names, telemetry, tls
 from plait.envoy.pieces import UNLIMITED, Constant, Doc, any_of, bind_inside_pod, extension, socket_address
 from plait.model.views.destinations import Destination, Endpoint
+from plait.model.views.node import Families
 
 _KEEPALIVE: Doc = Constant({"tcp_keepalive": {"keepalive_time": 60, "keepalive_interval": 15, "keepalive_probes": 4}})
 _LOOKED_UP: Doc = Constant(
@@ -26,6 +27,7 @@ _LOOKED_UP: Doc = Constant(
         "dns_failure_refresh_rate": {"base_interval": "1s", "max_interval": "10s"},
     }
 )
+_LOOKUP: dict[Families, str] = {"ipv4": "V4_ONLY", "ipv6": "V6_ONLY", "dual": "V4_PREFERRED"}
 _RAW = {
     "name": "envoy.transport_sockets.raw_buffer",
     "typed_config": any_of("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"),
@@ -113,19 +115,16 @@ def blackhole(name: str) -> Doc:
     }
 
 
-def destination(
-    name: str, found: Destination, mark: int = PROXY_MARK, *, dual: bool = False, ipv6_only: bool = False
-) -> Doc:
+def destination(name: str, found: Destination, mark: int = PROXY_MARK, *, families: Families = "ipv4") -> Doc:
     """The cluster for one original destination. Always an answer: Envoy asks for a name once per process."""
     ends = [Endpoint(found.address, found.port)] if found.passthrough else list(found.endpoints)
     if any(end.tunnel for end in ends):
         ends = [end for end in ends if not end.named]  # a cluster that looks names up takes no tunnels
     named = any(end.named for end in ends)
-    family = "V6_ONLY" if ipv6_only else "V4_PREFERRED" if dual else "V4_ONLY"
     cluster: Doc = {
         "name": name,
         "type": "STRICT_DNS" if named else "STATIC",
-        **({"dns_lookup_family": family, **_LOOKED_UP} if named else {}),
+        **({"dns_lookup_family": _LOOKUP[families], **_LOOKED_UP} if named else {}),
         "lb_policy": "LEAST_REQUEST" if len(ends) > 1 else "ROUND_ROBIN",
         "connect_timeout": "5s",
         "circuit_breakers": UNLIMITED,
@@ -139,7 +138,7 @@ def destination(
     }
     tunnels = [end for end in ends if end.tunnel]
     if len(tunnels) < len(ends):
-        cluster["upstream_bind_config"] = bind_inside_pod(mark, dual=dual)
+        cluster["upstream_bind_config"] = bind_inside_pod(mark, dual=families != "ipv4")
         cluster["upstream_connection_options"] = _KEEPALIVE
     if tunnels and len(tunnels) == len(ends):
         cluster["transport_socket"] = _THROUGH_INTERNAL_LISTENER

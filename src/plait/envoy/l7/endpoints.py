@@ -40,14 +40,14 @@ def endpoint(end: UpstreamEndpoint, *, pinned: bool = False) -> Doc:
     security: telemetry.Security = "none" if end.way == "plain" else "mutual_tls"
     metadata: Doc = {names.MD_PEER: telemetry.peer_labels(end.peer, security)}
     if pinned:
-        metadata |= pinning.endpoint(end.address, *end.also)
+        metadata |= pinning.endpoint(end.address, *end.others)
     document: Doc = {
         "endpoint": {"address": address(end)},
         "metadata": {"filter_metadata": metadata},
         "load_balancing_weight": max(end.weight, 1),
     }
-    if end.beside:
-        document["endpoint"]["additional_addresses"] = [{"address": socket_address(a, end.port)} for a in end.beside]
+    if end.others and end.way != "tunnel":
+        document["endpoint"]["additional_addresses"] = [{"address": socket_address(a, end.port)} for a in end.others]
     if not end.healthy:
         document["health_status"] = "UNHEALTHY"
     if end.way == "istio":

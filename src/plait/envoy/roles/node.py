@@ -41,7 +41,7 @@ def destination_cluster(view: NodeView, name: str, options: Options = DEFAULT) -
     wanted = names.destination_of(name)
     if wanted is None:
         return clusters.blackhole(name)
-    return clusters.destination(name, _found(view, *wanted), _mark(options), dual=view.dual, ipv6_only=view.ipv6_only)
+    return clusters.destination(name, _found(view, *wanted), _mark(options), families=view.families)
 
 
 def destination_resource(view: NodeView, name: str, options: Options = DEFAULT) -> Resource:
@@ -81,11 +81,12 @@ def _clusters(view: NodeView, options: Options) -> Iterator[tuple[str, Doc]]:
     if not view.local:
         return
     if len(view.mesh.services) <= options.eager:
+        families = view.families
         for address, port in sorted(view.destinations()):
             name, found = names.on_demand(address, port), _found(view, address, port)
             # Names are looked up when somebody asks: until they are, Envoy would not begin to listen.
             if not any(end.named for end in found.endpoints):
-                yield name, clusters.destination(name, found, _mark(options), dual=view.dual, ipv6_only=view.ipv6_only)
+                yield name, clusters.destination(name, found, _mark(options), families=families)
 
 
 def _listeners(view: NodeView, options: Options) -> Iterator[tuple[str, Doc]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
+from typing import Literal
 
 from msgspec import Struct
 
@@ -58,6 +59,9 @@ class LocalPod(Struct, frozen=True, gc=False):
     """False until the control plane has described this pod: its attached policies are unknown, so nobody may enter."""
 
 
+Families = Literal["ipv4", "ipv6", "dual"]
+
+
 class NodeView(Struct, frozen=True):
     """Compare `local`, `ranges` and single destinations: comparing whole views compares whole meshes."""
 
@@ -77,14 +81,17 @@ class NodeView(Struct, frozen=True):
         return index_of(self.mesh)
 
     @property
-    def dual(self) -> bool:
-        """May there be addresses of IPv6 here? Of a running node the ranges say so, which never change."""
-        return any(":" in each for each in (*self.ranges, *(a for pod in self.local for a in pod.addresses)))
+    def families(self) -> Families:
+        """Of which families there may be addresses here. Of a running node the ranges say so, which never change."""
+        if self.ranges and all(":" in each for each in self.ranges):
+            return "ipv6"
+        known = (*self.ranges, *(a for pod in self.local for a in pod.addresses))
+        return "dual" if any(":" in each for each in known) else "ipv4"
 
     @property
-    def ipv6_only(self) -> bool:
-        """Have its pods no address of IPv4?"""
-        return bool(self.ranges) and all(":" in each for each in self.ranges)
+    def dual(self) -> bool:
+        """May there be addresses of IPv6 here?"""
+        return self.families != "ipv4"
 
     def destination(self, address: str, port: int) -> Destination:
         """Who is behind this original destination. Never fails: what nobody knows is kind `unknown`."""

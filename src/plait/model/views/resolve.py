@@ -266,7 +266,7 @@ class Resolver:
             endpoint = UpstreamEndpoint(
                 address=address,
                 port=target,
-                beside=() if way == "tunnel" or service.resolution in _LOOKED_UP else workload.addresses[1:],
+                others=() if service.resolution in _LOOKED_UP else workload.addresses[1:],
                 way=way,
                 identities=identities if way != "plain" else (),
                 locality=workload.locality or localities.NOWHERE,
@@ -274,7 +274,6 @@ class Resolver:
                 priority=place,
                 healthy=workload.healthy or balancing.allow_unhealthy,
                 peer=peer_of(workload),
-                also=workload.addresses[1:] if service.headless else (),
             )
             yield endpoint, dict(instance.labels) if instance is not None else {}
 

@@ -203,7 +203,7 @@ def _ways(service: HttpService, port: int, resolver: Resolver) -> list[tuple[tup
     if not service.headless or resolver.through_waypoint(service):
         return [(service.addresses, "")]
     found = resolver.upstream(service, port).endpoints
-    return sorted({((end.address, *end.also), end.address) for end in found})
+    return sorted({((end.address, *end.others), end.address) for end in found})
 
 
 def _routings(service: HttpService, port: int, resolver: Resolver) -> list[Routing]:

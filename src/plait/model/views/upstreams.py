@@ -34,10 +34,8 @@ class UpstreamEndpoint(Struct, frozen=True, gc=False):
     priority: int = 0
     healthy: bool = True
     peer: Peer = Peer()
-    beside: tuple[str, ...] = ()
-    """Addresses of the same pod in another family, for where nobody listens at the first. A tunnel has none."""
-    also: tuple[str, ...] = ()
-    """Of a headless service's pod: its addresses of the other family, by which it may be dialed too."""
+    others: tuple[str, ...] = ()
+    """Addresses of the same pod in another family: where nobody listens at the first, and by which it may be dialed."""
 
 
 class Upstream(Struct, frozen=True):
