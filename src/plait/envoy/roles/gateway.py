@@ -187,17 +187,8 @@ def _tcp(ctx: Context, view: GatewayView, chain: TcpChain, port: ServerPort) -> 
 def _passed(ctx: Context, view: GatewayView, upstream: Upstream, port: ServerPort) -> Doc:
     """Connections of the mesh's own TLS for one cluster of their client."""
     name = upstream_documents.server_name(upstream)
-    chain = manager.tcp(
-        ctx,
-        name,
-        (),
-        points.outgoing(view.proxy),
-        view.enforced,
-        "tls",
-        pool=upstream.policy.pool,
-        cluster=name,
-        counted=f"port {port.port}",
-    )
+    duty = Duty(points.outgoing(view.proxy), view.enforced)
+    chain = manager.tcp(ctx, name, duty, name, pool=upstream.policy.pool, counted=f"port {port.port}")
     match = {
         "server_names": [name],
         "transport_protocol": "tls",
