@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 from plait.base.bundle import Bundle, Resource
 from plait.base.revision import differing
+from plait.base.wellknown import DRAIN_SECONDS
 from plait.envoy import names
 from plait.envoy.l7.bundle import ENDPOINTS
-from plait.resources.proxy_container import DRAIN_SECONDS
 
 SECONDS = DRAIN_SECONDS + 1.0
 """From when Envoy has acknowledged the change: then its workers begin to drain."""

@@ -98,5 +98,7 @@ NODE_AGENT_ACCOUNT: Final = "ztunnel"  # service account of the node agent, in t
 PROXY_CONTAINER: Final = "istio-proxy"
 PROXY_IMAGE: Final = "plait/proxyv2"
 PROXY_UID: Final = 1337  # user and group: capture rules leave its packets alone
+DRAIN_SECONDS: Final = 5
+"""For which an L7 proxy lets connections live whose filter chain has gone, and all of them when it is to end."""
 PROXY_DIRECTORY: Final = "/var/run/plait/proxy"  # in the container
 PROXY_VOLUME: Final = "plait-proxy"

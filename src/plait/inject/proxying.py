@@ -7,13 +7,12 @@ from typing import Final
 
 from msgspec import Struct, structs
 
-from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE
+from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE, DRAIN_SECONDS
 from plait.inject import proxy_configs
 from plait.resources.durations import seconds
 from plait.resources.mesh_config.mesh import overlaid
 from plait.resources.mesh_config.proxy import ProxyConfig
 from plait.resources.networking import proxy_config
-from plait.resources.proxy_container import DRAIN_SECONDS
 from plait.resources.redirection import MODE
 
 ANNOTATION: Final = "proxy.istio.io/config"

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from plait.base.wellknown import (
+    DRAIN_SECONDS,
     METRICS_PORT,
     PROXY_CONTAINER,
     PROXY_DIRECTORY,
@@ -22,7 +23,6 @@ from plait.base.wellknown import (
 )
 
 Document = dict[str, Any]
-DRAIN_SECONDS: Final = 5
 SCRAPED: Final = {
     "prometheus.io/scrape": "true",
     "prometheus.io/port": str(METRICS_PORT),

@@ -19,10 +19,9 @@ import aiohttp
 
 from plait.app.agent import TIMINGS
 from plait.app.control import STATUS_PORT
-from plait.base.wellknown import METRICS_PORT
+from plait.base.wellknown import DRAIN_SECONDS, METRICS_PORT
 from plait.envoy import names as envoy_names
 from plait.resources import kinds
-from plait.resources.proxy_container import DRAIN_SECONDS
 from plait.store.api import Document
 from plait.trial import child, load, waypoints
 from plait.trial.scene import Pod, Scene, finished, until

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from plait.base.wellknown import DRAIN_SECONDS
 from plait.envoy import names
 from plait.envoy.l7 import balancing, statistics, tls
 from plait.envoy.l7.context import Context, may_be_http, seconds
@@ -15,6 +16,10 @@ from plait.model.views.upstreams import Upstream
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _H2 = ("http2", "grpc", "grpc-web")
 _DNS = {"dns": "STRICT_DNS", "dns_round_robin": "LOGICAL_DNS"}
+_IDLE = DRAIN_SECONDS - 2.0
+"""Seconds for which a connection of HTTP/1.1 to a pod is kept unused. Where the pod's proxy changes a filter chain, it
+ends after the drain time what the old one still has; a request that is sent in that moment is lost, and nobody can tell
+whether it was read. What was used meanwhile was asked to close, and what was not has been closed by then."""
 _LABEL = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -200,6 +205,8 @@ def lifetimes(pool: Pool, *, http: bool = True) -> Doc:
 def _protocol(ctx: Context, upstream: Upstream, pool: Pool) -> Doc:
     """HTTP options. Of TCP clusters only the times of connections are said (Envoy reads them for its TCP pool too)."""
     common = lifetimes(pool, http=may_be_http(upstream.protocol))
+    if may_be_http(upstream.protocol) and upstream.protocol not in _H2 and upstream.resolution == "workloads":
+        common = {"idle_timeout": seconds(_IDLE), **common}
     document: Doc = {"common_http_protocol_options": common} if common else {}
     if not may_be_http(upstream.protocol):
         return document

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from kit import l7
+from plait.base.wellknown import DRAIN_SECONDS
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.options import DEFAULT
 from plait.envoy.l7.upstreams import cluster, discovered, lifetimes
@@ -79,3 +80,20 @@ def test_a_gateway_speaks_http_1_to_who_has_not_said_what_it_speaks() -> None:
     assert spoken("gateway", structs.replace(unsaid, protocol="grpc")) == {"http2_protocol_options"}
     followed = structs.replace(unsaid, policy=TrafficPolicy(pool=Pool(client_protocol=True)))
     assert spoken("gateway", followed) == {"use_downstream_protocol_config"}
+
+
+def test_a_kept_connection_to_a_pod_is_closed_before_the_pods_proxy_would_end_it() -> None:
+    """What a changed filter chain leaves behind is ended after the drain time, also as a request is being sent."""
+
+    def idle(upstream: Upstream) -> str | None:
+        (options,) = cluster(context(upstream), upstream)["typed_extension_protocol_options"].values()
+        found: str | None = options.get("common_http_protocol_options", {}).get("idle_timeout")
+        return found
+
+    kept = idle(l7.upstream("cart"))
+    assert kept is not None and 0 < float(kept.removesuffix("s")) <= DRAIN_SECONDS - 2
+    assert idle(l7.upstream("cart", protocol="auto")) == kept
+    assert idle(l7.upstream("cart", protocol="grpc")) is None, "a connection of HTTP/2 is told that it ends"
+    assert idle(l7.upstream("far", resolution="dns", external=True)) is None, "no pod of ours"
+    said = TrafficPolicy(pool=Pool(http_idle_timeout=60.0))
+    assert idle(structs.replace(l7.upstream("cart"), policy=said)) == "60s"
