@@ -49,6 +49,29 @@ def test_what_a_sidecar_cannot_do_inbound_is_said() -> None:
     }
 
 
+def test_what_only_gateways_have_is_said_of_a_sidecar_and_holds_where_an_api_server_let_it_in() -> None:
+    tls = {"mode": "MUTUAL", "credentialName": "cert", "subjectAltNames": ["client.example"]}
+    ingress = [{"port": {"number": 8080, "protocol": "HTTPS", "name": "https"}, "tls": tls}]
+    mesh, problems = worlds.world(WEB, SERVICE, worlds.istio("Sidecar", "web", ingress=ingress))
+    assert {each.path: each.severity for each in problems} == {
+        "spec.ingress[0].tls.credentialName": "error",
+        "spec.ingress[0].tls.subjectAltNames": "error",
+    }
+    (scope,) = mesh.l7.sidecars.values()
+    (listener,) = scope.ingress
+    assert listener.tls is not None and listener.tls.subject_alt_names == ("client.example",)
+
+
+def test_a_gateway_listens_at_the_number_of_its_port_and_says_so_of_a_target_port() -> None:
+    server = {"port": {"number": 8080, "targetPort": 9, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
+    edge = d.pod("edge-1", "10.4.0.2", "ingress", labels={"istio": "edge"}, captured=False)
+    written = worlds.istio("Gateway", "edge", selector={"istio": "edge"}, servers=[server])
+    mesh, problems = worlds.world(WEB, SERVICE, edge, written)
+    assert [each.path for each in problems] == ["spec.servers[0].port.targetPort"]
+    (listener,) = mesh.l7.gateways["shop/edge"].listeners
+    assert listener.port == 8080
+
+
 def test_parameters_of_a_whole_class_are_said_to_have_no_effect() -> None:
     spec = {
         "controllerName": "istio.io/gateway-controller",

@@ -69,8 +69,6 @@ class Listener(Struct, frozen=True, gc=False):
     """Plain HTTP that answers every request with a redirect to https."""
     default_endpoint: str = ""
     broken: str = ""
-    target_port: int = 0
-    """Where the pods listen when it differs; 0: `port`."""
 
 
 class Gateway(Struct, frozen=True):

@@ -33,7 +33,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: GatewayView | None = None) -> Ga
         for listener in gateway.listeners:
             if listener.broken or listener.protocol == "HBONE":
                 continue
-            target = listener.target_port or (0 if gateway.managed else _target(workload, listener.port))
+            target = 0 if gateway.managed else _target(workload, listener.port)
             group = groups.setdefault((target or listener.port, listener.bind), [])
             if not group or _family(group[0][1]) == _family(listener):
                 group.append((gateway, listener))

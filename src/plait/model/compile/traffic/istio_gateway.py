@@ -90,6 +90,8 @@ def _listener(each: Written, server: Server, number: int, report: Report) -> Lis
     if protocol in ("HTTPS", "TLS") and tls is None and not broken:
         broken = f"protocol {protocol} needs tls"
         report.error(BAD_VALUE, f"{path}.tls", f"{broken}; add it")
+    if server.port.target_port:
+        report.unsupported(f"{path}.port.targetPort", "a gateway listens at number itself; remove targetPort")
     if server.default_endpoint:
         report.unsupported(f"{path}.defaultEndpoint", "bind a VirtualService to the gateway")
     return Listener(
@@ -102,7 +104,6 @@ def _listener(each: Written, server: Server, number: int, report: Report) -> Lis
         https_only=https_only,
         default_endpoint=server.default_endpoint,
         broken=broken,
-        target_port=server.port.target_port,
     )
 
 

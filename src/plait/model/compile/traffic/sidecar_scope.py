@@ -16,7 +16,7 @@ from plait.model.mesh import Settings
 from plait.model.sidecars import Capture, Egress, HostFilter, Ingress, SidecarScope
 from plait.model.traffic import Pool
 from plait.resources.networking.sidecar import IstioEgressListener, IstioIngressListener, Sidecar
-from plait.resources.networking.traffic import ConnectionPoolSettings
+from plait.resources.networking.traffic import ConnectionPoolSettings, ServerTlsSettings
 from plait.resources.problems import Problem
 
 KIND = "Sidecar"
@@ -98,6 +98,8 @@ def _ingress(item: IstioIngressListener, path: str, each: Sidecar, report: Repor
         report.unsupported(f"{path}.port.targetPort", "write the port of the application into defaultEndpoint")
     if item.tls is not None and item.tls.https_redirect:
         report.unsupported(f"{path}.tls.httpsRedirect", "a sidecar has no port for plain HTTP beside it; remove it")
+    if item.tls is not None:
+        _foreign_to_istio(item.tls, f"{path}.tls", report)
     return Ingress(
         item.port.number,
         protocol(item.port.name, item.port.protocol or None),
@@ -108,6 +110,17 @@ def _ingress(item: IstioIngressListener, path: str, each: Sidecar, report: Repor
         server_tls(item.tls, each.namespace, f"{path}.tls", report) if item.tls is not None else None,
         _pool(item.connection_pool, f"{path}.connectionPool", report),
     )
+
+
+def _foreign_to_istio(tls: ServerTlsSettings, path: str, report: Report) -> None:
+    """Fields that Istio refuses here, and we do at validation. An API server that let them in has them in effect: a
+    check of clients' names that was left out would let in more than was written."""
+    for field, given, instead in (
+        ("credentialName", tls.credential_name, "serverCertificate and privateKey, files of the pod"),
+        ("subjectAltNames", tls.subject_alt_names, "an AuthorizationPolicy"),
+    ):
+        if given:
+            report.error(BAD_VALUE, f"{path}.{field}", f"only gateways have {field}; it holds, but write {instead}")
 
 
 def _pool(found: ConnectionPoolSettings | None, path: str, report: Report) -> Pool | None:
