@@ -14,8 +14,8 @@ from plait.base.wellknown import (
     PROXY_MARK,
     TUNNEL_MARK,
 )
-from plait.envoy import names, telemetry, tls
-from plait.envoy.pieces import UNLIMITED, Constant, Doc, any_of, bind_inside_pod, extension, socket_address
+from plait.envoy import names, telemetry, tls, tunnels
+from plait.envoy.pieces import UNLIMITED, Constant, Doc, bind_inside_pod, socket_address
 from plait.model.views.destinations import Destination, Endpoint
 from plait.model.views.node import Families
 
@@ -28,10 +28,6 @@ _LOOKED_UP: Doc = Constant(
     }
 )
 _LOOKUP: dict[Families, str] = {"ipv4": "V4_ONLY", "ipv6": "V6_ONLY", "dual": "V4_PREFERRED"}
-_RAW = {
-    "name": "envoy.transport_sockets.raw_buffer",
-    "typed_config": any_of("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"),
-}
 
 
 def shared(*, dual: bool = False) -> list[Doc]:
@@ -86,22 +82,7 @@ def hbone(*, dual: bool = False) -> Doc:
         "connect_timeout": "10s",  # a waypoint may first have to start
         "cleanup_interval": "30s",
         "original_dst_lb_config": {"upstream_port_override": HBONE_PORT},
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": any_of(
-                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                explicit_http_config={
-                    "http2_protocol_options": {
-                        "allow_connect": True,
-                        "max_concurrent_streams": 100,
-                        "initial_stream_window_size": 4194304,
-                        "initial_connection_window_size": 16777216,
-                        "connection_keepalive": {"interval": "30s", "timeout": "10s"},
-                    }
-                },
-                # A tunnel does not outlive its certificate: after an hour new streams go to a new one.
-                common_http_protocol_options={"idle_timeout": "300s", "max_connection_duration": "3600s"},
-            )
-        },
+        "typed_extension_protocol_options": tunnels.http2(interval="30s", timeout="10s"),
         "transport_socket": tls.upstream(),
     }
 
@@ -182,15 +163,4 @@ def _endpoint(end: Endpoint) -> Doc:
     return document
 
 
-_THROUGH_INTERNAL_LISTENER: Doc = Constant(
-    extension(
-        "envoy.transport_sockets.internal_upstream",
-        "envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
-        passthrough_metadata=[
-            {"kind": {"host": {}}, "name": names.MD_ORIGINAL_DST},
-            {"kind": {"host": {}}, "name": names.MD_TUNNEL},
-            {"kind": {"cluster": {}}, "name": names.MD_SERVICE},
-        ],
-        transport_socket=_RAW,
-    )
-)
+_THROUGH_INTERNAL_LISTENER: Doc = Constant(tunnels.through_internal_listener(tunnels.RAW))

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator
 
 from plait.base.wellknown import HELD_PORT
 from plait.envoy import telemetry as l4
-from plait.envoy.l7 import tls, upstreams
+from plait.envoy.l7 import tls
 from plait.envoy.l7.authorization import FS_PRINCIPAL
 from plait.envoy.l7.context import Context
 from plait.envoy.pieces import ADS, UNLIMITED, Doc, any_of, bound, extension, state
 from plait.envoy.rbac import Peer
 from plait.envoy.rbac import filters as l4_filters
+from plait.envoy.tunnels import RAW, through_internal_listener
 from plait.model.policies import Policy
 
 NAME, INTERNAL, HELD = "connect_terminate", "main_internal", "connect_held"
@@ -127,5 +128,5 @@ def cluster() -> Doc:
         "connect_timeout": "5s",
         "circuit_breakers": UNLIMITED,
         "load_assignment": {"cluster_name": INTERNAL, "endpoints": [{"lb_endpoints": [inner]}]},
-        "transport_socket": upstreams.internal(tls.RAW),
+        "transport_socket": through_internal_listener(RAW),
     }

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 
 from plait.envoy import names
 from plait.envoy.l7.context import Context
-from plait.envoy.pieces import ADS, Doc, any_of, extension
+from plait.envoy.pieces import ADS, Doc, any_of
 from plait.model.gateways import Certificate, ServerTls
 from plait.model.traffic import ClientTls
 
@@ -234,6 +234,3 @@ def _address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-RAW = extension("envoy.transport_sockets.raw_buffer", "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer")

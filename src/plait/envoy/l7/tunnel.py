@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from plait.base.format_strings import literal
 from plait.base.wellknown import HBONE_PORT
-from plait.envoy import names
+from plait.envoy import names, tunnels
 from plait.envoy.l7 import tls
 from plait.envoy.l7.points import baggage
-from plait.envoy.pieces import UNLIMITED, Doc, any_of, extension, state
+from plait.envoy.pieces import UNLIMITED, Doc, extension, state
 from plait.model.proxies import Proxy
 
 ORIGINAL_DST = extension(
     "envoy.filters.listener.original_dst", "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
 )
-_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 def listener(proxy: Proxy) -> Doc:
@@ -58,20 +57,6 @@ def cluster() -> Doc:
         "cleanup_interval": "60s",
         "circuit_breakers": UNLIMITED,
         "original_dst_lb_config": {"upstream_port_override": HBONE_PORT},
-        "typed_extension_protocol_options": {
-            _OPTIONS: any_of(
-                _OPTIONS,
-                explicit_http_config={
-                    "http2_protocol_options": {
-                        "allow_connect": True,
-                        "max_concurrent_streams": 100,
-                        "initial_stream_window_size": 4194304,
-                        "initial_connection_window_size": 16777216,
-                        "connection_keepalive": {"interval": "10s", "timeout": "20s"},
-                    }
-                },
-                common_http_protocol_options={"idle_timeout": "300s", "max_connection_duration": "3600s"},
-            )
-        },
+        "typed_extension_protocol_options": tunnels.http2(interval="10s", timeout="20s"),
         "transport_socket": tls.workload_client((), "", ["h2"], hbone=True),
     }

@@ -10,6 +10,7 @@ from plait.envoy.l7 import balancing, statistics, tls
 from plait.envoy.l7.context import Context, may_be_http, seconds
 from plait.envoy.l7.endpoints import assignment
 from plait.envoy.pieces import ADS, HTTP1, UNLIMITED, Doc, any_of, extension, lookup_family
+from plait.envoy.tunnels import RAW, through_internal_listener
 from plait.model.traffic import ClientTls, Keepalive, Pool
 from plait.model.views.upstreams import Upstream
 
@@ -263,10 +264,12 @@ def _sockets(ctx: Context, upstream: Upstream) -> Doc:
     matches: list[Doc] = []
     if upstream.external and ways <= {"plain"}:
         return {"transport_socket": default} if default is not None else {}
-    matches.append({"name": "hbone", "match": {"tunnel": "http"}, "transport_socket": internal(own or tls.RAW)})
+    matches.append(
+        {"name": "hbone", "match": {"tunnel": "http"}, "transport_socket": through_internal_listener(own or RAW)}
+    )
     if policy is None or policy.mode == "istio_mutual":
         matches.append({"name": "tlsMode-istio", "match": {"tlsMode": "istio"}, "transport_socket": _istio(upstream)})
-    matches.append({"name": "default", "match": {}, "transport_socket": default or tls.RAW})
+    matches.append({"name": "default", "match": {}, "transport_socket": default or RAW})
     return {"transport_socket_matches": matches}
 
 
@@ -316,21 +319,7 @@ def _proxy_protocol(inner: Doc | None, upstream: Upstream) -> Doc | None:
         "envoy.transport_sockets.upstream_proxy_protocol",
         "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
         config={"version": version.upper()},
-        transport_socket=inner or tls.RAW,
-    )
-
-
-def internal(inner: Doc) -> Doc:
-    """To an internal listener, with what the tunnel needs to know of the endpoint and the service."""
-    return extension(
-        "envoy.transport_sockets.internal_upstream",
-        "envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
-        passthrough_metadata=[
-            {"kind": {"host": {}}, "name": names.MD_ORIGINAL_DST},
-            {"kind": {"host": {}}, "name": names.MD_TUNNEL},
-            {"kind": {"cluster": {}}, "name": names.MD_SERVICE},
-        ],
-        transport_socket=inner,
+        transport_socket=inner or RAW,
     )
 
 

@@ -23,7 +23,6 @@ from plait.envoy.l7 import (
     routes,
     statistics,
     terminate,
-    tls,
     upstreams,
 )
 from plait.envoy.l7.bundle import Documents, encode
@@ -35,6 +34,7 @@ from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.points import Point
 from plait.envoy.l7.report import Refusal
 from plait.envoy.pieces import HTTP1, UNLIMITED, Constant, Doc, extension, state
+from plait.envoy.tunnels import RAW, through_internal_listener
 from plait.model.limits import narrowed
 from plait.model.views.waypoint import ServedPort, ServedService, ServedWorkload, WaypointView
 
@@ -307,5 +307,5 @@ def _direct(ctx: Context, workload: ServedWorkload) -> Doc:
         **common,
         "type": "STATIC",
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [document]}]},
-        "transport_socket": upstreams.internal(tls.RAW),
+        "transport_socket": through_internal_listener(RAW),
     }
