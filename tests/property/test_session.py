@@ -10,10 +10,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from plait.base.bundle import Bundle, Resource
 from plait.base.revision import revision
+from plait.base.type_urls import ADDRESS, CLUSTER
 from plait.xds.cache import Cache
 from plait.xds.messages import Request, Response
 from plait.xds.session import Session
-from plait.xds.types import ADDRESS, CLUSTER, DEFAULT
+from plait.xds.types import DEFAULT
 
 NAMES = ["a", "b", "c", "d"]
 names = st.lists(st.sampled_from(NAMES), max_size=3, unique=True)

@@ -12,11 +12,11 @@ from kit import apiserver
 from kit import documents as d
 from plait.app.control import Control
 from plait.base import aio
+from plait.base import type_urls as xds
 from plait.base.bundle import Resource
 from plait.identity import trust
 from plait.model.mesh import Settings
 from plait.resources import kinds
-from plait.xds import types as xds
 from plait.xds.client import Client
 from plait.xds.messages import Node
 

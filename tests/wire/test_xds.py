@@ -11,13 +11,13 @@ import pytest
 
 from plait.base.aio import cancel, spawn
 from plait.base.bundle import Bundle, Resource
+from plait.base.type_urls import ADDRESS, AUTHORIZATION, CLUSTER
 from plait.xds import messages
 from plait.xds.cache import Cache
 from plait.xds.client import Client, Rejected
 from plait.xds.messages import Node, Request, Response
 from plait.xds.server import Denied, Peer, Server
 from plait.xds.session import SessionState
-from plait.xds.types import ADDRESS, AUTHORIZATION, CLUSTER
 
 Call = grpc.aio.StreamStreamCall
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-TYPE_PREFIX = "type.googleapis.com/"
-
 
 @dataclass(frozen=True, slots=True)
 class Resource:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Final
 
-from plait.base.bundle import TYPE_PREFIX
+from plait.base import type_urls
 
-CLUSTER: Final = TYPE_PREFIX + "envoy.config.cluster.v3.Cluster"
-LISTENER: Final = TYPE_PREFIX + "envoy.config.listener.v3.Listener"
-ROUTE: Final = TYPE_PREFIX + "envoy.config.route.v3.RouteConfiguration"
-EXTENSION: Final = TYPE_PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
-SECRET: Final = TYPE_PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
-BOOTSTRAP: Final = TYPE_PREFIX + "envoy.config.bootstrap.v3.Bootstrap"
+CLUSTER: Final = type_urls.CLUSTER
+LISTENER: Final = type_urls.LISTENER
+ROUTE: Final = type_urls.ROUTES
+EXTENSION: Final = type_urls.EXTENSION
+SECRET: Final = type_urls.SECRET
+BOOTSTRAP: Final = type_urls.PREFIX + "envoy.config.bootstrap.v3.Bootstrap"
 
 # Clusters every node proxy has.
 HBONE: Final = "connect_originate"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final
 
-from plait.base.bundle import TYPE_PREFIX
+from plait.base.type_urls import PREFIX
 from plait.base.wellknown import PROXY_MARK
 
 Doc = dict[str, Any]
@@ -43,7 +43,7 @@ HTTP1: Final[Doc] = Constant({"enable_trailers": True})
 
 def any_of(type_name: str, /, **fields: Any) -> Doc:
     """A `typed_config`."""
-    return {"@type": TYPE_PREFIX + type_name, **fields}
+    return {"@type": PREFIX + type_name, **fields}
 
 
 def extension(name: str, type_name: str, /, **fields: Any) -> Doc:

@@ -18,7 +18,8 @@ from typing import Any
 import orjson
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from plait.base.bundle import TYPE_PREFIX, Resource, version_of
+from plait.base.bundle import Resource, version_of
+from plait.base.type_urls import PREFIX
 from plait.envoy.descriptors import describe, origin
 from plait.envoy.pieces import Constant
 from plait.envoy.scalars import EMPTY, SCALARS, Encoder, WireError, boolean, enum, prefixed, shown, text, varint
@@ -30,7 +31,7 @@ _F = FieldDescriptor
 
 def encode(type_name: str, document: Mapping[str, Any]) -> bytes:
     """The document as bytes of the message `type_name` (with or without the type URL prefix)."""
-    full_name = type_name.removeprefix(TYPE_PREFIX)
+    full_name = type_name.removeprefix(PREFIX)
     try:
         return _message(full_name)(document)
     except WireError as error:

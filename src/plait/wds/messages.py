@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from plait.base import type_urls
 from plait.base.descriptors import messages
 
-ADDRESS_TYPE: Final = "type.googleapis.com/istio.workload.Address"
-AUTHORIZATION_TYPE: Final = "type.googleapis.com/istio.security.Authorization"
+ADDRESS_TYPE: Final = type_urls.ADDRESS
+AUTHORIZATION_TYPE: Final = type_urls.AUTHORIZATION
 
 _TABLES = {
     "istio.workload": {

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from plait.base.bundle import Bundle, Resource
 from plait.base.revision import differing
-from plait.xds.types import CLUSTER
+from plait.base.type_urls import CLUSTER
 
 Lookup = Callable[[str, str], Resource | None]
 """(type URL, name) -> the resource, for names of types `ON_DEMAND` no bundle lists. Asked again after every `set`."""

@@ -1,20 +1,21 @@
-"""Type URLs the server orders, and how each type is to be treated when a name is not there."""
+"""In which order the server sends types, and how each is to be treated when a name is not there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-_ENVOY = "type.googleapis.com/envoy."
-CLUSTER: Final = _ENVOY + "config.cluster.v3.Cluster"
-ENDPOINTS: Final = _ENVOY + "config.endpoint.v3.ClusterLoadAssignment"
-LISTENER: Final = _ENVOY + "config.listener.v3.Listener"
-ROUTES: Final = _ENVOY + "config.route.v3.RouteConfiguration"
-EXTENSION: Final = _ENVOY + "config.core.v3.TypedExtensionConfig"
-SECRET: Final = _ENVOY + "extensions.transport_sockets.tls.v3.Secret"
-ADDRESS: Final = "type.googleapis.com/istio.workload.Address"
-WORKLOAD: Final = "type.googleapis.com/istio.workload.Workload"
-AUTHORIZATION: Final = "type.googleapis.com/istio.security.Authorization"
+from plait.base.type_urls import (
+    ADDRESS,
+    AUTHORIZATION,
+    CLUSTER,
+    ENDPOINTS,
+    EXTENSION,
+    LISTENER,
+    ROUTES,
+    SECRET,
+    WORKLOAD,
+)
 
 
 @dataclass(frozen=True, slots=True)

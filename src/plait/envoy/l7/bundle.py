@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from plait.base.bundle import TYPE_PREFIX, Bundle, Resource
+from plait.base import type_urls
+from plait.base.bundle import Bundle, Resource
 from plait.envoy import names
 from plait.envoy.l7 import tunnel, upstreams
 from plait.envoy.l7.context import Context
@@ -17,7 +18,7 @@ from plait.envoy.pieces import Doc
 from plait.envoy.wire import WireError, resource
 from plait.model.views.upstreams import Upstream
 
-ENDPOINTS = TYPE_PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+ENDPOINTS = type_urls.ENDPOINTS
 URLS = {
     "clusters": names.CLUSTER,
     "endpoints": ENDPOINTS,

@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor
 
-from plait.base.bundle import TYPE_PREFIX
+from plait.base.type_urls import PREFIX
 from plait.envoy.descriptors import describe
 from plait.envoy.pieces import Doc
 
@@ -20,7 +20,7 @@ _TYPED = ("udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct")
 
 def proper(type_name: str, value: Any) -> Any:
     """The value with proper names; unknown fields stay as they are, for the encoder to name."""
-    full = type_name.removeprefix(TYPE_PREFIX)
+    full = type_name.removeprefix(PREFIX)
     if full == "google.protobuf.Any" and isinstance(value, Mapping):
         return _any(value)
     if full in _STRUCTS or full.startswith("google.protobuf.") or not isinstance(value, Mapping):
