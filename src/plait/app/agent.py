@@ -18,7 +18,8 @@ from plait.app.agent_metrics import AgentMetrics
 from plait.app.companions import Companions
 from plait.app.configuration import Configuration
 from plait.app.naming import Naming, captured, meanings
-from plait.app.node_api import AgentToken, Announcements, wanted
+from plait.app.node_api import AgentToken, Announcements
+from plait.app.node_pods import NodePods
 from plait.app.place import Place
 from plait.app.pod_resolvers import InPods
 from plait.app.proxy_reports import ProxyReports
@@ -50,9 +51,7 @@ from plait.proxy.keyring import Keyring
 from plait.proxy.metrics import MetricsServer
 from plait.proxy.supervise import Settings as EnvoySettings
 from plait.proxy.supervise import StartFailed, Supervisor
-from plait.resources import kinds
 from plait.store.api import Api, Document
-from plait.store.informer import Informer
 from plait.xds import server as xds
 from plait.xds.cache import Cache
 
@@ -84,8 +83,7 @@ class Agent:
         self.supervisor = Supervisor(
             _envoy(place), self.admin, self._proxy_lost, prepare=self._may_hand_over, ended=self._metrics.ended.add
         )
-        self._pods = Informer(api, kinds.POD, fields=f"spec.nodeName={place.node}")
-        self._namespaces = Informer(api, kinds.NAMESPACE)
+        self._pods = NodePods(api, place.node)
         self.targets: dict[str, Target] = {}
         announcements = Announcements(api, place.node)
         lookup = meanings(lambda: self.config.view.index)
@@ -96,7 +94,7 @@ class Agent:
         self.driver = Driver(
             self._naming,
             announcements,
-            self._enrolled,
+            self._pods.enrolled,
             form=self._classic or InPod(addresses=place.addresses, unjudged=CLOSED),
             names=self._names_captured,
             changed=self._capture_changed,
@@ -126,16 +124,15 @@ class Agent:
         if self._classic is not None:
             await self._classic.start()
         await self._serve_envoy()
-        self._run(self._pods.run(), "pods of the node")
-        self._run(self._namespaces.run(), "namespaces")
+        self._run(self._pods.pods.run(), "pods of the node")
+        self._run(self._pods.namespaces.run(), "namespaces")
         self._run(self.supervisor.run(), f"envoy {self.place.node}")
         roots = await _roots(self.place.layout.mesh_ca / "root-cert.pem")
         self._hold_certificates(roots)
         self._hear_control_plane()
         await self._serve_metrics()
-        await self._pods.synced.wait()
-        await self._namespaces.synced.wait()
-        self.config.forget_others({pod["metadata"]["uid"] for pod in self._pods.cache.values()})
+        await self._pods.synced()
+        self.config.forget_others({pod["metadata"]["uid"] for pod in self._pods.pods.cache.values()})
         self._follow_pods()
         self._run(self.driver.run(), "capture reconciler")
         self._run(self.sidecars.run(), "capture of pods with a sidecar")
@@ -220,25 +217,16 @@ class Agent:
         self._closers += [metrics.stop, commands.stop]
 
     def _follow_pods(self) -> None:
-        def pod_changed(old: Document | None, new: Document | None) -> None:
+        def beside(old: Document | None, new: Document | None) -> None:
             if new is not None:
-                self.driver.update([new])
                 self.companions.updated(new)
                 if new["metadata"].get("deletionTimestamp"):
                     aio.spawn(self.companions.drain(new["metadata"]["uid"]), "drain")
 
-        def namespace_changed(old: Document | None, new: Document | None) -> None:
-            if new is not None:
-                name = new["metadata"]["name"]
-                self.driver.update([pod for (where, _), pod in self._pods.cache.items() if where == name])
-
-        self._pods.on_change(pod_changed)
-        self._namespaces.on_change(namespace_changed)
+        self._pods.follow(self.driver.update)
+        self._pods.pods.on_change(beside)
 
     # --------------------------------------------------------------------------------------------------- what happens
-    def _enrolled(self, pod: Document) -> bool:
-        return wanted(pod, self._namespaces.get(pod["metadata"]["namespace"]))
-
     def _names_captured(self, pod: Document) -> bool:
         return captured(pod, self.place.dns_capture)
 

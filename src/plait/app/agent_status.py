@@ -100,6 +100,11 @@ def _pod(agent: Subject, target: Target, state: Capture, refused: Mapping[str, s
         problems.append(state.problem)
     if state.wanted and certificates is not None and (why := certificates.problems.get(identity)):
         problems.append(f"certificate of {identity}: {why}")
+    return pod_row(target, state, "; ".join(problems), None if held is None else _certificate(held))
+
+
+def pod_row(target: Target, state: Capture, problem: str, certificate: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What a status says of one pod, whoever's the proxy is."""
     return {
         "namespace": target.namespace,
         "name": target.name,
@@ -108,8 +113,8 @@ def _pod(agent: Subject, target: Target, state: Capture, refused: Mapping[str, s
         "wanted": state.wanted,
         "phase": state.phase,
         "captured": state.captured,
-        "problem": "; ".join(problems),
-        "certificate": None if held is None else _certificate(held),
+        "problem": problem,
+        "certificate": certificate,
     }
 
 

@@ -18,8 +18,9 @@ from typing import Any, Final
 import aiohttp
 from prometheus_client import CollectorRegistry, Gauge
 
-from plait.app.agent_status import stamp
-from plait.app.node_api import AgentToken, Announcements, wanted
+from plait.app.agent_status import pod_row, stamp
+from plait.app.node_api import AgentToken, Announcements
+from plait.app.node_pods import NodePods
 from plait.app.place import Place
 from plait.base import aio
 from plait.base.observe import logger
@@ -31,9 +32,7 @@ from plait.node.hook import CaptureHook
 from plait.node.machine import Capture
 from plait.proxy import processes
 from plait.proxy.metrics import MetricsServer
-from plait.resources import kinds
-from plait.store.api import Api, Document
-from plait.store.informer import Informer
+from plait.store.api import Api
 
 _log = logger("agent")
 _STATS_PORT: Final = 15120  # the ztunnel's own metrics; 15020 stays the agent's
@@ -103,11 +102,10 @@ class ForeignAgent:
         self._folder = place.folder / "ztunnel"
         self._socket = place.folder / "zds.sock"
         self.zds = zds.Server(self._socket, self._lost)
-        self._pods = Informer(api, kinds.POD, fields=f"spec.nodeName={place.node}")
-        self._namespaces = Informer(api, kinds.NAMESPACE)
+        self._pods = NodePods(api, place.node)
         self._targets: dict[str, Target] = {}
         self.driver = Driver(
-            _Listeners(self.zds), Announcements(api, place.node), self._enrolled, changed=self._capture_changed
+            _Listeners(self.zds), Announcements(api, place.node), self._pods.enrolled, changed=self._capture_changed
         )
         self.hook = CaptureHook(self.driver)
         self._token = AgentToken(api, place.node)
@@ -127,8 +125,8 @@ class ForeignAgent:
         await self.zds.start()
         self._closers.append(self.zds.close)
         for work, name in (
-            (self._pods.run(), "pods of the node"),
-            (self._namespaces.run(), "namespaces"),
+            (self._pods.pods.run(), "pods of the node"),
+            (self._pods.namespaces.run(), "namespaces"),
             (self._keep_secrets(), "ztunnel's token and root"),
             (self._run(), "ztunnel"),
         ):
@@ -136,9 +134,8 @@ class ForeignAgent:
         metrics = MetricsServer(self._figures, self._registry, self._status)
         await metrics.start(METRICS_PORT, self.place.address)
         self._closers.append(metrics.stop)
-        await self._pods.synced.wait()
-        await self._namespaces.synced.wait()
-        self._follow()
+        await self._pods.synced()
+        self._pods.follow(self.driver.update)
         self._tasks.append(aio.spawn(self.driver.run(), "capture reconciler"))
 
     async def close(self) -> None:
@@ -195,22 +192,6 @@ class ForeignAgent:
         self.driver.proxy_lost()
 
     # ------------------------------------------------------------------------------------------------------------- pods
-    def _follow(self) -> None:
-        def pod_changed(old: Document | None, new: Document | None) -> None:
-            if new is not None:
-                self.driver.update([new])
-
-        def namespace_changed(old: Document | None, new: Document | None) -> None:
-            if new is not None:
-                name = new["metadata"]["name"]
-                self.driver.update([pod for (where, _), pod in self._pods.cache.items() if where == name])
-
-        self._pods.on_change(pod_changed)
-        self._namespaces.on_change(namespace_changed)
-
-    def _enrolled(self, pod: Document) -> bool:
-        return wanted(pod, self._namespaces.get(pod["metadata"]["namespace"]))
-
     def _capture_changed(self, target: Target, state: Capture) -> None:
         if state.phase == "gone":
             self._targets.pop(target.uid, None)
@@ -245,17 +226,7 @@ class ForeignAgent:
             },
             "configuration": {"types": {}, "refused": [], "unreadable": 0},
             "pods": [
-                {
-                    "namespace": target.namespace,
-                    "name": target.name,
-                    "uid": target.uid,
-                    "address": target.address,
-                    "wanted": state.wanted,
-                    "phase": state.phase,
-                    "captured": state.captured,
-                    "problem": state.problem or self.zds.problems.get(uid, ""),
-                    "certificate": None,
-                }
+                pod_row(target, state, state.problem or self.zds.problems.get(uid, ""))
                 for uid, target in sorted(self._targets.items(), key=lambda item: str(item[1]))
                 for state in [states.get(uid, Capture())]
             ],

@@ -6,17 +6,20 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from plait.cli.connect import connected
 from plait.cli.down import passing
 from plait.cli.up import bring_up
 from plait.local.layout import Layout
 from plait.local.record import FORMS
 from plait.trial.evidence import Check, Evidence
+from plait.trial.scene import Scene, SceneError
 
 app = typer.Typer(add_completion=False)
 
@@ -48,8 +51,8 @@ def demo(
             return code
         print()
         evidence = Evidence(_print)
-        told = _fusion(name, evidence) if fusion else _waypoint(name, evidence) if waypoint else None
-        code = asyncio.run(told or _tell(name, folder, evidence))
+        story = _story(folder, evidence, fusion=fusion, waypoint=waypoint)
+        code = asyncio.run(_told(name, story)) or int(bool(evidence.failed))
         print(f"\n{len(evidence.checks) - len(evidence.failed)} of {len(evidence.checks)} claims held", end="")
         print(f" ({time.monotonic() - began:.0f} s in all)")
     if keep:
@@ -57,46 +60,30 @@ def demo(
     return code
 
 
-async def _tell(name: str, folder: Path, evidence: Evidence) -> int:
-    from plait.cli.connect import connected
-    from plait.trial import demo as story
-    from plait.trial.scene import SceneError
+def _story(folder: Path, evidence: Evidence, *, fusion: bool, waypoint: bool) -> Callable[[Scene], Awaitable[object]]:
+    """What is told on the scene; imported only when it is."""
+    if fusion:
+        from plait.trial.fusion import story as pairs
 
+        return lambda scene: pairs.tell(scene, evidence, lambda text: print(f"\n{text}"))
+    if waypoint:
+        from plait.trial.waypoint import story as sleeping
+
+        return lambda scene: sleeping.tell(scene, evidence)
+    from plait.trial import demo as enrolment
+
+    return lambda scene: enrolment.tell(scene, folder, evidence)
+
+
+async def _told(name: str, story: Callable[[Scene], Awaitable[object]]) -> int:
+    """1 when the scene could not be set."""
     async with connected(Layout.of(name)) as scene:
         try:
-            await story.tell(scene, folder, evidence)
+            await story(scene)
         except SceneError as error:
             print(f"plait demo: {error}", file=sys.stderr)
             return 1
-    return 1 if evidence.failed else 0
-
-
-async def _fusion(name: str, evidence: Evidence) -> int:
-    from plait.cli.connect import connected
-    from plait.trial.fusion import story
-    from plait.trial.scene import SceneError
-
-    async with connected(Layout.of(name)) as scene:
-        try:
-            await story.tell(scene, evidence, lambda text: print(f"\n{text}"))
-        except SceneError as error:
-            print(f"plait demo: {error}", file=sys.stderr)
-            return 1
-    return 1 if evidence.failed else 0
-
-
-async def _waypoint(name: str, evidence: Evidence) -> int:
-    from plait.cli.connect import connected
-    from plait.trial.scene import SceneError
-    from plait.trial.waypoint import story
-
-    async with connected(Layout.of(name)) as scene:
-        try:
-            await story.tell(scene, evidence)
-        except SceneError as error:
-            print(f"plait demo: {error}", file=sys.stderr)
-            return 1
-    return 1 if evidence.failed else 0
+    return 0
 
 
 def _print(check: Check) -> None:

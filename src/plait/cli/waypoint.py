@@ -110,13 +110,7 @@ def list_(
     kubeconfig: Kubeconfig = None,
 ) -> int:
     """Waypoints, and whether they serve."""
-
-    async def body() -> tuple[list[Document], list[Document]]:
-        async with _api(mesh, kubeconfig) as api:
-            where = "" if everywhere else namespace
-            return await _waypoints(api, where), await _deployments(api, where)
-
-    found, deployments = asyncio.run(body())
+    found, deployments = _running(mesh, kubeconfig, "" if everywhere else namespace)
     return _shown([waypoint_rows.row(each, deployments) for each in found], form)
 
 
@@ -129,13 +123,7 @@ def status(
     kubeconfig: Kubeconfig = None,
 ) -> int:
     """Every condition of every waypoint, and how many of its proxies are ready. 1 when one does not serve."""
-
-    async def body() -> tuple[list[Document], list[Document]]:
-        async with _api(mesh, kubeconfig) as api:
-            where = "" if everywhere else namespace
-            return await _waypoints(api, where), await _deployments(api, where)
-
-    found, deployments = asyncio.run(body())
+    found, deployments = _running(mesh, kubeconfig, "" if everywhere else namespace)
     rows = [row for each in found for row in waypoint_rows.conditions(each, deployments)]
     return _shown(rows, form) or int(any(waypoint_rows.row(each, ())["programmed"] != "True" for each in found))
 
@@ -281,3 +269,13 @@ def _shown(rows: list[Document], form: str) -> int:
         return 0
     print(output.render(rows, form))
     return 0
+
+
+def _running(mesh: str, kubeconfig: Path | None, namespace: str) -> tuple[list[Document], list[Document]]:
+    """Waypoints of a namespace ("" all), and the Deployments that run them."""
+
+    async def body() -> tuple[list[Document], list[Document]]:
+        async with _api(mesh, kubeconfig) as api:
+            return await _waypoints(api, namespace), await _deployments(api, namespace)
+
+    return asyncio.run(body())

@@ -5,7 +5,8 @@ A rule with a reference that leads nowhere still stands: its share, or all of it
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -28,6 +29,8 @@ from plait.resources import durations
 from plait.resources.gateway_api import routes as written
 from plait.resources.gateway_api.shared import SessionPersistence
 
+M = TypeVar("M", written.HTTPRouteMatch, written.GRPCRouteMatch)
+
 BROKEN = 500
 
 
@@ -42,29 +45,25 @@ class Rules(msgspec.Struct):
 
 
 def http(each: written.HTTPRoute, backends: Backends, report: Report) -> Rules:
-    found = Rules([])
-    for number, rule in enumerate(each.spec.rules):
-        path = f"spec.rules[{number}]"
-        matches = []
-        for place, match in enumerate(rule.matches or (written.HTTPRouteMatch(),)):
-            made = _http_match(match, f"{path}.matches[{place}]", report)
-            if made is None:
-                found.unsupported = found.unsupported or f"{path}.matches[{place}] cannot be read"
-            else:
-                matches.append(made)
-        _rule(each, rule, number, matches, found, backends, report)
-    return found
+    return _rules(each, written.HTTPRouteMatch(), _http_match, backends, report)
 
 
 def grpc(each: written.GRPCRoute, backends: Backends, report: Report) -> Rules:
+    return _rules(each, written.GRPCRouteMatch(), _grpc_match, backends, report)
+
+
+def _rules(
+    each: Any, everything: M, read: Callable[[M, str, Report], Match | None], backends: Backends, report: Report
+) -> Rules:
+    """Rules of either kind. One without matches matches `everything`; a match that cannot be read is left out."""
     found = Rules([])
     for number, rule in enumerate(each.spec.rules):
-        path = f"spec.rules[{number}]"
         matches = []
-        for place, match in enumerate(rule.matches or (written.GRPCRouteMatch(),)):
-            made = _grpc_match(match, f"{path}.matches[{place}]", report)
+        for place, match in enumerate(rule.matches or (everything,)):
+            path = f"spec.rules[{number}].matches[{place}]"
+            made = read(match, path, report)
             if made is None:
-                found.unsupported = found.unsupported or f"{path}.matches[{place}] cannot be read"
+                found.unsupported = found.unsupported or f"{path} cannot be read"
             else:
                 matches.append(made)
         _rule(each, rule, number, matches, found, backends, report)
