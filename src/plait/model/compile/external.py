@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from ipaddress import ip_address, ip_network
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -67,10 +68,9 @@ def entries(
             by_name = by_name or entry.spec.resolution in _LOOKED_UP
         uid = f"{settings.cluster_id}/networking.istio.io/WorkloadEntry/{each.namespace}/{each.name}"
         policies = attached.to(each.namespace, labels)
-        name = each.meta.annotations.get(_GROUP) or labels.get(WORKLOAD_NAME) or each.name
-        workload = _workload(
-            uid, each.namespace, each.name, each.spec, labels, members, policies, settings, by_name=by_name, of=name
-        )
+        group = each.meta.annotations.get(_GROUP) or labels.get(WORKLOAD_NAME) or each.name
+        written = _Written(uid, each.namespace, each.name, each.spec, labels, by_name, group)
+        workload = _workload(written, members, policies, settings)
         if workload is None:
             problems.append(_no_address("WorkloadEntry", each.namespace, each.name, "spec.address", each.spec.address))
         else:
@@ -93,9 +93,8 @@ def inline(
             uid, members = f"{entry}/{endpoint.address}", _memberships(each, endpoint, each.spec.hosts)
             labels = {**each.meta.labels, **endpoint.labels}
             policies = attached.to(each.namespace, labels)
-            workload = _workload(
-                uid, each.namespace, each.name, endpoint, labels, members, policies, settings, by_name=by_name
-            )
+            written = _Written(uid, each.namespace, each.name, endpoint, labels, by_name, each.name)
+            workload = _workload(written, members, policies, settings)
             if workload is None:
                 path = f"spec.endpoints[{number}].address"
                 problems.append(_no_address("ServiceEntry", each.namespace, each.name, path, endpoint.address))
@@ -105,9 +104,8 @@ def inline(
             for host in each.spec.hosts:
                 itself = WorkloadEntrySpec(address=host)
                 members = _memberships(each, itself, (host,))
-                workload = _workload(
-                    f"{entry}/{host}", each.namespace, each.name, itself, {}, members, (), settings, by_name=True
-                )
+                written = _Written(f"{entry}/{host}", each.namespace, each.name, itself, {}, True, each.name)
+                workload = _workload(written, members, (), settings)
                 if workload is not None:
                     yield workload
 
@@ -158,41 +156,45 @@ def _at(entry: WorkloadEntrySpec, name: str) -> int:
     return entry.ports.get(name, 0)
 
 
+class _Written(NamedTuple):
+    """An endpoint as somebody wrote it: a WorkloadEntry, or one that stands in a ServiceEntry."""
+
+    uid: str
+    namespace: str
+    name: str
+    spec: WorkloadEntrySpec
+    labels: Mapping[str, str]
+    by_name: bool
+    """Its address may be a DNS name, which proxies look up."""
+    workload_name: str
+    """What it is one of, for telemetry."""
+
+
 def _workload(
-    uid: str,
-    namespace: str,
-    name: str,
-    spec: WorkloadEntrySpec,
-    labels: Mapping[str, str],
-    members: list[Membership],
-    policies: tuple[str, ...],
-    settings: Settings,
-    *,
-    by_name: bool = False,
-    of: str = "",
+    each: _Written, members: list[Membership], policies: tuple[str, ...], settings: Settings
 ) -> Workload | None:
-    """`by_name`: an address may be a DNS name, which proxies look up. `of`: what it is one of, else it stands alone."""
+    """None when its address is none."""
+    spec = each.spec
     addresses, host = _address(spec.address), ""
     if not addresses:
-        if not by_name or not _is_name(spec.address):
+        if not each.by_name or not _is_name(spec.address):
             return None
         host = spec.address.lower().rstrip(".")
-    workload_name = of or name
-    service, revision = canonical(labels, workload_name)
-    tunnel: Tunnel = "hbone" if labels.get(TUNNEL_LABEL) == "http" else "none"
+    service, revision = canonical(each.labels, each.workload_name)
+    tunnel: Tunnel = "hbone" if each.labels.get(TUNNEL_LABEL) == "http" else "none"
     region, _, rest = spec.locality.partition("/")
     zone, _, subzone = rest.partition("/")
     return Workload(
-        uid=uid,
-        name=name,
-        namespace=namespace,
+        uid=each.uid,
+        name=each.name,
+        namespace=each.namespace,
         addresses=addresses,
         hostname=host,
         network=spec.network or settings.network,
         tunnel=tunnel,
         trust_domain=settings.trust_domain,
         service_account=spec.service_account or "default",
-        workload_name=workload_name,
+        workload_name=each.workload_name,
         workload_type="pod",
         canonical_name=service,
         canonical_revision=revision,
