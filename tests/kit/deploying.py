@@ -12,14 +12,8 @@ from kit import apiserver
 from kit import documents as d
 from kit import gateways as g
 from plait.app.activator import Activator
-from plait.app.gateway_controller import (
-    POD_INDEX,
-    READ,
-    SERVICE_INDEX,
-    GatewayController,
-    pod_gateway,
-    slice_service,
-)
+from plait.app.gateway_controller import GatewayController
+from plait.app.gateway_reading import POD_INDEX, READ, SERVICE_INDEX, pod_gateway, slice_service
 from plait.base import aio
 from plait.deploy.measured import Measured
 from plait.local import controllers

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 from cryptography.x509 import random_serial_number
 
-from plait.app import certificates, gateway_controller, placed, revocation, trusting
+from plait.app import certificates, gateway_reading, placed, revocation, trusting
 from plait.app.allocation_controller import AllocationController
 from plait.app.discovery import Discovery
 from plait.app.injection import configured
@@ -281,8 +281,8 @@ class _Credentials:
 
 def _indexers(kind: Kind) -> Mapping[str, Any]:
     if kind is kinds.ENDPOINT_SLICE:
-        return {gateway_controller.SERVICE_INDEX: gateway_controller.slice_service}
-    pods = {"account": placed.account, gateway_controller.POD_INDEX: gateway_controller.pod_gateway}
+        return {gateway_reading.SERVICE_INDEX: gateway_reading.slice_service}
+    pods = {"account": placed.account, gateway_reading.POD_INDEX: gateway_reading.pod_gateway}
     return pods if kind is kinds.POD else {}
 
 

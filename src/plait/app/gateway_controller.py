@@ -12,7 +12,10 @@ from dataclasses import replace
 
 from plait.app import warm
 from plait.app.activator import Activator
-from plait.app.applying import MANAGER, Applier
+from plait.app.applying import Applier
+from plait.app.gateway_concerns import Concerns
+from plait.app.gateway_failures import NO_ROOM, Failures
+from plait.app.gateway_reading import MADE_INDEXERS, POD_INDEX, READ, SERVICE_INDEX, known, of_pool, planned
 from plait.app.parameters import merge
 from plait.app.pool import Places
 from plait.app.scaler import Scaled
@@ -26,57 +29,23 @@ from plait.deploy.measured import Measured, measured
 from plait.deploy.operation import Operation
 from plait.deploy.overlays import Refused
 from plait.deploy.plans import Plan
-from plait.local.controllers.controller import Concerned, itself, managed_by
-from plait.local.controllers.events import event_document
+from plait.local.controllers.controller import Concerned, managed_by
 from plait.local.controllers.workqueue import WorkQueue
-from plait.local.controllers.writes import Emit
 from plait.model import pool as naming
-from plait.model.compile.traffic.gateway_api import classes
-from plait.model.compile.traffic.gateway_api.compiling import allowed_sets
 from plait.resources import kinds
 from plait.resources.decode import decode
 from plait.resources.gateway_api.gateway import Gateway
 from plait.resources.kinds import Kind
-from plait.resources.objects import Objects
 from plait.store.api import Api, ApiError, Document
 from plait.store.informer import Informer, Key, key_of
 from plait.store.patch import PatchError
 
-READ = (
-    kinds.GATEWAY,
-    kinds.GATEWAY_CLASS,
-    kinds.LISTENER_SET,
-    kinds.NAMESPACE,
-    kinds.CONFIG_MAP,
-    kinds.SERVICE,
-    kinds.ENDPOINT_SLICE,
-    kinds.POD,
-)
-"""Kinds whose informers it is given: that of EndpointSlices with the index `SERVICE_INDEX`, of Pods `POD_INDEX`."""
-SERVICE_INDEX, POD_INDEX = "service", "gateway"
 _WRITTEN = (kinds.SERVICE_ACCOUNT, kinds.SERVICE, kinds.DEPLOYMENT, kinds.ENDPOINT_SLICE)
 _WORKERS = 4
 _AGAIN = 5.0  # seconds
 _WARM: Key = ("", "")
 """Stands for the warm proxies in the queue."""
-_NO_ROOM = "NoResources"
-"""The reason, in the Gateway API's words, when a quota is used up."""
 _log = logger("gateways")
-
-
-def slice_service(document: Document) -> tuple[str, ...]:
-    """The indexer: EndpointSlices by "namespace/service"."""
-    metadata = document["metadata"]
-    name = (metadata.get("labels") or {}).get("kubernetes.io/service-name")
-    return (f"{metadata['namespace']}/{name}",) if name else ()
-
-
-def pod_gateway(pod: Document) -> tuple[str, ...]:
-    """The indexer of Pods: by the Gateway ("namespace/name") they were made for."""
-    metadata = pod["metadata"]
-    account = pod["spec"].get("serviceAccountName") or "default"
-    found = naming.gateway_of(metadata["namespace"], metadata.get("labels") or {}, account)
-    return (found,) if found else ()
 
 
 class GatewayController:
@@ -92,11 +61,11 @@ class GatewayController:
     ) -> None:
         self._api, self._folder, self._activator, self._root = api, folder, activator, root_namespace
         self._informers = {kind: informers[kind] for kind in READ}
-        self._made = {kind: Informer(api, kind, labels=MANAGED, indexers=_INDEXERS) for kind in _WRITTEN}
+        self._made = {kind: Informer(api, kind, labels=MANAGED, indexers=MADE_INDEXERS) for kind in _WRITTEN}
         self._queue: WorkQueue[Key] = WorkQueue()
         self._plans: dict[Key, Plan] = {}
         self._operations: dict[Key, Operation] = {}
-        self._failed: dict[Key, tuple[str, str]] = {}
+        self._failures = Failures(api)
         self._places = Places(
             api,
             informers[kinds.CONFIG_MAP],
@@ -108,11 +77,12 @@ class GatewayController:
         self._applier = Applier(api, self._made)
         self._warm = Warm(api, informers[kinds.POD], self._deployment, self._queue.add_after)
         self._built_in = built.built_in()
-        for kind, concerned in self._wakes().items():
+        concerns = Concerns(informers[kinds.GATEWAY], self._built_in, root_namespace)
+        for kind, concerned in concerns.by_kind().items():
             self._informers[kind].on_change(self._waking(concerned))
         for informer in self._made.values():
             informer.on_change(self._waking(managed_by(kinds.GATEWAY)))
-            informer.on_change(self._waking(_of_pool))
+            informer.on_change(self._waking(of_pool))
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -139,7 +109,7 @@ class GatewayController:
                 plan,
                 services.cache.get,
                 lambda name: slices.indexed(SERVICE_INDEX, "/".join(name)),
-                self._failed.get(key, ("", "")),
+                self._failures.of(key),
             )
             for key, plan in self._plans.items()
         }
@@ -189,16 +159,6 @@ class GatewayController:
         return self._made[kinds.DEPLOYMENT]
 
     # ------------------------------------------------------------------------------------------------ what to look at
-    def _wakes(self) -> dict[Kind, Concerned]:
-        return {
-            kinds.GATEWAY: itself,
-            kinds.GATEWAY_CLASS: self._of_class,
-            kinds.LISTENER_SET: self._of_set,
-            kinds.NAMESPACE: self._of_namespace,
-            kinds.CONFIG_MAP: self._of_parameters,
-            kinds.POD: _of_pool,
-        }
-
     def _waking(self, concerned: Concerned) -> Callable[[Document | None, Document | None], None]:
         def changed(old: Document | None, new: Document | None) -> None:
             for document in (old, new):
@@ -213,35 +173,8 @@ class GatewayController:
         for key, each in self._operations.items():
             if each.placement == "managed":
                 self._queue.add(key)
-        for key, (reason, _) in self._failed.items():
-            if reason == _NO_ROOM:
-                self._queue.add(key)
-
-    def _gateways(self, fits: Callable[[Document], bool]) -> list[Key]:
-        return [key for key, each in self._informers[kinds.GATEWAY].cache.items() if fits(each["spec"])]
-
-    def _of_class(self, document: Document) -> Iterable[Key]:
-        name = document["metadata"]["name"]
-        found = self._gateways(lambda spec: bool(spec.get("gatewayClassName") == name))
-        return [*found, ("", name)] if name in self._built_in else found
-
-    def _of_set(self, document: Document) -> Iterable[Key]:
-        parent = document["spec"].get("parentRef") or {}
-        return [(parent.get("namespace") or document["metadata"]["namespace"], parent.get("name", ""))]
-
-    def _of_namespace(self, document: Document) -> Iterable[Key]:
-        """Its labels say which of its ListenerSets are allowed."""
-        return self._gateways(lambda spec: "allowedListeners" in spec)
-
-    def _of_parameters(self, document: Document) -> Iterable[Key]:
-        namespace, name = key_of(document)
-        found = self._gateways(
-            lambda spec: ((spec.get("infrastructure") or {}).get("parametersRef") or {}).get("name") == name
-        )
-        own = [key for key in found if key[0] == namespace]
-        if namespace != self._root or not (of := overlays.default_for(document)):
-            return own
-        return [*own, *self._gateways(lambda spec: bool(spec.get("gatewayClassName") == of))]
+        for key in self._failures.without_room():
+            self._queue.add(key)
 
     # --------------------------------------------------------------------------------------------------------- one turn
     async def _work(self) -> None:
@@ -281,9 +214,9 @@ class GatewayController:
             await self._warm.drop(warm.claimed(self._pooled_pods(key)))
             return
         gateway, _ = decode(document)
-        if not isinstance(gateway, Gateway) or not self._known(gateway.spec.gateway_class_name):
+        if not isinstance(gateway, Gateway) or not known(self._informers, gateway.spec.gateway_class_name):
             return  # unreadable, or nobody's: what runs is left as it is
-        plan = self._plan(gateway)
+        plan = planned(self._informers, gateway)
         if plan is None:
             self._forget(key)
             await self._prune(document, ())
@@ -293,7 +226,7 @@ class GatewayController:
             await self._converge(plan, document)
         except ApiError as error:
             if error.code != 409:
-                await self._tell(key, document, error.message)
+                await self._failures.tell(key, document, error.message)
             raise
 
     async def _converge(self, plan: Plan, document: Document) -> None:
@@ -302,20 +235,20 @@ class GatewayController:
         found = overlays.overlays(plan, maps.get(where) if where else None)
         for each in (usual, found):
             if isinstance(each, Refused):
-                await self._tell(plan.name, document, each.reason)
+                await self._failures.tell(plan.name, document, each.reason)
                 return
         assert not isinstance(usual, Refused) and not isinstance(found, Refused)
         said, wrong = operation.read(plan.annotations, found.get(operation.PARAMETER, {}), waypoint=plan.waypoint)
         if wrong:  # what runs is left as it is
-            await self._tell(plan.name, document, "; ".join(map(str, wrong)))
+            await self._failures.tell(plan.name, document, "; ".join(map(str, wrong)))
             return
         managed = said.placement == "managed" and plan.managed
         merged = overlays.stacked(usual, found)
         if managed and (why := pooled.refused(merged)):
-            await self._tell(plan.name, document, why)
+            await self._failures.tell(plan.name, document, why)
             return
         if managed and (why := self._places.take(plan.name, said.least)):
-            await self._tell(plan.name, document, why, _NO_ROOM)
+            await self._failures.tell(plan.name, document, why, NO_ROOM)
             return
         self._operations[plan.name] = said
         door, pods = await self._door(plan, said), self._pooled_pods(plan.name)
@@ -332,7 +265,8 @@ class GatewayController:
             self._warm.follow(plan.name, claimed)
             wanted = made(claimed[0]["metadata"]["uid"] if claimed else "")
         except PatchError as error:
-            await self._tell(plan.name, document, f"the parameters cannot be merged: {error}; mend the ConfigMap")
+            why = f"the parameters cannot be merged: {error}; mend the ConfigMap"
+            await self._failures.tell(plan.name, document, why)
             return
         if managed and self._deployment(plan.name) is None and self._warm.first(plan.name):
             wanted = tuple(each for each in wanted if each["kind"] != kinds.DEPLOYMENT.kind)
@@ -340,7 +274,7 @@ class GatewayController:
         if leaving is not None and pooled.gateway(leaving) is not None:
             wanted = (*wanted, desired.pool_slice(plan, pods))
         refusals = [each for each in await asyncio.gather(*map(self._applier.apply, wanted)) if each]
-        await self._tell(plan.name, document, "; ".join(refusals))
+        await self._failures.tell(plan.name, document, "; ".join(refusals))
         if leaving is None:
             await self._prune(document, wanted)
         elif await self._relieved(leaving, wanted, self._most(plan.name, said)):
@@ -360,24 +294,6 @@ class GatewayController:
             self._activator.forget(plan.name)
             return None
         return self._activator.address, await self._activator.port(plan.name)
-
-    def _known(self, class_name: str) -> bool:
-        return class_name in classes.BUILT_IN or self._informers[kinds.GATEWAY_CLASS].get(class_name) is not None
-
-    def _plan(self, gateway: Gateway) -> Plan | None:
-        """None: somebody else's class."""
-        known, name = self._typed(kinds.GATEWAY_CLASS), gateway.ident
-        runs = classes.runs(gateway.spec.gateway_class_name, known.of(kinds.GATEWAY_CLASS))
-        if runs is None:
-            return None
-        if gateway.spec.allowed_listeners is None:
-            return Plan(gateway, runs)
-        sets = allowed_sets(self._typed(kinds.LISTENER_SET, kinds.NAMESPACE), {name: gateway})
-        return Plan(gateway, runs, tuple(sets[name]))
-
-    def _typed(self, *wanted: Kind) -> Objects:
-        found = (decode(each)[0] for kind in wanted for each in self._informers[kind].cache.values())
-        return Objects().with_(*(each for each in found if each is not None))
 
     # ----------------------------------------------------------------------------------------------------------- writes
     def _leaving(self, key: Key, gateway: Document, wanted: Iterable[Document]) -> Document | None:
@@ -442,7 +358,7 @@ class GatewayController:
 
     def _forget(self, key: Key) -> None:
         plan = self._plans.pop(key, None)
-        self._failed.pop(key, None)
+        self._failures.forget(key)
         self._operations.pop(key, None)
         self._warm.forget(key)
         if self._activator is not None:
@@ -451,35 +367,3 @@ class GatewayController:
         if plan is not None:
             names = {(key[0], name) for name in plan.names} | {(POOL_NAMESPACE, naming.account(*key))}
             self._applier.forget(names)
-
-    async def _tell(self, key: Key, gateway: Document, failure: str, reason: str = "Invalid") -> None:
-        """Remember why the proxies are not as wanted, and say it once as an event."""
-        before = self._failed.pop(key, ("", ""))
-        if not failure:
-            return
-        self._failed[key] = reason, failure
-        if failure == before[1]:
-            return
-        emit = Emit(gateway, "GatewayNotDeployed", failure, MANAGER, "Warning")
-        try:
-            await self._api.create(kinds.EVENT, event_document(emit, aio.now()), key[0])
-        except ApiError as error:  # a courtesy, and told before when it is there
-            _log.debug("event not recorded", gateway="/".join(key), error=error)
-
-
-def _owners(document: Document) -> list[str]:
-    """The indexer: by the UID of the Gateway that controls it."""
-    references = document["metadata"].get("ownerReferences") or ()
-    return [each["uid"] for each in references if each.get("controller") and each.get("kind") == kinds.GATEWAY.kind]
-
-
-def _of_pool(document: Document) -> list[Key]:
-    """The Gateway that an object of the pool is there for."""
-    found = pooled.gateway(document)
-    return [found] if found is not None else []
-
-
-_INDEXERS: Mapping[str, Callable[[Document], Iterable[str]]] = {
-    "owner": _owners,
-    "pool": lambda document: ["/".join(key) for key in _of_pool(document)],
-}

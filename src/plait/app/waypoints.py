@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import Mapping
 
 from plait.app.activator import Activator
-from plait.app.gateway_controller import POD_INDEX, GatewayController
+from plait.app.gateway_controller import GatewayController
+from plait.app.gateway_reading import POD_INDEX
 from plait.app.loads import Loads
 from plait.app.scaler import Scaler
 from plait.local.controllers import podset

@@ -1,0 +1,87 @@
+"""What the controller of Gateways reads: the kinds with their indexes, and the plan that a Gateway is by them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from plait.deploy import pooled
+from plait.deploy.plans import Plan
+from plait.model import pool as naming
+from plait.model.compile.traffic.gateway_api import classes
+from plait.model.compile.traffic.gateway_api.compiling import allowed_sets
+from plait.resources import kinds
+from plait.resources.decode import decode
+from plait.resources.gateway_api.gateway import Gateway
+from plait.resources.kinds import Kind
+from plait.resources.objects import Objects
+from plait.store.api import Document
+from plait.store.informer import Informer, Key
+
+READ = (
+    kinds.GATEWAY,
+    kinds.GATEWAY_CLASS,
+    kinds.LISTENER_SET,
+    kinds.NAMESPACE,
+    kinds.CONFIG_MAP,
+    kinds.SERVICE,
+    kinds.ENDPOINT_SLICE,
+    kinds.POD,
+)
+"""Kinds whose informers it is given: that of EndpointSlices with the index `SERVICE_INDEX`, of Pods `POD_INDEX`."""
+SERVICE_INDEX, POD_INDEX = "service", "gateway"
+
+
+def slice_service(document: Document) -> tuple[str, ...]:
+    """The indexer: EndpointSlices by "namespace/service"."""
+    metadata = document["metadata"]
+    name = (metadata.get("labels") or {}).get("kubernetes.io/service-name")
+    return (f"{metadata['namespace']}/{name}",) if name else ()
+
+
+def pod_gateway(pod: Document) -> tuple[str, ...]:
+    """The indexer of Pods: by the Gateway ("namespace/name") they were made for."""
+    metadata = pod["metadata"]
+    account = pod["spec"].get("serviceAccountName") or "default"
+    found = naming.gateway_of(metadata["namespace"], metadata.get("labels") or {}, account)
+    return (found,) if found else ()
+
+
+def _owners(document: Document) -> list[str]:
+    """The indexer: by the UID of the Gateway that controls it."""
+    references = document["metadata"].get("ownerReferences") or ()
+    return [each["uid"] for each in references if each.get("controller") and each.get("kind") == kinds.GATEWAY.kind]
+
+
+def of_pool(document: Document) -> list[Key]:
+    """The Gateway that an object of the pool is there for."""
+    found = pooled.gateway(document)
+    return [found] if found is not None else []
+
+
+MADE_INDEXERS: Mapping[str, Callable[[Document], Iterable[str]]] = {
+    "owner": _owners,
+    "pool": lambda document: ["/".join(key) for key in of_pool(document)],
+}
+"""Of what the controller makes: by the Gateway that owns it, and by the one it is in the pool for."""
+
+
+def known(informers: Mapping[Kind, Informer], class_name: str) -> bool:
+    """Is there such a class?"""
+    return class_name in classes.BUILT_IN or informers[kinds.GATEWAY_CLASS].get(class_name) is not None
+
+
+def planned(informers: Mapping[Kind, Informer], gateway: Gateway) -> Plan | None:
+    """None: somebody else's class."""
+    found, name = _typed(informers, kinds.GATEWAY_CLASS), gateway.ident
+    runs = classes.runs(gateway.spec.gateway_class_name, found.of(kinds.GATEWAY_CLASS))
+    if runs is None:
+        return None
+    if gateway.spec.allowed_listeners is None:
+        return Plan(gateway, runs)
+    sets = allowed_sets(_typed(informers, kinds.LISTENER_SET, kinds.NAMESPACE), {name: gateway})
+    return Plan(gateway, runs, tuple(sets[name]))
+
+
+def _typed(informers: Mapping[Kind, Informer], *wanted: Kind) -> Objects:
+    found = (decode(each)[0] for kind in wanted for each in informers[kind].cache.values())
+    return Objects().with_(*(each for each in found if each is not None))
