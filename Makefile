@@ -3,11 +3,11 @@ PYTHON := .venv/bin/python
 PLAIT  := .venv/bin/plait
 RUN    := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup demo test lint types arch unit e2e bench conformance fields format lock clean
+.PHONY: help setup demo test lint types arch kubectl unit e2e bench conformance fields format lock clean
 help:
 	@echo "make demo    set up, bring a mesh up, prove what it promises, clean up"
-	@echo "make test    set up, then lint, types, arch, unit and end-to-end tests"
-	@echo "make lint | types | arch | unit | e2e | bench | conformance | fields | format | lock | clean"
+	@echo "make test    set up, then lint, types, arch, unit, kubectl's and end-to-end tests"
+	@echo "make lint | types | arch | unit | kubectl | e2e | bench | conformance | fields | format | lock | clean"
 
 setup:
 	@tools/setup.sh
@@ -15,7 +15,11 @@ setup:
 demo: setup
 	@$(RUN) $(PLAIT) demo
 
-test: lint types arch unit e2e
+# kubectl's tests wait for its starts beside what is checked without running anything; the others take the whole machine.
+test: setup
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target kubectl lint types arch
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory e2e
 
 lint: setup
 	@$(RUN) ruff check .
@@ -28,13 +32,16 @@ types: setup
 arch: setup
 	@$(RUN) lint-imports --no-logo 2>/dev/null || $(RUN) lint-imports
 
+# A worker more than there are cores: those of the wire tests mostly wait for each other.
 unit: setup
-	@$(RUN) pytest -q -m "not e2e and not kubectl" -n auto
+	@$(RUN) pytest -q -m "not e2e and not kubectl" -n $$(($$(nproc) + 1))
+
+kubectl: setup
 	@$(RUN) pytest -q -m kubectl || { code=$$?; [ $$code = 5 ] || { echo "kubectl tests failed: once more, those alone"; \
 		$(RUN) pytest -q -m kubectl --last-failed --last-failed-no-failures none; }; }
 
-# Meshes mostly wait for each other's clocks and seldom for a core: two files at a time, whatever the machine has.
-MESHES := -n 2 --dist loadfile --no-loadscope-reorder
+# Meshes mostly wait for each other's clocks and seldom for a core: three files at a time, whatever the machine has.
+MESHES := -n 3 --dist loadfile --no-loadscope-reorder
 
 # A failed end-to-end test (or one that drives a real kubectl) is run once more, and only a second failure counts: other work on the machine can stretch a
 # deadline. Both results are printed; a test that needs its second chance often has a race to be found.
