@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -45,10 +43,3 @@ async def test_each_document_is_created_then_unchanged_then_configured(
         assert (await cluster.http.get(kinds.CONFIG_MAP, "named", "shop"))["data"] == {"colour": "red"}
         assert (await cluster.http.get(kinds.CONFIG_MAP, "anywhere", "default"))["data"] == {"colour": "blue"}
         assert await applied(red, "-n", "shop") == ["ConfigMap/named unchanged", "ConfigMap/anywhere created"]
-
-
-@pytest.mark.parametrize("command", ["apply", "get", "delete", "waypoint"])
-def test_a_command_that_only_asks_the_api_server_does_not_wait_for_the_kernels_library(command: str) -> None:
-    """pyroute2 is a third of a second of every start."""
-    script = f"import sys, plait.cli.{command}; print([each for each in sys.modules if each == 'pyroute2'])"
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "[]\n"

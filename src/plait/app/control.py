@@ -35,7 +35,14 @@ from plait.app.waypoints import Waypoints
 from plait.app.webhooks import Webhooks
 from plait.base import aio, collecting
 from plait.base.observe import logger
-from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE, EAGER, NODE_AGENT_ACCOUNT, WEBHOOK_PORT, XDS_TLS_PORT
+from plait.base.wellknown import (
+    DEFAULT_ROOT_NAMESPACE,
+    EAGER,
+    NODE_AGENT_ACCOUNT,
+    STATUS_PORT,
+    WEBHOOK_PORT,
+    XDS_TLS_PORT,
+)
 from plait.envoy.l7.options import Options
 from plait.identity import external
 from plait.identity.custody import Custody
@@ -61,7 +68,6 @@ from plait.xds.server import Denied, Peer, Server
 
 _log = logger("control")
 _REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
-STATUS_PORT = 15014
 
 
 async def serve(layout: Layout, plan: AddressPlan, *, settings: Settings | None = None) -> None:

@@ -17,6 +17,7 @@ METRICS_PORT: Final = 15020
 READY_PORT: Final = 15021
 HELD_PORT: Final = 15009  # of a waypoint: tunnels that the activator held, each after a PROXY header
 XDS_TLS_PORT: Final = 15012
+STATUS_PORT: Final = 15014  # of the control plane: metrics, readiness and what it knows of problems
 PROXY_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT, READY_PORT, METRICS_PORT, 15090})
 """On which a sidecar (or its agent) listens inside the pod."""
 NODE_PROXY_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, HBONE_PORT, DNS_CAPTURE_PORT})

@@ -11,9 +11,8 @@ import aiohttp
 import typer
 
 from plait.app import processes
-from plait.app.control import STATUS_PORT
 from plait.app.overview import Answers, Overview, survey
-from plait.base.wellknown import METRICS_PORT
+from plait.base.wellknown import METRICS_PORT, STATUS_PORT
 from plait.cli import connect, output
 from plait.local.layout import Layout
 from plait.local.record import Record

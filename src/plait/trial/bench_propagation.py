@@ -18,8 +18,7 @@ from typing import Any
 import aiohttp
 
 from plait.app.agent import TIMINGS
-from plait.app.control import STATUS_PORT
-from plait.base.wellknown import DRAIN_SECONDS, METRICS_PORT
+from plait.base.wellknown import DRAIN_SECONDS, METRICS_PORT, STATUS_PORT
 from plait.envoy import names as envoy_names
 from plait.resources import kinds
 from plait.store.api import Document
