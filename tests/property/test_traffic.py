@@ -46,19 +46,22 @@ def to(host: str, subset: str) -> dict[str, Any]:
 match = st.sampled_from([[], [{"uri": {"prefix": "/a"}}], [{"uri": {"regex": "("}}], [{"sourceLabels": {"app": "x"}}]])
 http = st.builds(lambda m, h, s: {"match": m, **to(h, s)}, match, name, st.sampled_from(["", "v1", "gone"]))
 delegating = st.builds(lambda n: {"delegate": {"name": n}}, name)
+host = st.sampled_from(["x", "y", "z", "*.shop.svc.cluster.local", "x.other.svc.cluster.local", "*"])
+exported = st.sampled_from([[], ["."], ["*"], ["other"], ["~"]])
+bound = st.sampled_from([[], [], ["mesh"], ["edge"], ["mesh", "gone"]])
 virtual = st.builds(
-    lambda n, ns, rules, hosts, t: dated(w.istio("VirtualService", n, ns, hosts=hosts, http=rules), t),
-    name, where, st.lists(st.one_of(http, delegating), max_size=2), st.lists(name, max_size=1), when,
+    lambda n, ns, rules, hosts, to, through, t: dated(
+        w.istio("VirtualService", n, ns, hosts=hosts, http=rules, exportTo=to, gateways=through), t
+    ),
+    name, where, st.lists(st.one_of(http, delegating), max_size=2), st.lists(host, max_size=2), exported, bound, when,
 )  # fmt: skip
 subsets = st.sampled_from([[], [{"name": "v1", "labels": {"app": "x"}}], [{"name": "v1"}, {"name": "v1"}]])
 rule = st.builds(
-    lambda n, ns, h, s, t: dated(w.istio("DestinationRule", n, ns, host=h, subsets=s), t),
-    name,
-    where,
-    name,
-    subsets,
-    when,
-)
+    lambda n, ns, h, s, to, t: dated(w.istio("DestinationRule", n, ns, host=h, subsets=s, exportTo=to), t),
+    name, where, host, subsets, exported, when,
+)  # fmt: skip
+seen = st.sampled_from([["./*"], ["shop/*"], ["*/x.shop.svc.cluster.local"], ["other/*", "./y.shop.svc.cluster.local"]])
+sidecar = st.builds(lambda n, ns, h: w.istio("Sidecar", n, ns, egress=[{"hosts": h}]), name, where, seen)
 service = st.builds(
     lambda n, ns, i, use: d.service(n, f"10.1.0.{i}", ns, labels={"istio.io/use-waypoint": use}),
     name, where, st.integers(1, 4), st.sampled_from(["none", "wp"]),
@@ -86,7 +89,7 @@ route = st.builds(
 targets = st.sampled_from([[], *([{"group": "", "kind": kind, "name": "x"}] for kind in ("Service", "Pod"))])
 paths = [{"to": [{"operation": {"paths": ["/a"]}}]}]
 policy = st.builds(lambda n, ns, t: d.allow(n, paths, ns, spec={"targetRefs": t}), name, where, targets)
-objects = st.one_of(virtual, rule, service, pod, gateway, route, policy).map(typed)
+objects = st.one_of(virtual, virtual, rule, service, pod, gateway, route, policy, sidecar).map(typed)
 
 
 def views(mesh: Mesh) -> list[Any]:
@@ -112,9 +115,8 @@ def test_any_order_of_the_same_writes_gives_the_same(found: list[Resource], rng:
     assert views(again) == views(mesh)
 
 
-@given(st.lists(st.tuples(st.booleans(), objects), max_size=14))
-@settings(max_examples=80, deadline=None)
-def test_incremental_equals_full_at_every_step(steps: list[tuple[bool, Resource]]) -> None:
+def stepwise(steps: list[tuple[bool, Resource]]) -> None:
+    """After each step what is compiled from the one before is what is compiled at once."""
     world, mesh = Objects(), Mesh()
     for remove, each in steps:
         world = world.without(key_of(each)) if remove else world.with_(each)
@@ -125,8 +127,43 @@ def test_incremental_equals_full_at_every_step(steps: list[tuple[bool, Resource]
         for old, now, whole in [(getattr(each.l7, field) for each in (before, mesh, full)) for field in MAPPINGS]:
             assert [*now] == [*whole], "in the same order too"
             assert all(old.get(key) is value or old.get(key) != value for key, value in now.items())
+        assert views(mesh) == views(full)
     mesh, _ = compile(world, mesh)
     assert compile(world, mesh)[0].l7 is mesh.l7
+
+
+@given(st.lists(st.tuples(st.booleans(), objects), max_size=14))
+@settings(max_examples=80, deadline=None)
+def test_incremental_equals_full_at_every_step(steps: list[tuple[bool, Resource]]) -> None:
+    stepwise(steps)
+
+
+pair = st.sampled_from(["x", "y"])
+leads = st.one_of(
+    st.builds(to, pair, st.sampled_from(["", "v1", "v1"])), st.builds(lambda n: {"delegate": {"name": n}}, pair)
+)
+meeting = st.builds(
+    lambda n, rules, hosts, through, t: dated(
+        w.istio("VirtualService", n, "shop", hosts=hosts, http=rules, gateways=through), t
+    ),
+    pair, st.lists(leads, min_size=1, max_size=2),
+    st.sampled_from([[], ["x"], ["x"], ["x", "*.shop.svc.cluster.local"]]),
+    bound, when,
+)  # fmt: skip
+shared = st.builds(
+    lambda n, h, s, to, t: dated(w.istio("DestinationRule", n, "shop", host=h, subsets=s, exportTo=to), t),
+    pair, st.sampled_from(["x", "*.shop.svc.cluster.local"]), subsets, st.sampled_from([[], ["."]]), when,
+)  # fmt: skip
+backend = st.builds(lambda n: d.service(n, "10.1.0.1", "shop"), pair)
+close = st.one_of(meeting, meeting, meeting, shared, shared, backend, st.just(w.gateway("edge", "shop"))).map(typed)
+
+
+@given(st.lists(st.tuples(st.booleans(), close), max_size=12))
+@settings(max_examples=250, deadline=None)
+def test_so_it_is_where_routes_and_rules_of_few_hosts_meet_delegate_and_come_and_go(
+    steps: list[tuple[bool, Resource]],
+) -> None:
+    stepwise([*((False, typed(d.service(each, f"10.1.0.{n}", "shop"))) for n, each in enumerate("xy", 1)), *steps])
 
 
 MAPPINGS = [field for field in L7.__struct_fields__ if isinstance(getattr(L7(), field), Mapping)]

@@ -5,18 +5,30 @@ Nothing here changes a result: an entry is used only while every input is the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from plait.base.revision import Revision, differing
+from plait.model.grouping import regrouped
 from plait.model.mesh import Mesh
 from plait.resources.problems import Problem
 
+G = TypeVar("G", bound=Hashable)
 K = TypeVar("K")
 S = TypeVar("S")
 T = TypeVar("T")
 Find = Callable[[Any, Any], Iterable[tuple[str, T]]]
 """(name, value) -> what there is in it, by keys."""
+Ask = Callable[[str, Any], Any]
+"""(table, key) -> what that table has under this key, None when nothing."""
+
+
+class _Answered(NamedTuple):
+    """What was made for one source, and what was asked for it."""
+
+    name: Any
+    value: Any
+    asked: frozenset[tuple[str, Any]]
 
 
 class Memory:
@@ -51,6 +63,53 @@ class Memory:
         moved = differing(before, sources)
         found = made.revised({name: make(name, sources[name]) for name in moved if name in sources}, moved)
         self._now["each", key] = ((sources, *context), found)
+        return found
+
+    def asking(
+        self,
+        key: str,
+        sources: Mapping[K, S],
+        make: Callable[[K, S, Ask], T],
+        tables: Mapping[str, Mapping[Any, Any]],
+        *context: Any,
+    ) -> Mapping[K, T]:
+        """As `each`, for what is made of other things too: `make` asks `tables` for them, and is called anew also when
+        an answer it got is another object now."""
+        before: Mapping[K, S] = {}
+        old_tables: Mapping[str, Mapping[Any, Any]] = {table: {} for table in tables}
+        made: Revision[K, _Answered] = Revision()
+        askers: dict[tuple[str, Any], tuple[_Answered, ...]] = Revision()
+        values: Revision[K, T] = Revision()
+        kept = self._before.get(("asking", key))
+        if kept is not None and kept[0][2:] == context:
+            (before, old_tables, *_), (made, askers, values) = kept
+        moved = dict.fromkeys(differing(before, sources))
+        for table, contents in tables.items():
+            for place in differing(old_tables[table], contents):
+                moved.update((each.name, None) for each in askers.get((table, place), ()))
+
+        def answered(name: K) -> _Answered:
+            asked: set[tuple[str, Any]] = set()
+
+            def ask(table: str, place: Any) -> Any:
+                asked.add((table, place))
+                return tables[table].get(place)
+
+            return _Answered(name, make(name, sources[name], ask), frozenset(asked))
+
+        now = made.revised({name: answered(name) for name in moved if name in sources}, moved)
+        by_asked = regrouped(askers, made, now, lambda each: each.asked, lambda each: each.name)
+        found = values.revised({name: now[name].value for name in moved if name in now}, moved)
+        self._now["asking", key] = ((sources, tables, *context), (now, by_asked, found))
+        return found
+
+    def grouped(
+        self, key: str, sources: Mapping[K, S], keys_of: Callable[[S], Iterable[G]], rank: Callable[[S], Any]
+    ) -> Mapping[G, tuple[S, ...]]:
+        """The values by what `keys_of` says of each, and in the order of `rank`."""
+        (before,), made = self._before.get(("grouped", key), (({},), Revision()))
+        found = regrouped(made, before, sources, keys_of, rank)
+        self._now["grouped", key] = ((sources,), found)
         return found
 
     def gathered(self, key: str, *parts: tuple[Mapping[Any, Any], Find[T]]) -> Mapping[str, T]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from plait.model.compile.memory import Memory
+from plait.model.compile.memory import Ask, Memory
 from plait.model.mesh import Mesh
 from plait.resources.problems import Problem
 
@@ -77,3 +77,43 @@ def test_what_is_gathered_is_looked_for_where_something_changed_and_is_the_same_
     assert found["x"] is first["x"]
     mesh, found = once(mesh, {"b": "y"}, {})
     assert found == {"y": ["y"]}
+
+
+def test_what_asks_is_made_anew_when_an_answer_is_another_and_not_when_something_else_is() -> None:
+    runs: list[str] = []
+    spouse = {"a": "x", "b": "y", "c": "x"}
+
+    def once(before: Mesh | None, names: dict[str, str], table: dict[str, str]) -> tuple[Mesh, Mapping[str, str]]:
+        memory = Memory.of(before)
+
+        def make(name: str, asked: str, ask: Ask) -> str:
+            runs.append(name)
+            return f"{name} {ask('table', asked)}"
+
+        found = memory.asking("things", names, make, {"table": table})
+        memory.keep(mesh := Mesh())
+        return mesh, found
+
+    mesh, found = once(None, spouse, {"x": "1"})
+    assert found == {"a": "a 1", "b": "b None", "c": "c 1"} and runs == ["a", "b", "c"]
+    mesh, found = once(mesh, spouse, {"x": "2", "z": "3"})
+    assert found == {"a": "a 2", "b": "b None", "c": "c 2"} and runs[3:] == ["a", "c"]
+    mesh, found = once(mesh, spouse, {"x": "2", "y": "4"})
+    assert found["b"] == "b 4" and runs[5:] == ["b"], "what was missed is there now"
+    mesh, found = once(mesh, {"a": "y", "b": "y"}, {"x": "5", "y": "4"})
+    assert found == {"a": "a 4", "b": "b 4"} and runs[6:] == ["a"], "it no longer asks for x, and c is gone"
+    mesh, found = once(mesh, {"a": "y", "b": "y"}, {})
+    assert found == {"a": "a None", "b": "b None"} and sorted(runs[7:]) == ["a", "b"]
+
+
+def test_groups_follow_what_changes() -> None:
+    def once(before: Mesh | None, sources: dict[str, str]) -> tuple[Mesh, Mapping[str, tuple[str, ...]]]:
+        memory = Memory.of(before)
+        found = memory.grouped("words", sources, lambda text: set(text), len)
+        memory.keep(mesh := Mesh())
+        return mesh, found
+
+    mesh, first = once(None, {"1": "abc", "2": "a"})
+    assert first == {"a": ("a", "abc"), "b": ("abc",), "c": ("abc",)}
+    mesh, found = once(mesh, {"1": "ab", "2": "a"})
+    assert found == {"a": ("a", "ab"), "b": ("ab",)}

@@ -5,13 +5,13 @@ What a client gets of them (its own namespace's, the service's, the root's) is d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from plait.model import hostnames as hosts
-from plait.model.attachment import labels_of
+from plait.model.attachment import Labels, labels_of
 from plait.model.compile.memory import Memory
 from plait.model.compile.traffic import policies
 from plait.model.compile.traffic.report import CONFLICT, Report
@@ -22,28 +22,50 @@ from plait.resources.networking.destination_rule import DestinationRule
 from plait.resources.problems import Problem
 
 KIND = "DestinationRule"
+Name = tuple[str, str]
+Group = tuple[str, str, Labels, tuple[str, ...]]
+"""Those are joined that agree in namespace, host, clients and who sees them."""
 
 
 def traffic(
-    found: Iterable[DestinationRule],
+    found: Mapping[Name, DestinationRule],
     settings: Settings,
     memory: Memory,
     problems: list[Problem],
     exports: tuple[str, ...] = EVERYBODY,
-) -> Iterator[Traffic]:
-    groups: dict[tuple[object, ...], list[Traffic]] = {}
-    for each in found:
-        make = partial(_traffic, each, settings, exports)
-        made, said = memory.made(("destinationrule", each.ident), each, make, exports)
-        problems.extend(said)
-        groups.setdefault((made.namespace, made.host, made.selector, made.visible), []).append(made)
-    for group in groups.values():
-        yield _joined(group, problems) if len(group) > 1 else group[0]
+) -> Mapping[str, Traffic]:
+    """By "ns/name" of the oldest of those that are joined."""
+    read = memory.each(KIND, found, lambda _, each: _read(each, settings, exports), exports)
+    groups = memory.grouped("joined-rules", read, lambda each: (_group(each.traffic),), _age)
+    joined = memory.each("joined-rules", groups, lambda _, group: _joined(group))
+    for wrong in memory.gathered("wrong-rules", (read, _wrong), (joined, _wrong)).values():
+        problems.extend(wrong)
+    return memory.gathered("rules", (joined, _its_traffic))
 
 
-def _traffic(
-    each: DestinationRule, settings: Settings, exports: tuple[str, ...]
-) -> tuple[Traffic, tuple[Problem, ...]]:
+class _Read(NamedTuple):
+    traffic: Traffic
+    problems: tuple[Problem, ...] = ()
+
+
+def _group(each: Traffic) -> Group:
+    return each.namespace, each.host, each.selector, each.visible
+
+
+def _age(each: _Read) -> tuple[str, str]:
+    return each.traffic.created, each.traffic.name
+
+
+def _its_traffic(_: Group, each: _Read) -> Iterator[tuple[str, Traffic]]:
+    yield f"{each.traffic.namespace}/{each.traffic.name}", each.traffic
+
+
+def _wrong(name: Name | Group, each: _Read) -> Iterator[tuple[str, tuple[Problem, ...]]]:
+    if each.problems:
+        yield repr(name), each.problems
+
+
+def _read(each: DestinationRule, settings: Settings, exports: tuple[str, ...]) -> _Read:
     report = Report(KIND, each.namespace, each.name)
     spec = each.spec
     subsets: dict[str, Subset] = {}
@@ -64,11 +86,15 @@ def _traffic(
         selector=labels_of(spec.workload_selector.match_labels) if spec.workload_selector is not None else (),
         created=each.meta.creation_timestamp or "",
     )
-    return made, report.problems
+    return _Read(made, report.problems)
 
 
-def _joined(group: list[Traffic], problems: list[Problem]) -> Traffic:
-    first, *rest = sorted(group, key=lambda t: (t.created, t.name))
+def _joined(group: tuple[_Read, ...]) -> _Read:
+    """Those of one group, the oldest first, as one. Problems are of joining them."""
+    first, *rest = (each.traffic for each in group)
+    if not rest:
+        return _Read(first)
+    problems: list[Problem] = []
     subsets = {subset.name: subset for subset in first.subsets}
     policy = first.policy
     for other in rest:
@@ -79,7 +105,7 @@ def _joined(group: list[Traffic], problems: list[Problem]) -> Traffic:
         for subset in other.subsets:
             if subsets.setdefault(subset.name, subset) is not subset:
                 problems.append(_shadowed(other, first, "spec.subsets", f"subset {subset.name}"))
-    return msgspec.structs.replace(first, policy=policy, subsets=tuple(subsets.values()))
+    return _Read(msgspec.structs.replace(first, policy=policy, subsets=tuple(subsets.values())), tuple(problems))
 
 
 def _shadowed(other: Traffic, first: Traffic, path: str, what: str) -> Problem:

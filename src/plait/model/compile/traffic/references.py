@@ -6,7 +6,9 @@ Only problems come out: a view answers such a share with an error status, so one
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+from plait.model.compile.memory import Ask, Memory
 from plait.model.compile.traffic.report import PROVIDER
 from plait.model.gateways import Gateway
 from plait.model.hostnames import fits
@@ -16,51 +18,62 @@ from plait.model.routes import Destination, Forward, Routing
 from plait.model.traffic import Traffic
 from plait.resources.problems import Problem
 
-
-class Known:
-    """Hostnames and the subsets somebody defines for them."""
-
-    def __init__(self, services: Iterable[HttpService], traffic: Iterable[Traffic]) -> None:
-        self._hosts: dict[str, list[HttpService]] = {}
-        for service in services:
-            self._hosts.setdefault(service.hostname, []).append(service)
-        self._wild = [host for host in self._hosts if host.startswith("*")]
-        self._subsets: dict[str, set[str]] = {}
-        for rule in traffic:
-            self._subsets.setdefault(rule.host, set()).update(subset.name for subset in rule.subsets)
-        self._wild_subsets = [host for host in self._subsets if host.startswith("*")]
-
-    def wrong(self, destination: Destination) -> str:
-        """What is wrong with a destination; "" nothing."""
-        host = destination.hostname
-        services = self._hosts.get(host, [])
-        if not services and not any(fits(wild, host) for wild in self._wild):
-            return f"host {host} does not exist; create a Service or ServiceEntry, or write the full name"
-        if destination.port and services and all(s.ports and s.port(destination.port) is None for s in services):
-            return f"host {host} has no port {destination.port}; use one of its ports"
-        if destination.subset and destination.subset not in self._subsets.get(host, ()):
-            wild = (destination.subset in self._subsets[each] for each in self._wild_subsets if fits(each, host))
-            if not any(wild):
-                return f"subset {destination.subset} of {host} does not exist; define it in a DestinationRule"
-        return ""
+_WILD = "*."
+"""Under this key are all that have a wildcard for host; no host is written so."""
 
 
-def wrong_routes(virtual: Iterable[Routing], known: Known, gateways: Mapping[str, Gateway]) -> Iterator[Problem]:
-    """Of VirtualServices: references of the Gateway API are looked up as they are read."""
-    for routing in virtual:
-        kind, namespace, name = routing.kind, routing.namespace, routing.name
-        for path, destination in _destinations(routing):
-            if text := known.wrong(destination):
-                yield Problem("IST0101", "error", kind, namespace, name, path, text)
-        for parent in routing.parents:
-            if parent.kind == "gateway" and not parent.key.startswith("gateway-api/"):
-                gateway = gateways.get(parent.key)
-                if gateway is None:
-                    text = f"gateway {parent.key} does not exist; create it or mend the name"
-                    yield Problem("IST0101", "error", kind, namespace, name, "spec.gateways", text)
-                elif not any(_bound(host, routing.namespace, gateway) for host in routing.hosts):
-                    text = f"no server of gateway {parent.key} has one of the hosts; add it to both"
-                    yield Problem("IST0132", "warning", kind, namespace, name, "spec.hosts", text)
+def tables(
+    services: Mapping[str, HttpService],
+    traffic: Mapping[str, Traffic],
+    gateways: Mapping[str, Gateway],
+    memory: Memory,
+) -> dict[str, Mapping[Any, Any]]:
+    """What may be named, for who asks: hosts, the rules that define subsets for them, and gateways."""
+    return {
+        "services": memory.grouped("services-named", services, lambda s: _places(s.hostname), lambda s: s.key),
+        "rules": memory.grouped("rules-named", traffic, lambda t: _places(t.host), lambda t: (t.namespace, t.name)),
+        "gateways": gateways,
+    }
+
+
+def _places(host: str) -> tuple[str, ...]:
+    return (host, _WILD) if host.startswith("*") else (host,)
+
+
+def wrong_routes(routing: Routing, ask: Ask) -> Iterator[Problem]:
+    """Of a VirtualService: references of the Gateway API are looked up as they are read. `ask` has the `tables`."""
+    kind, namespace, name = routing.kind, routing.namespace, routing.name
+    for path, destination in _destinations(routing):
+        if text := _wrong(destination, ask):
+            yield Problem("IST0101", "error", kind, namespace, name, path, text)
+    for parent in routing.parents:
+        if parent.kind == "gateway" and not parent.key.startswith("gateway-api/"):
+            gateway = ask("gateways", parent.key)
+            if gateway is None:
+                text = f"gateway {parent.key} does not exist; create it or mend the name"
+                yield Problem("IST0101", "error", kind, namespace, name, "spec.gateways", text)
+            elif not any(_bound(host, routing.namespace, gateway) for host in routing.hosts):
+                text = f"no server of gateway {parent.key} has one of the hosts; add it to both"
+                yield Problem("IST0132", "warning", kind, namespace, name, "spec.hosts", text)
+
+
+def _wrong(destination: Destination, ask: Ask) -> str:
+    """What is wrong with a destination; "" nothing."""
+    host = destination.hostname
+    services: tuple[HttpService, ...] = ask("services", host) or ()
+    if not services and not any(fits(each.hostname, host) for each in ask("services", _WILD) or ()):
+        return f"host {host} does not exist; create a Service or ServiceEntry, or write the full name"
+    if destination.port and services and all(s.ports and s.port(destination.port) is None for s in services):
+        return f"host {host} has no port {destination.port}; use one of its ports"
+    if destination.subset and not _defined(destination.subset, ask("rules", host)):
+        wild = (each for each in ask("rules", _WILD) or () if fits(each.host, host))
+        if not _defined(destination.subset, wild):
+            return f"subset {destination.subset} of {host} does not exist; define it in a DestinationRule"
+    return ""
+
+
+def _defined(subset: str, rules: Iterable[Traffic] | None) -> bool:
+    return any(rule.subset(subset) is not None for rule in rules or ())
 
 
 def _bound(host: str, namespace: str, gateway: Gateway) -> bool:

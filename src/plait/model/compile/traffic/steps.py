@@ -97,31 +97,15 @@ def l7(
         *(objects.of(kind) for kind in (kinds.PEER_AUTHENTICATION, kinds.ENDPOINT_SLICE)),
     )
 
+    rules = objects.of(kinds.DESTINATION_RULE)
+    traffic = destinationrule.traffic(rules, settings, memory, said, config.rule_exports)
+    named = references.tables(services, traffic, gateways, memory)
     hosts = objects.of(kinds.VIRTUAL_SERVICE)
-    virtual = memory.step(
-        "virtual-services",
-        said,
-        lambda inner, told: {
-            each.key: each for each in virtualservice.routings(hosts, settings, inner, told, config.route_exports)
-        },
-        *(hosts, config),
-    )
+    virtual = virtualservice.routings(hosts, named, settings, memory, said, config.route_exports)
     routings = memory.gathered("routings", (virtual, itself), (api.routings, itself))
-    rules = objects.of(kinds.DESTINATION_RULE).values()
-    found_rules = destinationrule.traffic(rules, settings, memory, said, config.rule_exports)
-    traffic = _kept(old.traffic, {f"{each.namespace}/{each.name}": each for each in found_rules})
     rules_of = objects.of(kinds.AUTHORIZATION_POLICY).values()
     domains = trust_domains(objects, settings, memory)
     authorization = {each.key: each for each in authorization_l7.policies(rules_of, settings, domains, memory, said)}
-    known = memory.step(
-        "known", said, lambda _, __: references.Known(services.values(), traffic.values()), services, traffic
-    )
-    memory.step(
-        "wrong-routes",
-        said,
-        lambda _, told: told.extend(references.wrong_routes(virtual.values(), known, gateways)),
-        *(virtual, known, gateways),
-    )
     said.extend(references.wrong_providers(authorization.values(), config.authorizers))
     memory.step(
         "idle-gateways",

@@ -2,17 +2,19 @@
 
 A delegate's rules take the place of the rule that names it, with both matches joined. A broken rule is a problem and
 is left out; a delegate that is missing, or comes back to itself, leaves out that rule only.
+
+Each is read by itself and asks for what it depends on (delegates, who else has its hosts, what its routes lead to): so
+one that changes costs itself, and those that asked for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from plait.model import hostnames as hosts
-from plait.model.compile.memory import Memory
-from plait.model.compile.traffic import virtualservice_http, virtualservice_l4
+from plait.model.compile.memory import Ask, Memory
+from plait.model.compile.traffic import references, virtualservice_http, virtualservice_l4
 from plait.model.compile.traffic.delegates import inherit, joined
 from plait.model.compile.traffic.report import CONFLICT, DELEGATE, Report
 from plait.model.compile.traffic.visibility import EVERYBODY, visible
@@ -23,38 +25,47 @@ from plait.resources.problems import Problem
 
 KIND = "VirtualService"
 Name = tuple[str, str]
+Claim = tuple[str, str, str]
+"""Host, for whom ("*" or a namespace), and what of it."""
 
 
 def routings(
     found: Mapping[Name, VirtualService],
+    named: Mapping[str, Mapping[Any, Any]],
     settings: Settings,
     memory: Memory,
     problems: list[Problem],
     exports: tuple[str, ...] = EVERYBODY,
-) -> Iterator[Routing]:
-    """One routing for each VirtualService with hosts."""
-    roots = [each for each in found.values() if each.spec.hosts]
-    problems.extend(_taken(roots, settings))
-    for each in roots:
-        reached = tuple(_reached(each, found))
-        make = partial(_routing, each, found, settings, exports)
-        routing, said = memory.made(("virtualservice", each.ident), each, make, reached, exports)
-        problems.extend(said)
-        yield routing
+) -> Mapping[str, Routing]:
+    """One routing for each VirtualService with hosts, by its key. `named`: what routes may name (`references`)."""
+    claims = memory.grouped("claims", found, lambda each: _claims(each, settings), _age)
+
+    def read(_: Name, each: VirtualService, ask: Ask) -> _Read:
+        if not each.spec.hosts:
+            return _Read(None, ())
+        routing, said = _routing(each, ask, settings, exports)
+        return _Read(routing, (*said, *_taken(each, ask, settings), *references.wrong_routes(routing, ask)))
+
+    read_of = memory.asking(KIND, found, read, {**named, "delegates": found, "claims": claims}, exports)
+    for wrong in memory.gathered("wrong-virtual-services", (read_of, _wrong)).values():
+        problems.extend(wrong.problems)
+    return memory.gathered("virtual-services", (read_of, _its_routing))
 
 
-def _reached(each: VirtualService, found: Mapping[Name, VirtualService]) -> Iterator[tuple[Name, Any]]:
-    """Every delegate this one leads to, also missing ones: what the result depends on."""
-    waiting, seen = [each], {each.ident}
-    while waiting:
-        current = waiting.pop()
-        for rule in current.spec.http:
-            if rule.delegate is not None and (name := _named(rule.delegate, current)) not in seen:
-                seen.add(name)
-                delegate = found.get(name)
-                yield name, delegate
-                if delegate is not None:
-                    waiting.append(delegate)
+class _Read(NamedTuple):
+    routing: Routing | None
+    """None of a delegate: its rules are those of who delegates to it."""
+    problems: tuple[Problem, ...]
+
+
+def _its_routing(_: Name, each: _Read) -> Iterator[tuple[str, Routing]]:
+    if each.routing is not None:
+        yield each.routing.key, each.routing
+
+
+def _wrong(name: Name, each: _Read) -> Iterator[tuple[str, _Read]]:
+    if each.problems:
+        yield "/".join(name), each
 
 
 def _named(delegate: Delegate, owner: VirtualService) -> Name:
@@ -62,7 +73,7 @@ def _named(delegate: Delegate, owner: VirtualService) -> Name:
 
 
 def _routing(
-    each: VirtualService, found: Mapping[Name, VirtualService], settings: Settings, exports: tuple[str, ...]
+    each: VirtualService, ask: Ask, settings: Settings, exports: tuple[str, ...]
 ) -> tuple[Routing, tuple[Problem, ...]]:
     report = Report(KIND, each.namespace, each.name)
     spec = each.spec
@@ -72,7 +83,7 @@ def _routing(
         name=each.name,
         hosts=tuple(hosts.full(host, each.namespace, settings) for host in spec.hosts),
         parents=tuple(_parents(each)),
-        http=tuple(_rules(each, found, settings, report, (each.ident,))),
+        http=tuple(_rules(each, ask, settings, report, (each.ident,))),
         tls=tuple(virtualservice_l4.tls(each, settings, report)),
         tcp=tuple(virtualservice_l4.tcp(each, settings, report)),
         visible=visible(spec.export_to, each.namespace, exports),
@@ -91,7 +102,7 @@ def _parents(each: VirtualService) -> Iterator[Parent]:
 
 def _rules(
     each: VirtualService,
-    found: Mapping[Name, VirtualService],
+    ask: Ask,
     settings: Settings,
     report: Report,
     path: tuple[Name, ...],
@@ -106,7 +117,7 @@ def _rules(
             yield route
             continue
         name = _named(rule.delegate, each)
-        delegate = found.get(name)
+        delegate: VirtualService | None = ask("delegates", name)
         label = f"VirtualService {name[0]}/{name[1]}"
         if delegate is None:
             report.error("IST0101", f"{where}.delegate", f"{label} does not exist; create it or remove the delegate")
@@ -119,7 +130,7 @@ def _rules(
                 DELEGATE, f"{where}.delegate", f"{label} is not exported to {each.namespace}; set its exportTo"
             )
         else:
-            yield from _opened(route, _rules(delegate, found, settings, report, (*path, name)), label, where, report)
+            yield from _opened(route, _rules(delegate, ask, settings, report, (*path, name)), label, where, report)
 
 
 def _sees(each: VirtualService, delegate: VirtualService) -> bool:
@@ -139,22 +150,35 @@ def _opened(root: Route, leaves: Iterable[Route], label: str, where: str, report
             yield inherit(root, leaf, matches)
 
 
-def _taken(roots: Iterable[VirtualService], settings: Settings) -> Iterator[Problem]:
+def _age(each: VirtualService) -> tuple[str, ...]:
+    return each.meta.creation_timestamp or "", each.namespace, each.name
+
+
+def _claims(each: VirtualService, settings: Settings) -> Iterator[Claim]:
+    for host in each.spec.hosts:
+        yield from _claims_of(host, each, settings)
+
+
+def _claims_of(host: str, each: VirtualService, settings: Settings) -> Iterator[Claim]:
+    """What it takes of one of its hosts in the mesh: requests, connections. A private one only meets others of its own
+    namespace."""
+    spec = each.spec
+    if spec.gateways and "mesh" not in spec.gateways:
+        return
+    name = hosts.full(host, each.namespace, settings)
+    scope = "*" if not spec.export_to or "*" in spec.export_to else each.namespace
+    for what, rules in (("http", spec.http), ("connections", (*spec.tls, *spec.tcp))):
+        if rules:
+            yield name, scope, what
+
+
+def _taken(each: VirtualService, ask: Ask, settings: Settings) -> Iterator[Problem]:
     """In the mesh requests (and connections) to one host are routed by one VirtualService, the oldest; the others are
     told."""
-    owners: dict[tuple[str, str, str], VirtualService] = {}
-    for each in sorted(roots, key=lambda v: (v.meta.creation_timestamp or "", v.namespace, v.name)):
-        if each.spec.gateways and "mesh" not in each.spec.gateways:
-            continue
-        public = not each.spec.export_to or "*" in each.spec.export_to
-        for host in each.spec.hosts:
-            name = hosts.full(host, each.namespace, settings)
-            # A private one only meets others of its own namespace.
-            scope = "*" if public else each.namespace
-            kinds = (("http", each.spec.http), ("connections", (*each.spec.tls, *each.spec.tcp)))
-            found = [owners.setdefault((name, scope, kind), each) for kind, rules in kinds if rules]
-            first = next((other for other in found if other is not each), None)
-            if first is not None:
-                text = f"host {host} is already routed by the older {first.namespace}/{first.name} in the mesh"
-                message = f"{text}, so these rules have no effect there; join the two"
-                yield Problem("IST0109", "warning", KIND, each.namespace, each.name, "spec.hosts", message)
+    for host in each.spec.hosts:
+        owners: list[VirtualService] = [ask("claims", claim)[0] for claim in _claims_of(host, each, settings)]
+        first = next((owner for owner in owners if owner.ident != each.ident), None)
+        if first is not None:
+            text = f"host {host} is already routed by the older {first.namespace}/{first.name} in the mesh"
+            message = f"{text}, so these rules have no effect there; join the two"
+            yield Problem("IST0109", "warning", KIND, each.namespace, each.name, "spec.hosts", message)
