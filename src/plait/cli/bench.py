@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+import click
 import typer
 
 from plait.cli import connect, output
@@ -184,15 +185,19 @@ def propagation(
     services: Annotated[int, typer.Option(help="Services with a route each, all behind one waypoint.")] = 1000,
     changes: Annotated[int, typer.Option(help="Changes that are measured, one at a time.")] = 200,
     edits: Annotated[int, typer.Option(help="Changes while requests are counted.")] = 1000,
+    kind: Annotated[str, typer.Option(help="Of the routes: HTTPRoute or VirtualService.")] = "HTTPRoute",
     form: Format = "table",
 ) -> int:
     """A written route to the first answer by it, and what is lost while routes are edited."""
     from plait.trial import bench_propagation
 
+    found = bench_propagation.KINDS.get(kind)
+    if found is None:
+        raise click.UsageError(f"--kind {kind}: use {', '.join(bench_propagation.KINDS)}")
     with mesh() as layout:
         report = _on(
             layout,
-            lambda scene: bench_propagation.run(scene, samples_folder(), services, changes, edits, _progress),
+            lambda scene: bench_propagation.run(scene, samples_folder(), found, services, changes, edits, _progress),
         )
     print(output.render(report.rows(), form))
     return 0

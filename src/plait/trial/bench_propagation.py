@@ -3,6 +3,7 @@
 Each route redirects to a host that names its version, so the answer tells what the proxy has: a change counts as
 applied when a request of the client pod is answered by it. That includes the API server, the control plane, the node's
 agent, Envoy, and up to one interval of the client. Where the time goes, each process on the way notes by itself.
+Routes are of one kind (`KINDS`): HTTPRoutes or VirtualServices.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 
@@ -21,12 +22,14 @@ from plait.app.agent import TIMINGS
 from plait.base.wellknown import DRAIN_SECONDS, METRICS_PORT, STATUS_PORT
 from plait.envoy import names as envoy_names
 from plait.resources import kinds
+from plait.resources.kinds import Kind
 from plait.store.api import Document
 from plait.trial import child, load, waypoints
 from plait.trial.scene import Pod, Scene, finished, until
 from plait.trial.stages import Noted, Stages
 
 Tell = Callable[[str], None]
+KINDS: Final = {"HTTPRoute": kinds.HTTP_ROUTE, "VirtualService": kinds.VIRTUAL_SERVICE}
 _WRITERS = 8
 _BETWEEN = 0.2  # seconds between two measured changes
 _DRAINED = 2.0 * DRAIN_SECONDS  # until Envoy has let go of the chains that it had while services came
@@ -36,6 +39,7 @@ _AT_ONCE = 20.0  # changes a second while requests are counted
 @dataclass(slots=True)
 class Report:
     services: int
+    kind: Kind = kinds.HTTP_ROUTE
     written: list[float] = field(default_factory=list)
     """Seconds from sending the write to its being stored."""
     applied: list[float] = field(default_factory=list)
@@ -48,7 +52,7 @@ class Report:
     def rows(self) -> list[Document]:
         return [
             _row("write stored by the API server", self.written),
-            _row("route change to first answer by it", self.applied),
+            _row(f"{self.kind.kind} changed to first answer by it", self.applied),
             *(_row(f"  until {name}", took) for name, took in self.stages.took.items() if took),
             {
                 "what": f"{self.edits} edits under load",
@@ -60,7 +64,7 @@ class Report:
         ]
 
 
-async def run(scene: Scene, samples: Path, services: int, changes: int, edits: int, tell: Tell) -> Report:
+async def run(scene: Scene, samples: Path, kind: Kind, services: int, changes: int, edits: int, tell: Tell) -> Report:
     await scene.apply(samples / "bench" / "pair.yaml")
     await scene.wait_ready([waypoints.NAMESPACE])
     client, _ = await waypoints.captured(scene)
@@ -68,11 +72,11 @@ async def run(scene: Scene, samples: Path, services: int, changes: int, edits: i
     await scene.api.create(kinds.GATEWAY, waypoints.waypoint())
     echo = await waypoints.address(scene, "echo")
     await until(lambda: waypoints.through(scene, client, echo), 60.0)
-    report, names = Report(services), [f"s{number}" for number in range(services)]
+    report, names = Report(services, kind), [f"s{number}" for number in range(services)]
     began = time.perf_counter()
-    await _each(names, lambda name: _create(scene, name))
+    await _each(names, lambda name: _create(scene, kind, name))
     first = await waypoints.address(scene, names[0])
-    await _edit(scene, names[0], "settled.example")
+    await _edit(scene, kind, names[0], "settled.example")
     await until(lambda: _redirected(scene, client, first, "settled.example"), 300.0)
     tell(f"{services} services and routes in {time.perf_counter() - began:.1f} s")
     await asyncio.sleep(_DRAINED)
@@ -82,11 +86,11 @@ async def run(scene: Scene, samples: Path, services: int, changes: int, edits: i
     return report
 
 
-async def _create(scene: Scene, name: str) -> None:
+async def _create(scene: Scene, kind: Kind, name: str) -> None:
     spec = {"ports": [{"name": "http", "port": waypoints.HTTP}]}
     metadata = {"name": name, "namespace": waypoints.NAMESPACE}
     await scene.api.create(kinds.SERVICE, {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
-    await scene.api.create(kinds.HTTP_ROUTE, waypoints.route(name, waypoints.redirect("v0.example")))
+    await scene.api.create(kind, _redirecting(kind, name, "v0.example"))
 
 
 async def _redirected(scene: Scene, client: Pod, host: str, version: str) -> str:
@@ -102,7 +106,7 @@ async def _measure(scene: Scene, client: Pod, host: str, name: str, changes: int
     sent: list[float] = []
     for version in versions:
         sent.append(time.monotonic())
-        await _edit(scene, name, version)
+        await _edit(scene, report.kind, name, version)
         report.written.append(time.monotonic() - sent[-1])
         await asyncio.sleep(_BETWEEN)
     seen = await asyncio.get_running_loop().run_in_executor(None, watching.wait)
@@ -146,25 +150,40 @@ async def _edit_under_load(scene: Scene, client: Pod, echo: str, names: list[str
     """Routes of all services in turn, and one in ten of the service that is under load."""
     plan = load.Plan(echo, waypoints.HTTP, rate=100.0)
     loading = child.start(lambda stop: load.run(plan, stop), client.netns, scene.holder)
-    weighted = {"backendRefs": [{"name": "echo", "port": waypoints.HTTP}]}
-    await scene.api.create(kinds.HTTP_ROUTE, waypoints.route("echo", weighted))
+    kind = report.kind
+    await scene.api.create(kind, _leading(kind, "/e"))
     began = time.perf_counter()
     for number in range(edits):
         if number % 10:
-            await _edit(scene, names[number % len(names)], f"e{number}.example")
+            await _edit(scene, kind, names[number % len(names)], f"e{number}.example")
         else:
-            match = {"matches": [{"path": {"type": "PathPrefix", "value": f"/e{number}"}}], **weighted}
-            body = {"spec": waypoints.route("echo", match, weighted)["spec"]}
-            await scene.api.patch(kinds.HTTP_ROUTE, "echo", body, waypoints.NAMESPACE)
+            body = {"spec": _leading(kind, f"/e{number}")["spec"]}
+            await scene.api.patch(kind, "echo", body, waypoints.NAMESPACE)
         if (wait := began + (number + 1) / _AT_ONCE - time.perf_counter()) > 0:
             await asyncio.sleep(wait)
     result = await asyncio.get_running_loop().run_in_executor(None, loading.finish)
     report.edits, report.requests, report.lost = edits, result.sent, dict(result.lost)
 
 
-async def _edit(scene: Scene, name: str, version: str) -> None:
-    body = {"spec": waypoints.route(name, waypoints.redirect(version))["spec"]}
-    await scene.api.patch(kinds.HTTP_ROUTE, name, body, waypoints.NAMESPACE)
+async def _edit(scene: Scene, kind: Kind, name: str, version: str) -> None:
+    body = {"spec": _redirecting(kind, name, version)["spec"]}
+    await scene.api.patch(kind, name, body, waypoints.NAMESPACE)
+
+
+def _redirecting(kind: Kind, name: str, version: str) -> Document:
+    if kind is kinds.HTTP_ROUTE:
+        return waypoints.route(name, waypoints.redirect(version))
+    return waypoints.virtual_service(name, {"redirect": {"authority": version}})
+
+
+def _leading(kind: Kind, path: str) -> Document:
+    """To the service under load, by two rules: one of this path."""
+    if kind is kinds.HTTP_ROUTE:
+        weighted = {"backendRefs": [{"name": "echo", "port": waypoints.HTTP}]}
+        match = {"matches": [{"path": {"type": "PathPrefix", "value": path}}], **weighted}
+        return waypoints.route("echo", match, weighted)
+    there = {"route": [{"destination": {"host": "echo"}}]}
+    return waypoints.virtual_service("echo", {"match": [{"uri": {"prefix": path}}], **there}, there)
 
 
 async def _each(names: list[str], work: Callable[[str], Coroutine[Any, Any, None]]) -> None:

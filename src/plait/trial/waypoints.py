@@ -44,6 +44,13 @@ def route(name: str, *rules: Document) -> Document:
     return {"apiVersion": _API, "kind": "HTTPRoute", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
 
 
+def virtual_service(name: str, *rules: Document) -> Document:
+    """The same for one of Istio's."""
+    metadata = {"name": name, "namespace": NAMESPACE}
+    spec = {"hosts": [name], "http": list(rules)}
+    return {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": metadata, "spec": spec}
+
+
 def redirect(to: str) -> Document:
     """A rule that the waypoint answers itself, and whose answer tells which version of the route it has."""
     return {"filters": [{"type": "RequestRedirect", "requestRedirect": {"hostname": to, "statusCode": 302}}]}
