@@ -15,7 +15,7 @@ from plait.app.activator import Activator
 from plait.app.applying import Applier
 from plait.app.gateway_concerns import Concerns
 from plait.app.gateway_failures import NO_ROOM, Failures
-from plait.app.gateway_reading import MADE_INDEXERS, POD_INDEX, READ, SERVICE_INDEX, known, of_pool, planned
+from plait.app.gateway_reading import MADE_INDEXERS, POD_INDEX, READ, SERVICE_INDEX, known, of_pool, planned, wished
 from plait.app.parameters import merge
 from plait.app.pool import Places
 from plait.app.scaler import Scaled
@@ -24,7 +24,7 @@ from plait.base import aio
 from plait.base.observe import logger
 from plait.base.wellknown import CLAIMED, DEFAULT_ROOT_NAMESPACE, MANAGED, POOL_NAMESPACE
 from plait.deploy import classes as built
-from plait.deploy import desired, operation, overlays, pooled
+from plait.deploy import desired, pooled
 from plait.deploy.measured import Measured, measured
 from plait.deploy.operation import Operation
 from plait.deploy.overlays import Refused
@@ -230,23 +230,11 @@ class GatewayController:
             raise
 
     async def _converge(self, plan: Plan, document: Document) -> None:
-        maps, where = self._informers[kinds.CONFIG_MAP].cache, overlays.config_map(plan)
-        usual = overlays.defaults(plan, (each for key, each in maps.items() if key[0] == self._root))
-        found = overlays.overlays(plan, maps.get(where) if where else None)
-        for each in (usual, found):
-            if isinstance(each, Refused):
-                await self._failures.tell(plan.name, document, each.reason)
-                return
-        assert not isinstance(usual, Refused) and not isinstance(found, Refused)
-        said, wrong = operation.read(plan.annotations, found.get(operation.PARAMETER, {}), waypoint=plan.waypoint)
-        if wrong:  # what runs is left as it is
-            await self._failures.tell(plan.name, document, "; ".join(map(str, wrong)))
+        wish = wished(plan, self._informers[kinds.CONFIG_MAP].cache, self._root)
+        if isinstance(wish, Refused):  # what runs is left as it is
+            await self._failures.tell(plan.name, document, wish.reason)
             return
-        managed = said.placement == "managed" and plan.managed
-        merged = overlays.stacked(usual, found)
-        if managed and (why := pooled.refused(merged)):
-            await self._failures.tell(plan.name, document, why)
-            return
+        said, managed = wish.operation, wish.managed
         if managed and (why := self._places.take(plan.name, said.least)):
             await self._failures.tell(plan.name, document, why, NO_ROOM)
             return
@@ -255,7 +243,7 @@ class GatewayController:
 
         def made(claim: str) -> tuple[Document, ...]:
             settled = self._places.settled
-            return desired.desired(plan, self._folder, merged, merge, said, door, settled, pods, claim)
+            return desired.desired(plan, self._folder, wish.parameters, merge, said, door, settled, pods, claim)
 
         try:
             if managed:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
-from plait.deploy import pooled
+from plait.deploy import operation, overlays, pooled
+from plait.deploy.operation import Operation
+from plait.deploy.overlays import Refused
 from plait.deploy.plans import Plan
 from plait.model import pool as naming
 from plait.model.compile.traffic.gateway_api import classes
@@ -80,6 +83,32 @@ def planned(informers: Mapping[Kind, Informer], gateway: Gateway) -> Plan | None
         return Plan(gateway, runs)
     sets = allowed_sets(_typed(informers, kinds.LISTENER_SET, kinds.NAMESPACE), {name: gateway})
     return Plan(gateway, runs, tuple(sets[name]))
+
+
+class Wish(NamedTuple):
+    """How its proxies are to be operated, whether in the pool, and what is merged into their documents."""
+
+    operation: Operation
+    managed: bool
+    parameters: Mapping[str, tuple[Document, ...]]
+
+
+def wished(plan: Plan, maps: Mapping[Key, Document], root_namespace: str) -> Wish | Refused:
+    """By the Gateway's annotations and the ConfigMaps of its class and its own."""
+    where = overlays.config_map(plan)
+    usual = overlays.defaults(plan, (each for key, each in maps.items() if key[0] == root_namespace))
+    own = overlays.overlays(plan, maps.get(where) if where else None)
+    if isinstance(usual, Refused):
+        return usual
+    if isinstance(own, Refused):
+        return own
+    said, wrong = operation.read(plan.annotations, own.get(operation.PARAMETER, {}), waypoint=plan.waypoint)
+    if wrong:
+        return Refused("; ".join(map(str, wrong)))
+    managed, parameters = said.placement == "managed" and plan.managed, overlays.stacked(usual, own)
+    if managed and (why := pooled.refused(parameters)):
+        return Refused(why)
+    return Wish(said, managed, parameters)
 
 
 def _typed(informers: Mapping[Kind, Informer], *wanted: Kind) -> Objects:
