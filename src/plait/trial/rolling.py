@@ -13,7 +13,7 @@ from plait.trial.scene import Scene, ready
 LINGER = 5
 """Seconds an application goes on serving after its pod was deleted, so that callers hear of it (a preStop hook), and
 then until those who keep a connection have left it."""
-_PATIENT = {"timeoutSeconds": 5, "failureThreshold": 10}
+_PATIENT: Document = {"timeoutSeconds": 5, "failureThreshold": 10}
 """A machine so busy that a probe is not answered in time is no reason to let nobody serve."""
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 
