@@ -13,9 +13,12 @@ from plait.trial.scene import Scene, ready
 LINGER = 5
 """Seconds an application goes on serving after its pod was deleted, so that callers hear of it (a preStop hook), and
 then until those who keep a connection have left it."""
-_PATIENT: Document = {"timeoutSeconds": 5, "failureThreshold": 10}
-"""A machine so busy that a probe is not answered in time is no reason to let nobody serve."""
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
+
+
+def _probe(port: int) -> Document:
+    """A patient one: a machine so busy that it is not answered in time is no reason to let nobody serve."""
+    return {"tcpSocket": {"port": port}, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 10}
 
 
 def deployment(name: str, namespace: str, *, replicas: int = 1, ports: Sequence[int] = (8080,)) -> Document:
@@ -25,7 +28,7 @@ def deployment(name: str, namespace: str, *, replicas: int = 1, ports: Sequence[
             "name": f"app-{port}",
             "image": "plait/echo",
             "env": [{"name": "PORT", "value": str(port)}, {"name": "DRAIN", "value": str(LINGER)}],
-            "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1, **_PATIENT},
+            "readinessProbe": _probe(port),
             "lifecycle": {"preStop": {"exec": {"command": ["/bin/sleep", str(LINGER)]}}},
         }
         for port in ports
