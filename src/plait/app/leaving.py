@@ -24,7 +24,7 @@ from plait.xds.cache import Cache
 
 PATH: Final = "/leave"
 NAME: Final = "plait-leaving"
-LONGEST: Final = 5.0
+LONGEST: Final = 8.0
 """Seconds that a pod is held for a proxy that does not acknowledge."""
 WORKERS: Final = 0.2
 """Envoy's main thread acknowledges; its workers take it over a little later, and have sent something just before."""
