@@ -28,8 +28,8 @@ LONGEST: Final = 8.0
 """Seconds that a pod is held for a proxy that does not acknowledge."""
 WORKERS: Final = 0.2
 """Envoy's main thread acknowledges; its workers take it over a little later, and have sent something just before."""
-FORGOTTEN: Final = 30.0
-"""Seconds after which a pod that nobody deleted after all (another webhook refused it) serves again."""
+FORGOTTEN: Final = 5.0
+"""Seconds after which a pod that was not deleted after all (another webhook refused it) serves again."""
 _LOOK: Final = 0.01
 _log = logger("leaving")
 Mark = Mapping[Cache, int]
@@ -76,7 +76,6 @@ class Leaving:
 
     async def _leave(self, uid: str, namespace: str, name: str) -> None:
         loop = asyncio.get_running_loop()
-        loop.call_later(FORGOTTEN, self._forget, uid, namespace, name)
         ends = loop.time() + LONGEST
         self._tell(namespace, name)
         while not self._pipeline.settled and loop.time() < ends:
@@ -89,6 +88,7 @@ class Leaving:
             self._late = mark
             _log.warning("not everybody knows that a pod goes", pod=f"{namespace}/{name}", silent=", ".join(behind))
         await asyncio.sleep(WORKERS)
+        loop.call_later(FORGOTTEN, self._forget, uid, namespace, name)
 
     def _tell(self, namespace: str, name: str) -> None:
         pod = self._pods.get(name, namespace)
@@ -106,8 +106,10 @@ def _behind(mark: Mark) -> Iterable[str]:
 
 
 def configuration(url: str, bundle: str) -> Document:
-    """The ValidatingWebhookConfiguration: it refuses nothing, and nothing depends on it (failurePolicy Ignore)."""
-    pods: Document = {"apiGroups": [""], "apiVersions": ["v1"]}
+    """The ValidatingWebhookConfiguration: it refuses nothing, and nothing depends on it (failurePolicy Ignore).
+
+    Evictions are not in it: a disruption budget may refuse them after that, again and again, and the pod has to serve.
+    """
     system = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": list(SYSTEM)}
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
@@ -117,10 +119,7 @@ def configuration(url: str, bundle: str) -> Document:
             {
                 "name": "leaving.plait.dev",
                 "clientConfig": {"url": url, "caBundle": base64.b64encode(bundle.encode()).decode()},
-                "rules": [
-                    {**pods, "resources": ["pods"], "operations": ["DELETE"]},
-                    {**pods, "resources": ["pods/eviction"], "operations": ["CREATE"]},
-                ],
+                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["DELETE"]}],
                 "namespaceSelector": {"matchExpressions": [system]},
                 # A kubelet's last word about a pod that it has ended is not asked about.
                 "matchConditions": [{"name": "living", "expression": _LIVING}],
@@ -133,7 +132,7 @@ def configuration(url: str, bundle: str) -> Document:
     }
 
 
-_LIVING: Final = "request.operation != 'DELETE' || !has(oldObject.metadata.deletionTimestamp)"
+_LIVING: Final = "!has(oldObject.metadata.deletionTimestamp)"
 
 
 def subject(asked: Mapping[str, Any]) -> tuple[str, str] | None:
