@@ -26,12 +26,6 @@ SIDECAR = {"name": "sidecar", "image": "proxy:1.2"}
 
 
 @pytest.fixture
-async def cluster() -> AsyncIterator[apiserver.Cluster]:
-    async with apiserver.running() as running:
-        yield running
-
-
-@pytest.fixture
 async def hooks(tmp_path: Path) -> AsyncIterator[webhook.Hooks]:
     async with webhook.running(tmp_path, "injector.default.svc") as running:
         yield running

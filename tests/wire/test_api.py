@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,12 +12,6 @@ from plait.resources.kinds import CONFIG_MAP, NAMESPACE, POD, SERVICE, SERVICE_A
 from plait.store.api import ApiError, Document, WatchEvent
 from plait.store.client import HttpApi, path
 from plait.store.kubeconfig import Access
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[apiserver.Cluster]:
-    async with apiserver.running() as running:
-        yield running
 
 
 def config(name: str, **data: str) -> Document:

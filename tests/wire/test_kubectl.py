@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from kit import apiserver
@@ -33,17 +30,6 @@ metadata: {name: web, namespace: default}
 spec: {selector: {app: web}, ports: [{port: 80}]}
 """
 NEW_IMAGE = '{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"v2"}]}}}}'
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[apiserver.Cluster]:
-    async with apiserver.running() as running:
-        yield running
-
-
-@pytest.fixture
-def run(request: pytest.FixtureRequest, cluster: apiserver.Cluster, tmp_path: Path) -> Kubectl:
-    return Kubectl(request.param, cluster.kubeconfig, tmp_path)
 
 
 every = pytest.mark.parametrize("run", kit.parameters(), indirect=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -36,17 +35,6 @@ spec:
     metadata: {labels: {app: web}}
     spec: {containers: [{name: c, image: "web:1"}]}
 """
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[apiserver.Cluster]:
-    async with apiserver.running() as running:
-        yield running
-
-
-@pytest.fixture
-def run(request: pytest.FixtureRequest, cluster: apiserver.Cluster, tmp_path: Path) -> Kubectl:
-    return Kubectl(request.param, cluster.kubeconfig, tmp_path)
 
 
 ends = pytest.mark.parametrize("run", kit.parameters(ends=True), indirect=True)

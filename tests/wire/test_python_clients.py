@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import kubernetes
@@ -13,12 +12,6 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap
 
 from kit import apiserver
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[apiserver.Cluster]:
-    async with apiserver.running() as running:
-        yield running
 
 
 async def test_the_official_client_lists_creates_patches_watches_and_deletes(cluster: apiserver.Cluster) -> None:
