@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from plait.base import aio
-from plait.store import streams
+from plait.store.streams import pod_streams as streams
 
 POD: dict[str, Any] = {
     "apiVersion": "v1",

@@ -20,16 +20,16 @@ from plait.local.layout import Layout
 from plait.resources import kinds
 from plait.resources.kinds import Kind
 from plait.store import kubeconfig
+from plait.store.admission.gate import Gate
 from plait.store.api import Api, ApiError, Document
-from plait.store.gate import Gate
 from plait.store.http import Server
 from plait.store.kubeconfig import Access
 from plait.store.local_api import LocalApi
 from plait.store.pki import Pki
 from plait.store.schema.schemas import Schemas
 from plait.store.storage import Storage
-from plait.store.strategies import Context
-from plait.store.streaming import stream_routes
+from plait.store.strategies.table import Context
+from plait.store.streams.routes import stream_routes
 from plait.store.tokens import Tokens
 from plait.store.verbs import Verbs
 

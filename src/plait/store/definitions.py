@@ -7,12 +7,13 @@ means is crds.py's; reading and writing go through `verbs`.
 from __future__ import annotations
 
 from plait.resources.kinds import CRD, Kind
-from plait.store import errors, strategies
+from plait.store import errors
 from plait.store.api import Document
 from plait.store.schema import crds
 from plait.store.schema.schemas import Schemas
 from plait.store.state import Address, Record
 from plait.store.storage import Storage
+from plait.store.strategies import table as strategies
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _CRDS: Address = (CRD.group, CRD.plural)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from plait.store import errors, managed, patch, strategies
+from plait.store import errors, managed, patch
 from plait.store.api import ApiError, Document, PatchType
 from plait.store.ask import Ask
 from plait.store.schema import fields
 from plait.store.schema.schemas import Schemas
 from plait.store.state import Record, stamp
+from plait.store.strategies import table as strategies
 
 _OPEN: Document = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from plait.resources.kinds import CRD, NAMESPACE, Kind
-from plait.store import errors, strategies
+from plait.store import errors
 from plait.store.api import ApiError, Document, PatchType
 from plait.store.ask import Admission, Ask
 from plait.store.definitions import Definitions, without_cleanup
@@ -24,6 +24,7 @@ from plait.store.schema import crds
 from plait.store.schema.schemas import Schemas
 from plait.store.state import Record, born, deletion, finished, same, stamp, updated
 from plait.store.storage import Storage
+from plait.store.strategies import table as strategies
 
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _RETRIES = 8

@@ -11,11 +11,12 @@ import pytest
 from kit.widgets import definition
 from plait.resources import kinds
 from plait.resources.kinds import Kind
-from plait.store import pods, strategies
 from plait.store.api import Document
 from plait.store.schema import crds
 from plait.store.state import State
-from plait.store.strategies import Context
+from plait.store.strategies import pods
+from plait.store.strategies import table as strategies
+from plait.store.strategies.table import Context
 
 
 def context(*documents: tuple[Kind, Document]) -> Context:

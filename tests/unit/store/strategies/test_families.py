@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from plait.store import families
+from plait.store.strategies import families
 
 DUAL, SINGLE, SIX = ("IPv4", "IPv6"), ("IPv4",), ("IPv6",)
 

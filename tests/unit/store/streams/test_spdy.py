@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from plait.store.spdy import DICTIONARY, Data, Event, Opened, Reset, Session
+from plait.store.streams.spdy import DICTIONARY, Data, Event, Opened, Reset, Session
 
 
 class Client:

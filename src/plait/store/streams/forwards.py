@@ -12,8 +12,8 @@ import aiohttp
 from aiohttp import web
 
 from plait.base import aio
-from plait.store import wires
-from plait.store.spdy import Data, Opened, Session
+from plait.store.streams import wires
+from plait.store.streams.spdy import Data, Opened, Session
 
 _VERSION, _TUNNEL = "portforward.k8s.io", "SPDY/3.1+portforward.k8s.io"
 Document = dict[str, Any]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from plait.store import streams
 from plait.store.api import Document
 from plait.store.state import State
+from plait.store.streams import pod_streams as streams
 
 
 def stream_routes(socket_of_node: Callable[[str], Path], state: State) -> list[web.RouteDef]:

@@ -15,8 +15,8 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from plait.store import channels, forwards, wires
-from plait.store.wires import KubeletGone
+from plait.store.streams import channels, forwards, wires
+from plait.store.streams.wires import KubeletGone
 
 Document = dict[str, Any]
 GetPod = Callable[[str, str], "Awaitable[Document | None] | Document | None"]

@@ -10,8 +10,8 @@ import pytest
 
 from plait.resources import kinds
 from plait.resources.kinds import Kind
-from plait.store import admission
-from plait.store.admission import Hook, HookFailed, Request
+from plait.store.admission import reviews
+from plait.store.admission.reviews import Hook, HookFailed, Request
 from plait.store.api import ApiError, Document
 
 POD: Document = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"app": "web"}}, "spec": {}}
@@ -85,7 +85,7 @@ def request(kind: Kind = kinds.POD, operation: str = "CREATE", **fields: Any) ->
     ],
 )
 def test_rules_name_operation_group_version_resource_and_scope(given: Document, asked: Request, sees: bool) -> None:
-    assert (admission.matches(hook(given), asked) is not None) is sees
+    assert (reviews.matches(hook(given), asked) is not None) is sees
 
 
 IN = {"matchExpressions": [{"key": "env", "operator": "In", "values": ["prod"]}]}
@@ -112,19 +112,19 @@ IN = {"matchExpressions": [{"key": "env", "operator": "In", "values": ["prod"]}]
 )
 def test_selectors_judge_the_namespace_and_either_object(fields: Document, asked: Request, sees: bool) -> None:
     anything = rule("*", "*")
-    assert (admission.matches(hook(anything, **fields), asked) is not None) is sees
+    assert (reviews.matches(hook(anything, **fields), asked) is not None) is sees
 
 
 def test_equivalent_sees_other_versions_of_a_kind_at_the_version_it_asked_for_and_exact_does_not() -> None:
     assert ROUTE is not None
     given = rule("httproutes", "CREATE", ROUTE.group, "v1beta1")
     asked = request(ROUTE, new={"apiVersion": ROUTE.api_version("v1"), "kind": "HTTPRoute", "metadata": {"name": "p"}})
-    assert admission.matches(hook(given), asked) == "v1beta1"
-    assert admission.matches(hook(given, matchPolicy="Exact"), asked) is None
-    sent = admission.body(hook(given), asked, "v1beta1", "u")["request"]
+    assert reviews.matches(hook(given), asked) == "v1beta1"
+    assert reviews.matches(hook(given, matchPolicy="Exact"), asked) is None
+    sent = reviews.body(hook(given), asked, "v1beta1", "u")["request"]
     assert sent["object"]["apiVersion"] == ROUTE.api_version("v1beta1")
     assert (sent["kind"]["version"], sent["requestKind"]["version"]) == ("v1beta1", "v1")
-    changed = admission.patched(hook(given), asked, "v1beta1", [{"op": "add", "path": "/spec", "value": {}}])
+    changed = reviews.patched(hook(given), asked, "v1beta1", [{"op": "add", "path": "/spec", "value": {}}])
     assert changed.new == {**(asked.new or {}), "spec": {}}
 
 
@@ -141,14 +141,14 @@ def test_equivalent_sees_other_versions_of_a_kind_at_the_version_it_asked_for_an
 )
 def test_match_conditions_must_all_be_true(expressions: list[str], sees: bool) -> None:
     conditions = [{"name": str(i), "expression": text} for i, text in enumerate(expressions)]
-    assert (admission.matches(hook(matchConditions=conditions), request()) is not None) is sees
+    assert (reviews.matches(hook(matchConditions=conditions), request()) is not None) is sees
 
 
 def test_a_match_condition_that_fails_skips_under_ignore_and_refuses_under_fail() -> None:
     conditions = [{"name": "odd", "expression": "object.spec.missing.x == 1"}]
-    assert admission.matches(hook(matchConditions=conditions, failurePolicy="Ignore"), request()) is None
+    assert reviews.matches(hook(matchConditions=conditions, failurePolicy="Ignore"), request()) is None
     with pytest.raises(ApiError, match="match condition 'odd' of webhook") as caught:
-        admission.matches(hook(matchConditions=conditions, failurePolicy="Fail"), request())
+        reviews.matches(hook(matchConditions=conditions, failurePolicy="Fail"), request())
     assert caught.value.code == 403
 
 
@@ -156,12 +156,12 @@ def test_hooks_are_called_in_the_order_of_their_names() -> None:
     def config(name: str, *hooks: str) -> Document:
         return {"metadata": {"name": name}, "webhooks": [{"name": each} for each in hooks]}
 
-    found = admission.hooks([config("b", "2", "1"), config("a", "z"), {"metadata": {"name": "c"}}])
+    found = reviews.hooks([config("b", "2", "1"), config("a", "z"), {"metadata": {"name": "c"}}])
     assert [each.key for each in found] == [("a", "z"), ("b", "2"), ("b", "1")]
 
 
 def test_configurations_of_admission_are_exempt_and_nothing_else_is() -> None:
-    exempt = {kind.kind for kind in kinds.ALL if admission.exempt(kind)}
+    exempt = {kind.kind for kind in kinds.ALL if reviews.exempt(kind)}
     assert {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"} <= exempt
     assert "CustomResourceDefinition" not in exempt
     assert "Pod" not in exempt
@@ -170,16 +170,16 @@ def test_configurations_of_admission_are_exempt_and_nothing_else_is() -> None:
 @pytest.mark.parametrize(("effects", "allowed"), [("None", 1), ("NoneOnDryRun", 1), ("Some", 0), ("Unknown", 0)])
 def test_a_dry_run_refuses_webhooks_with_side_effects(effects: str, allowed: int) -> None:
     given = hook(sideEffects=effects, failurePolicy="Ignore")
-    admission.check_dry_run(given, request())
+    reviews.check_dry_run(given, request())
     if allowed:
-        admission.check_dry_run(given, request(dry_run=True))
+        reviews.check_dry_run(given, request(dry_run=True))
     else:
         with pytest.raises(ApiError, match="does not support dry run"):
-            admission.check_dry_run(given, request(dry_run=True))
+            reviews.check_dry_run(given, request(dry_run=True))
 
 
 def test_the_review_says_who_does_what_to_which_object() -> None:
-    sent = admission.body(hook(), request(operation="UPDATE", old=POD, dry_run=True), "v1", "uid-1")
+    sent = reviews.body(hook(), request(operation="UPDATE", old=POD, dry_run=True), "v1", "uid-1")
     assert (sent["apiVersion"], sent["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
     asked = sent["request"]
     assert asked["uid"] == "uid-1"
@@ -195,7 +195,7 @@ def test_the_review_says_who_does_what_to_which_object() -> None:
 def test_a_scale_is_shown_as_a_scale() -> None:
     scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "p"}, "spec": {"replicas": 2}}
     given = request(kinds.DEPLOYMENT, "UPDATE", subresource="scale", new=scale, old=scale)
-    asked = admission.body(hook(), given, "v1", "u")["request"]
+    asked = reviews.body(hook(), given, "v1", "u")["request"]
     assert asked["kind"] == {"group": "autoscaling", "version": "v1", "kind": "Scale"}
     assert asked["resource"]["resource"] == "deployments"
     assert asked["subResource"] == "scale"
@@ -212,12 +212,12 @@ def encoded(patch: Any) -> str:
 
 def test_a_refusal_names_the_webhook_and_keeps_code_reason_and_message() -> None:
     denied = answer(allowed=False, status={"message": "no", "code": 409, "reason": "Conflict"}, warnings=["a\nb"])
-    found = admission.verdict(hook(), denied, "u", mutating=True)
+    found = reviews.verdict(hook(), denied, "u", mutating=True)
     assert found.refusal is not None
     assert (found.refusal.code, found.refusal.reason) == (409, "Conflict")
     assert str(found.refusal) == 'admission webhook "h.example.org" denied the request: no'
     assert found.warnings == ("a b",)
-    bare = admission.verdict(hook(), answer(allowed=False), "u", mutating=True).refusal
+    bare = reviews.verdict(hook(), answer(allowed=False), "u", mutating=True).refusal
     assert bare is not None
     assert (bare.code, str(bare)) == (400, 'admission webhook "h.example.org" denied the request without explanation')
 
@@ -239,13 +239,13 @@ def test_a_refusal_names_the_webhook_and_keeps_code_reason_and_message() -> None
 )
 def test_an_unusable_answer_is_a_failed_webhook(bad: Any) -> None:
     with pytest.raises(HookFailed):
-        admission.verdict(hook(), bad, "u", mutating=True)
+        reviews.verdict(hook(), bad, "u", mutating=True)
 
 
 def test_a_validating_webhook_may_not_patch() -> None:
     patching = answer(allowed=True, patch=encoded([{"op": "remove", "path": "/spec"}]), patchType="JSONPatch")
     with pytest.raises(HookFailed, match="may not patch"):
-        admission.verdict(hook(), patching, "u", mutating=False)
+        reviews.verdict(hook(), patching, "u", mutating=False)
 
 
 @pytest.mark.parametrize(
@@ -263,12 +263,12 @@ def test_a_validating_webhook_may_not_patch() -> None:
 def test_a_patch_that_does_not_fit_is_a_failed_webhook_and_changes_nothing(operations: list[Any]) -> None:
     before = json.dumps(POD)
     with pytest.raises(HookFailed):
-        admission.patched(hook(), request(), "v1", operations)
+        reviews.patched(hook(), request(), "v1", operations)
     assert json.dumps(POD) == before
 
 
 def test_a_webhook_that_speaks_no_known_review_version_is_a_failed_one() -> None:
     with pytest.raises(HookFailed, match="admissionReviewVersions"):
-        admission.body(hook(admissionReviewVersions=["v7"]), request(), "v1", "u")
-    sent = admission.body(hook(admissionReviewVersions=["v7", "v1beta1"]), request(), "v1", "u")
+        reviews.body(hook(admissionReviewVersions=["v7"]), request(), "v1", "u")
+    sent = reviews.body(hook(admissionReviewVersions=["v7", "v1beta1"]), request(), "v1", "u")
     assert sent["apiVersion"] == "admission.k8s.io/v1beta1"

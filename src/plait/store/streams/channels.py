@@ -12,8 +12,8 @@ import orjson
 from aiohttp import web
 
 from plait.base import aio
-from plait.store import wires
-from plait.store.spdy import Data, Opened, Reset, Session
+from plait.store.streams import wires
+from plait.store.streams.spdy import Data, Opened, Reset, Session
 
 _STDIN, _ERROR, _RESIZE, _CLOSE = 0, 3, 4, 255
 _NUMBERS = {"stdin": _STDIN, "stdout": 1, "stderr": 2, "error": _ERROR, "resize": _RESIZE}

@@ -9,12 +9,12 @@ import asyncio
 import uuid
 
 from plait.base.observe import logger
-from plait.store import admission
-from plait.store.admission import MUTATING, VALIDATING, Hook, HookFailed, Request, Verdict
+from plait.store.admission import reviews
+from plait.store.admission.reviews import MUTATING, VALIDATING, Hook, HookFailed, Request, Verdict
+from plait.store.admission.webhooks import Caller, Resolve, resolver
 from plait.store.api import Document
 from plait.store.ask import Ask
 from plait.store.state import State
-from plait.store.webhooks import Caller, Resolve, resolver
 
 _GROUP = "admissionregistration.k8s.io"
 _NAMESPACES = ("", "namespaces")
@@ -46,7 +46,7 @@ class Gate:
             await self._mutated(deciding, self._request(ask, operation, old, None), ask)
         if hooks := self._hooks(ask, VALIDATING):
             request = self._request(ask, operation, old, new)
-            wanted = [(hook, version) for hook in hooks if (version := admission.matches(hook, request)) is not None]
+            wanted = [(hook, version) for hook in hooks if (version := reviews.matches(hook, request)) is not None]
             calls = [self._asked(hook, request, version, mutating=False) for hook, version in wanted]
             verdicts = await asyncio.gather(*calls, return_exceptions=True)
             for verdict in verdicts:
@@ -62,7 +62,7 @@ class Gate:
             for hook in hooks:
                 if again and not (hook.reinvoked and changed_at.get(hook.key, changes) != changes):
                     continue
-                version = admission.matches(hook, request)
+                version = reviews.matches(hook, request)
                 if version is None:
                     continue
                 after = await self._step(hook, request, version, ask)
@@ -77,32 +77,32 @@ class Gate:
         if not verdict.patch:
             return request
         try:
-            after = admission.patched(hook, request, version, verdict.patch)
+            after = reviews.patched(hook, request, version, verdict.patch)
         except HookFailed as error:
             self._tolerate(hook, error)
             return request
         return request if after.new == request.new else after
 
     async def _asked(self, hook: Hook, request: Request, version: str, *, mutating: bool) -> Verdict:
-        admission.check_dry_run(hook, request)
+        reviews.check_dry_run(hook, request)
         uid = str(uuid.uuid4())
         try:
-            answer = await self._caller.call(hook, admission.body(hook, request, version, uid))
-            return admission.verdict(hook, answer, uid, mutating=mutating)
+            answer = await self._caller.call(hook, reviews.body(hook, request, version, uid))
+            return reviews.verdict(hook, answer, uid, mutating=mutating)
         except HookFailed as error:
             self._tolerate(hook, error)
             return Verdict()
 
     def _tolerate(self, hook: Hook, error: HookFailed) -> None:
         if not hook.ignores_failure:
-            raise admission.failed(hook, error) from error
+            raise reviews.failed(hook, error) from error
         _log.warning("webhook failed and is ignored", webhook=hook.name, error=error)
 
     def _hooks(self, ask: Ask, plural: str) -> list[Hook]:
         records = self._state.list((_GROUP, plural))
-        if not records or ask.admitted or admission.exempt(ask.kind):
+        if not records or ask.admitted or reviews.exempt(ask.kind):
             return []
-        return admission.hooks(record.document for record in records)
+        return reviews.hooks(record.document for record in records)
 
     def _request(self, ask: Ask, operation: str, old: Document | None, new: Document | None) -> Request:
         return Request(

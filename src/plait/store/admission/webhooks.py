@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import orjson
 
-from plait.store.admission import Hook, HookFailed
+from plait.store.admission.reviews import Hook, HookFailed
 from plait.store.api import Document
 from plait.store.state import State
 

@@ -13,12 +13,13 @@ from typing import Any
 
 from plait.resources import kinds, validate
 from plait.resources.kinds import Kind
-from plait.store import allocation, errors, pods
+from plait.store import errors
 from plait.store.api import Document
 from plait.store.errors import Cause
 from plait.store.schema import crds
 from plait.store.selectors import of_document
 from plait.store.state import State
+from plait.store.strategies import allocation, pods
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _SERVICE = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?\Z")

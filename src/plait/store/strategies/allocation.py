@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from plait.store import families
 from plait.store.api import ApiError, Document
 from plait.store.errors import Cause
 from plait.store.state import State
+from plait.store.strategies import families
 
 Range = IPv4Network | IPv6Network
 Ranges = Sequence[Range]
