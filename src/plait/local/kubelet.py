@@ -12,16 +12,16 @@ from pathlib import Path
 
 from plait.base import aio
 from plait.base.observe import logger
-from plait.local import podspec
 from plait.local.addresses import AddressPlan
 from plait.local.containers import Containers, Exit
 from plait.local.images import Table
 from plait.local.layout import Layout
-from plait.local.lifecycle import BACKOFF_BASE, BACKOFF_MOST
 from plait.local.noderecord import lease_document, node_document
-from plait.local.podnet import NoHook, PodNetwork, PodNetworkHook
-from plait.local.podnode import Node, Recorder
-from plait.local.podworker import PodWorker
+from plait.local.pod import spec as podspec
+from plait.local.pod.lifecycle import BACKOFF_BASE, BACKOFF_MOST
+from plait.local.pod.network import NoHook, PodNetwork, PodNetworkHook
+from plait.local.pod.node import Node, Recorder
+from plait.local.pod.worker import PodWorker
 from plait.resources.kinds import LEASE, NODE, POD
 from plait.store.api import Api, ApiError, Document
 from plait.store.informer import Informer

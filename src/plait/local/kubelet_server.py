@@ -15,10 +15,11 @@ from aiohttp import WSMsgType, web
 
 from plait.base import aio, netns
 from plait.base.observe import logger
-from plait.local import logfollow, podspec
+from plait.local import logfollow
 from plait.local.containers import StartError
 from plait.local.kubelet import Kubelet
-from plait.local.podworker import PodWorker
+from plait.local.pod import spec as podspec
+from plait.local.pod.worker import PodWorker
 from plait.local.sessions import PROTOCOLS, Session, status_document
 from plait.store.api import Document
 

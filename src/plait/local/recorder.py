@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 from plait.base import aio
 from plait.base.observe import logger
-from plait.local.podstatus import stamp
+from plait.local.pod.status import stamp
 from plait.resources.kinds import EVENT
 from plait.store.api import Api, ApiError, Document
 

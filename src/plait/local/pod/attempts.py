@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from plait.local import podspec
+from plait.local.pod import spec as podspec
 
 KEPT = 2
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from plait.base import aio
 from plait.base.observe import logger
-from plait.local import podstatus
-from plait.local.lifecycle import Lifecycle
+from plait.local.pod import status as podstatus
+from plait.local.pod.lifecycle import Lifecycle
 from plait.resources.kinds import POD
 from plait.store.api import Api, ApiError, Document
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from plait.local.environment import ConfigError, Facts
-from plait.local.volumes import TOKEN_DIRECTORY, Token, Volumes, replace_content, with_default_token
+from plait.local.pod.environment import ConfigError, Facts
+from plait.local.pod.volumes import TOKEN_DIRECTORY, Token, Volumes, replace_content, with_default_token
 
 NOW = 1000.0
 

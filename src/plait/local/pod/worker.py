@@ -12,12 +12,13 @@ from typing import Any
 
 from plait.base import aio
 from plait.base.observe import logger
-from plait.local import podstatus, probes, probing
-from plait.local.lifecycle import Finished, Lifecycle, Start, Stop
-from plait.local.podcontainers import REFRESH, PodContainers
-from plait.local.podnode import Node
-from plait.local.podreport import Report
-from plait.local.podsandbox import Sandbox
+from plait.local.pod import probes, probing
+from plait.local.pod import status as podstatus
+from plait.local.pod.containers import REFRESH, PodContainers
+from plait.local.pod.lifecycle import Finished, Lifecycle, Start, Stop
+from plait.local.pod.node import Node
+from plait.local.pod.report import Report
+from plait.local.pod.sandbox import Sandbox
 from plait.resources.kinds import POD
 from plait.store.api import ApiError, Document
 

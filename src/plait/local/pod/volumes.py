@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from plait.local import environment
-from plait.local.environment import ConfigError, Facts
+from plait.local.pod import environment
+from plait.local.pod.environment import ConfigError, Facts
 from plait.store.api import Document
 
 TOKEN_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"

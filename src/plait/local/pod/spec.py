@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from plait.base.wellknown import CLUSTER_DOMAIN
-from plait.local import environment, syscalls
-from plait.local.environment import ConfigError
+from plait.local import syscalls
+from plait.local.pod import environment
+from plait.local.pod.environment import ConfigError
 from plait.store.api import Document
 
 _NOBODY = 65532  # what "nonroot" images run as

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from plait.local import hooks
-from plait.local.hooks import HookFailed
+from plait.local.pod import hooks
+from plait.local.pod.hooks import HookFailed
 
 
 async def executed(argv: Sequence[str], limit: float) -> tuple[int, str]:

@@ -15,16 +15,18 @@ from typing import Any
 
 from plait.base import aio
 from plait.base.observe import logger
-from plait.local import attempts as attempts_on_disk
-from plait.local import commands, environment, hooks, podspec, podstatus, volumes
 from plait.local.containers import Exit, Running, StartError
-from plait.local.environment import ConfigError, Facts
-from plait.local.hooks import HookFailed
 from plait.local.images import UnknownImage
-from plait.local.lifecycle import Ending, Lifecycle, Start, Stop
-from plait.local.podnode import Node
-from plait.local.podsandbox import Sandbox
-from plait.local.sources import Sources
+from plait.local.pod import attempts as attempts_on_disk
+from plait.local.pod import commands, environment, hooks, volumes
+from plait.local.pod import spec as podspec
+from plait.local.pod import status as podstatus
+from plait.local.pod.environment import ConfigError, Facts
+from plait.local.pod.hooks import HookFailed
+from plait.local.pod.lifecycle import Ending, Lifecycle, Start, Stop
+from plait.local.pod.node import Node
+from plait.local.pod.sandbox import Sandbox
+from plait.local.pod.sources import Sources
 from plait.store.api import ApiError, Document
 
 REFRESH = 15.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from plait.base.observe import logger
-from plait.local import podspec
-from plait.local.podnet import named_address
-from plait.local.podnode import Node
+from plait.local.pod import spec as podspec
+from plait.local.pod.network import named_address
+from plait.local.pod.node import Node
 from plait.store.api import Document
 
 _log = logger("kubelet")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from plait.local import environment
-from plait.local.environment import ConfigError, Facts
+from plait.local.pod import environment
+from plait.local.pod.environment import ConfigError, Facts
 
 FACTS = Facts(("10.64.1.2",), ("10.64.255.11",), "node-1", cpus=2, memory=1024)
 

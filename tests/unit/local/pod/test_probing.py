@@ -1,6 +1,6 @@
 """How soon a container that is not ready yet is asked again."""
 
-from plait.local.probing import ProbeState, Timing, soon
+from plait.local.pod.probing import ProbeState, Timing, soon
 
 ONCE_A_SECOND = Timing(0.0, 1.0, 1.0)
 

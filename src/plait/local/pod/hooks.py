@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from plait.local import probes
 from plait.local.containers import StartError
+from plait.local.pod import probes
 
 Execute = Callable[[Sequence[str], float], Awaitable[tuple[int, str]]]
 """(command, seconds) -> its exit code and what it printed."""

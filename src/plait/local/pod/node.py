@@ -10,8 +10,8 @@ from plait.local.addresses import AddressPlan
 from plait.local.containers import Containers, Exit
 from plait.local.images import Table
 from plait.local.layout import Layout
-from plait.local.lifecycle import BACKOFF_BASE, BACKOFF_MOST
-from plait.local.podnet import PodNetwork, PodNetworkHook
+from plait.local.pod.lifecycle import BACKOFF_BASE, BACKOFF_MOST
+from plait.local.pod.network import PodNetwork, PodNetworkHook
 from plait.store.api import Api, Document
 
 Recorder = Callable[[Document, str, str, str], None]  # about, Normal | Warning, reason, message

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from plait.local import podnet
-from plait.local.podnet import Addresses
+from plait.local.pod import network as podnet
+from plait.local.pod.network import Addresses
 
 NETWORK = IPv4Network("10.64.1.0/24")
 

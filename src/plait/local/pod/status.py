@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from plait.local.lifecycle import Container, Ending, Lifecycle
+from plait.local.pod.lifecycle import Container, Ending, Lifecycle
 from plait.store.api import Document
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.local import podstatus
-from plait.local.lifecycle import Finished, Lifecycle, Start, Stop, restart_delay
+from plait.local.pod import status as podstatus
+from plait.local.pod.lifecycle import Finished, Lifecycle, Start, Stop, restart_delay
 
 
 def pod(*containers: dict[str, Any], init: tuple[dict[str, Any], ...] = (), **spec: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What should happen to a pod's containers next? A sans-IO machine: facts in, commands out, no clock of its own.
 
 Init containers in order, native sidecars, restart policy with back-off, probe verdicts, graceful end in order. The
-driver (`podworker`) obeys `step()` and reports what happened; `podstatus` writes the machine's state as a PodStatus.
+driver (`worker`) obeys `step()` and reports what happened; `status` writes the machine's state as a PodStatus.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from plait.local.probing import KINDS, ProbeKind, ProbeState
+from plait.local.pod.probing import KINDS, ProbeKind, ProbeState
 from plait.store.api import Document
 
 Role = Literal["init", "sidecar", "main"]

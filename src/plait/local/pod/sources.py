@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from plait.base import aio
-from plait.local import environment
-from plait.local.environment import ConfigError, Reference
-from plait.local.volumes import Token
+from plait.local.pod import environment
+from plait.local.pod.environment import ConfigError, Reference
+from plait.local.pod.volumes import Token
 from plait.resources.kinds import CONFIG_MAP, SECRET, SERVICE, SERVICE_ACCOUNT
 from plait.store.api import Api, ApiError, Document
 
