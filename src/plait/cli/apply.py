@@ -21,7 +21,9 @@ Files = Annotated[list[str], typer.Option("-f", "--filename", help="Manifest fil
 @app.command()
 def apply(
     filename: Files,
-    namespace: Annotated[str, typer.Option("-n", "--namespace", help="For documents that name none.")] = "default",
+    namespace: Annotated[
+        str, typer.Option("-n", "--namespace", help="Namespace of documents that name none.")
+    ] = "default",
     name: Annotated[str, typer.Option(help="Name of the mesh.")] = "default",
     kubeconfig: Annotated[Path | None, typer.Option(help="Another API server.")] = None,
     force: Annotated[bool, typer.Option("--force-conflicts", help="Take over fields owned by others.")] = False,

@@ -62,7 +62,9 @@ def l4(
     quick: Quick = False,
     form: Format = "table",
     rate: float = 1000.0,
-    faults: Annotated[bool, typer.Option("--faults", help="Count what is lost while parts end and pods move.")] = False,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Count lost requests while parts are killed and pods move.")
+    ] = False,
     only: Annotated[str, typer.Option(help="With --faults: some of ends, cycles, starts, reuse, memory.")] = "",
     cycles: Annotated[int | None, typer.Option(help="With --faults: times out of the mesh and in again.")] = None,
     reuses: Annotated[int | None, typer.Option(help="With --faults: addresses that change hands.")] = None,
@@ -246,11 +248,15 @@ def migrate(
 def fuse(
     out: Annotated[Path, typer.Option("--out", help="Folder for report.md, charts and raw data.")],
     quick: Annotated[bool, typer.Option("--quick", help="3 pods a node, 3 short blocks: does it run?")] = False,
-    pods: Annotated[str, typer.Option(help="Pods a node; several, as 5,10,20, are runs of their own.")] = "",
+    pods: Annotated[
+        str, typer.Option(help="Pods per node; of several numbers, as 5,10,20, each is a run of its own.")
+    ] = "",
     fractions: Annotated[str, typer.Option(help="Shares of services behind a waypoint, as 0.1,1.0.")] = "",
     blocks: Annotated[int | None, typer.Option(min=2, help="Blocks of each state and load.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Length of a block.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Requests a second; 30 % of what M1 carries by itself.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Requests a second; by default 30 % of what state M1 carries.")
+    ] = None,
     operations: Annotated[bool | None, typer.Option(help="The day-2 tasks too.")] = None,
 ) -> int:
     """The article's experiment: no mesh, sidecars, L4, waypoints and a mix, side by side, with a report of what holds.

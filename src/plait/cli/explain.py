@@ -41,8 +41,10 @@ def main(
     server: Annotated[str, typer.Argument(metavar="SERVER")],
     file: Annotated[list[str] | None, typer.Option("-f", "--filename", help="Offline: file, folder, or -.")] = None,
     request: Annotated[tuple[str, str], typer.Option(metavar="METHOD PATH", help="Judge this request.")] = ("", ""),
-    header: Annotated[list[str] | None, typer.Option("-H", "--header", help="Of the request: 'name: value'.")] = None,
-    host: Annotated[str, typer.Option(help="Of the request; else the service's name.")] = "",
+    header: Annotated[
+        list[str] | None, typer.Option("-H", "--header", help="A header of the request: 'name: value'.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Host of the request; by default the service's name.")] = "",
     config: inputs.Config = None,
     root_namespace: inputs.RootNamespace = "",
     form: Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")] = "table",

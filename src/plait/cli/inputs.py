@@ -24,7 +24,9 @@ from plait.resources.problems import Problem
 from plait.store.api import Document
 
 Config = Annotated[Path | None, typer.Option("--mesh-config", help="MeshConfig, as in ConfigMap istio.")]
-RootNamespace = Annotated[str, typer.Option(help="Where mesh-wide policies live; else what the MeshConfig says.")]
+RootNamespace = Annotated[
+    str, typer.Option(help="Namespace of mesh-wide policies; by default what the MeshConfig says.")
+]
 Form = Annotated[
     str, typer.Option("-o", "--output", help="table, json or yaml; unsaid, table in a terminal and json elsewhere.")
 ]

@@ -34,7 +34,7 @@ def kube_inject(
     ] = None,
     form: Annotated[str, typer.Option("-o", "--output", help="yaml or json.")] = "yaml",
     revision: Annotated[
-        str, typer.Option("-r", "--revision", help="Which control plane's, as istio.io/rev.")
+        str, typer.Option("-r", "--revision", help="Revision of the control plane, as in istio.io/rev.")
     ] = "default",
     proxies: Annotated[
         str, typer.Option(help="Where a node keeps the folders of its proxies; by default --name's.")

@@ -22,9 +22,11 @@ def logs(
     pod: Annotated[str, typer.Argument(help="Pod name.")],
     container: Annotated[str, typer.Option("-c", "--container", help="Container; the only one when left out.")] = "",
     namespace: Annotated[str, typer.Option("-n", "--namespace")] = "default",
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come.")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Follow: print new lines as they come.")] = False,
     tail: Annotated[int, typer.Option(help="Only the last lines; -1 shows all.")] = -1,
-    previous: Annotated[bool, typer.Option("-p", "--previous", help="Of the run before the last restart.")] = False,
+    previous: Annotated[
+        bool, typer.Option("-p", "--previous", help="The log of the previous run, before the last restart.")
+    ] = False,
     name: Annotated[str, typer.Option(help="Name of the mesh.")] = "default",
     kubeconfig: Annotated[Path | None, typer.Option(help="Another API server.")] = None,
 ) -> int:

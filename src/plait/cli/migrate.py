@@ -78,10 +78,11 @@ def show(
 def apply(
     subject: Subject,
     to: To,
-    canary: Annotated[str, typer.Option(help="Stop when this share of the pods was made anew, as 5%.")] = "",
+    canary: Annotated[str, typer.Option(help="Stop when this share of the pods has been recreated, as 5%.")] = "",
     waypoint: Waypoint = "waypoint",
     accept: Annotated[
-        bool, typer.Option("--accept-differences", help="Go on though requests are judged differently.")
+        bool,
+        typer.Option("--accept-differences", help="Migrate even if policies would judge some requests differently."),
     ] = False,
     timeout: Timeout = 120.0,
     name: Name = "default",

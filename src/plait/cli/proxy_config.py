@@ -30,7 +30,7 @@ class NoAnswer(click.ClickException):
 def proxy_config(
     part: Annotated[str, typer.Argument(help=f"all, or one of {', '.join(config.PARTS)}.")],
     proxy: Annotated[str, typer.Argument(help="NAMESPACE/POD or node:NODE.")],
-    match: Annotated[str, typer.Option("--match", help="Only what has this text in a name, host or address.")] = "",
+    match: Annotated[str, typer.Option("--match", help="Only entries with this text in a name, host or address.")] = "",
     name: Annotated[str, typer.Option(help="Name of the mesh.")] = "default",
     form: Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")] = "table",
 ) -> int:

@@ -34,14 +34,15 @@ def up(
     dataplane: Annotated[str, typer.Option(help="The node proxy: envoy, or ztunnel with --ztunnel.")] = "envoy",
     ztunnel: Annotated[str, typer.Option(help="Path of a ztunnel binary, for --dataplane ztunnel.")] = "",
     dns_capture: Annotated[
-        bool, typer.Option(help="Captured pods ask the mesh's resolver, unless their annotation says otherwise.")
+        bool,
+        typer.Option(help="DNS of captured pods goes to the mesh's resolver, unless their annotation says otherwise."),
     ] = True,
     eager: Annotated[
         int,
         typer.Option(
             "--eager-services",
             min=0,
-            help="Up to so many services node proxies have all their clusters early; above, and with 0, on demand.",
+            help="Up to this many services, proxies get all clusters ahead; beyond, and with 0, on demand.",
         ),
     ] = EAGER,
     ip_families: Annotated[

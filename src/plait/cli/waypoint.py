@@ -36,9 +36,9 @@ Mesh = Annotated[str, typer.Option("--mesh", help="Name of the mesh.")]
 Kubeconfig = Annotated[Path | None, typer.Option(help="Another API server.")]
 Name = Annotated[str, typer.Option("--name", help="Name of the waypoint.")]
 For = Annotated[str, typer.Option("--for", help="Traffic it takes: service, workload, all or none.")]
-Class = Annotated[str, typer.Option("--class", help="Its GatewayClass.")]
+Class = Annotated[str, typer.Option("--class", help="GatewayClass of the waypoint.")]
 Placement = Annotated[str, typer.Option(help=f"Where its proxies run: {', '.join(operation.PLACEMENTS)}.")]
-Sleep = Annotated[str, typer.Option("--scale-to-zero", help="Run none after this time without use, as 60s.")]
+Sleep = Annotated[str, typer.Option("--scale-to-zero", help="Scale to zero after this time without use, as 60s.")]
 Form = Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")]
 _EVERYWHERE = typer.Option("-A", "--all-namespaces")
 _TRAFFIC = ("", "service", "workload", "all", "none")
@@ -74,8 +74,10 @@ def apply(
     sleep: Sleep = "",
     placement: Placement = "",
     enroll: Annotated[bool, typer.Option("--enroll-namespace", help="Make the namespace use it.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Also when it uses another one.")] = False,
-    wait: Annotated[bool, typer.Option("-w", "--wait", help="Until its proxies serve.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Do so even if the namespace uses another one.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("-w", "--wait", help="Wait until its proxies serve.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait.")] = 90.0,
     mesh: Mesh = "default",
     kubeconfig: Kubeconfig = None,
@@ -131,7 +133,7 @@ def status(
 @app.command()
 def scale(
     names: Annotated[list[str], typer.Argument(help="Names of waypoints.")],
-    replicas: Annotated[int, typer.Option(min=0, help="Proxies of each.")],
+    replicas: Annotated[int, typer.Option(min=0, help="Number of proxies of each.")],
     namespace: Namespace = "default",
     mesh: Mesh = "default",
     kubeconfig: Kubeconfig = None,

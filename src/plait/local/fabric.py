@@ -1,7 +1,7 @@
 """The wires of one local mesh: a fabric namespace with a bridge, a namespace a node, routes between their pods.
 
 As root one veth pair joins the host to the bridge, so that LoadBalancer, pod and service addresses can be reached
-from the host. Pods are attached to their node by `podnet`; this file never sees them.
+from the host. Pods are attached to their node by `pod.network`; this file never sees them.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def sets_authority(headers: Any) -> int:
 def _name(path: str, name: str, *, authority: bool) -> Iterator[Finding]:
     if name.lower() in AUTHORITY:
         if not authority:
-            yield bad(path, f"{name!r} can only be given anew, in request; remove it here")
+            yield bad(path, f"{name!r} can only be set or added, and only in the request; remove it here")
     elif name.startswith(":"):
         yield bad(path, f"{name!r} belongs to the request line; only :authority can be changed here")
     elif not HEADER.fullmatch(name):

@@ -117,7 +117,7 @@ def fault(path: str, found: Any) -> Iterator[Finding]:
     if (delay := found.delay) is not None:
         yield from words.exactly_one(f"{path}.delay", {"fixedDelay": delay.fixed_delay})
         if delay.exponential_delay is not None:
-            yield bad(f"{path}.delay.exponentialDelay", "only fixedDelay is done; use it")
+            yield bad(f"{path}.delay.exponentialDelay", "only fixedDelay is supported; use it")
         yield from words.positive(f"{path}.delay.fixedDelay", delay.fixed_delay)
         yield from share(f"{path}.delay.percentage", delay.percentage)
         if delay.percent is not None and not 0 <= delay.percent <= 100:

@@ -24,7 +24,7 @@ def match(path: str, found: Any, *, gateways: tuple[str, ...], delegates: bool) 
             place = f"{path}.{field}[{name}]"
             if name.startswith(_CLAIM):
                 if not claims_known:
-                    yield bad(place, "claims of tokens are known at gateways only; name gateways, and not mesh")
+                    yield bad(place, "token claims can be matched at gateways only; name gateways, and not mesh")
             elif not HEADER.fullmatch(name.removeprefix(":")):
                 yield bad(place, f"{name!r} is not a header name; use letters, digits and '-'")
             yield from words.string_match(place, value)

@@ -92,7 +92,7 @@ def selector(path: str, values: Mapping[str, str]) -> Iterator[Finding]:
         if not key:
             yield bad(path, "a label has no name; give it one")
         elif "*" in key or "*" in value:
-            yield bad(f"{path}[{key}]", "labels are compared as they stand, '*' is no wildcard; write the whole label")
+            yield bad(f"{path}[{key}]", "labels are compared literally, '*' is no wildcard; write the whole label")
 
 
 def match_labels(path: str, found: Any) -> Iterator[Finding]:
@@ -127,4 +127,4 @@ def export_to(values: tuple[str, ...], own: str, *, none: bool = False, alone: b
             meaning = "all namespaces" if every == "*" else "no namespace"
             yield bad(path, f"{every!r} stands for {meaning} and excludes other entries; keep one of them")
     if alone and seen - {own, "."}:
-        yield bad(path, "a rule for chosen workloads is seen in its own namespace only; write '.' or remove the field")
+        yield bad(path, "with a workloadSelector it holds in its own namespace only; write '.' or remove the field")

@@ -40,7 +40,7 @@ def references(found: tuple[Any, ...]) -> Iterator[Finding]:
 
 def reference(path: str, found: Any) -> Iterator[Finding]:
     if found.namespace:
-        yield bad(f"{path}.namespace", "a policy hangs on objects of its own namespace only; remove the field")
+        yield bad(f"{path}.namespace", "a policy attaches to objects of its own namespace only; remove the field")
     if (found.group, found.kind) not in _KINDS:
         text = f"no policy hangs on a {found.kind} of {found.group or 'the core group'}"
         yield bad(f"{path}.kind", f"{text}; name a Gateway, a GatewayClass, a Service or a ServiceEntry")

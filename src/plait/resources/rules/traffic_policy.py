@@ -111,9 +111,9 @@ def _client_tls(path: str, tls: Any) -> Iterator[Finding]:
             yield bad(f"{path}.{name}", f"mode MUTUAL needs {name} or credentialName; add one")
     if tls.insecure_skip_verify:
         if tls.ca_certificates:
-            yield bad(f"{path}.caCertificates", "insecureSkipVerify checks nothing by roots; remove one of them")
+            yield bad(f"{path}.caCertificates", "with insecureSkipVerify the roots are not used; remove one of them")
         if tls.subject_alt_names:
             yield bad(f"{path}.subjectAltNames", "insecureSkipVerify checks no names; remove one of them")
         if tls.credential_name and tls.mode == "SIMPLE":
-            text = "with insecureSkipVerify and mode SIMPLE a credential is used for nothing; remove one of them"
+            text = "with insecureSkipVerify and mode SIMPLE the credential is not used; remove one of them"
             yield bad(f"{path}.credentialName", text)

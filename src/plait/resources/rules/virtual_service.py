@@ -154,4 +154,4 @@ def _headers(path: str, route: HTTPRoute) -> Iterator[Finding]:
     for index, each in enumerate(route.route):
         yield from headers.changes(f"{path}.route[{index}].headers", each.headers)
     if rewritten + headers.sets_authority(route.headers) > 1:
-        yield bad(path, "the authority is given anew twice; keep rewrite.authority or the header")
+        yield bad(path, "the authority is set twice; keep rewrite.authority or the header")

@@ -56,7 +56,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (rate(match=[{"path": {"regex": "(?=a)"}}]), "spec.rateLimits[0].match[0].path.regex", "RE2"),
     (rate(refusal={"status": 200}), "spec.rateLimits[0].refusal.status", "200 is not allowed"),
     (rate(refusal={"headers": {"a b": "c"}}), "spec.rateLimits[0].refusal.headers.a b", "not a header name"),
-    (rate(refusal={"headers": {"host": "c"}}), "spec.rateLimits[0].refusal.headers.host", "can only be given"),
+    (rate(refusal={"headers": {"host": "c"}}), "spec.rateLimits[0].refusal.headers.host", "can only be set"),
     (rate(refusal={"headers": {"a": "b\nc"}}), "spec.rateLimits[0].refusal.headers.a", "line break"),
     (rate(sum=1), "spec.rateLimits[0].sum", ""),
     (shared(timeout="0s"), "spec.sharedRateLimit.timeout", "1ms"),

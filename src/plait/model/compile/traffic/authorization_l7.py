@@ -68,7 +68,11 @@ def _policy(
             rules.append(made)
     provider = spec.provider.name if spec.provider is not None else ""
     if spec.action == "CUSTOM" and not provider:
-        report.error(BAD_VALUE, "spec.provider", "action CUSTOM needs a provider; what it is about is denied meanwhile")
+        report.error(
+            BAD_VALUE,
+            "spec.provider",
+            "action CUSTOM needs a provider; until it has one, what its rules match is denied",
+        )
     policy = HttpPolicy(
         name=each.name,
         namespace=each.namespace,

@@ -70,7 +70,7 @@ def _egress(item: IstioEgressListener, path: str, each: Sidecar, report: Report)
     port = item.port
     # Its hosts are reachable on this port of theirs; a listener of its own is not opened.
     if port is not None and port.protocol:
-        report.unsupported(f"{path}.port.protocol", "what is spoken on a port its services say themselves")
+        report.unsupported(f"{path}.port.protocol", "the protocol of a port is declared by its services")
     if port is not None and port.target_port:
         report.unsupported(f"{path}.port.targetPort", "write the port of the service into number")
     if item.bind:
@@ -135,6 +135,6 @@ def _pool(found: ConnectionPoolSettings | None, path: str, report: Report) -> Po
         ):
             if given:
                 report.unsupported(
-                    f"{path}.http.{field}", "the application is spoken to as the client speaks; remove it"
+                    f"{path}.http.{field}", "a sidecar speaks to its application in the client's protocol; remove it"
                 )
     return policies.pool(found, path, report)

@@ -198,7 +198,7 @@ def _unread(objects: compiling.Objects) -> Iterable[Problem]:
             yield from report.problems
     for each in objects.of(kinds.WORKLOAD_GROUP).values():
         report = Report("WorkloadGroup", each.namespace, each.name)
-        report.unsupported("spec", "no machine joins by itself; write a WorkloadEntry for each")
+        report.unsupported("spec", "machines do not register themselves here; write a WorkloadEntry for each")
         yield from report.problems
 
 

@@ -164,7 +164,7 @@ def _action(each: VirtualService, rule: HTTPRoute, path: str, settings: Settings
     if rule.direct_response is not None:
         return _respond(rule.direct_response, f"{path}.directResponse", report)
     if not rule.route and rule.delegate is None:
-        report.error(BAD_VALUE, path, "the rule says nothing to do; add route, redirect, directResponse or delegate")
+        report.error(BAD_VALUE, path, "the rule has no action; add route, redirect, directResponse or delegate")
         return None
     single = len(rule.route) == 1
     return Forward(tuple(_split(each, split, single, settings) for split in rule.route))
