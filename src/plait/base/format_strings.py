@@ -1,20 +1,79 @@
 """Envoy's format strings: header values and log lines in which `%NAME(argument):length%` stands for what Envoy knows.
 
 Envoy reads them from left to right: `%%` is the sign itself, every other `%` has to begin a command operator that is
-closed by the next `%` after its argument. One that does not refuses the whole resource it stands in. Which operators
-exist and what arguments they take is not known here.
+closed by the next `%` after its argument. One that does not refuses the whole resource it stands in; so does an
+operator that this Envoy has not, or one without the argument it needs. What an argument may be is not known here.
 """
 
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Final
 
-_OPERATOR = re.compile(r"%%|%[A-Z0-9_]+(?:\(.*?\))?(?::[0-9]+)?%")
+_OPERATOR = re.compile(r"%%|%([A-Z0-9_]+)(\(.*?\))?(?::[0-9]+)?%")
+_WITH_ARGUMENT: Final = """
+    CEL CLUSTER_METADATA COALESCE COMMON_DURATION DYNAMIC_METADATA ENVIRONMENT FILTER_STATE METADATA
+    QUERY_PARAM REQ REQUEST_HEADER RESP RESPONSE_HEADER RESPONSE_TRAILER STREAM_INFO_REQ TRAILER TYPED_CEL
+    UPSTREAM_FILTER_STATE UPSTREAM_METADATA
+"""
+_PLAIN: Final = {
+    "": """
+        ACCESS_LOG_TYPE BYTES_RECEIVED BYTES_RETRANSMITTED BYTES_SENT CONNECTION_ID
+        CONNECTION_TERMINATION_DETAILS CUSTOM_FLAGS DURATION EMIT_TIME EMIT_TIME_LOCAL FILTER_CHAIN_NAME
+        GRPC_STATUS GRPC_STATUS_NUMBER HOSTNAME LISTENER_NAME LOCAL_REPLY_BODY PACKETS_RETRANSMITTED PATH
+        PROTOCOL QUERY_PARAMS REQUESTED_SERVER_NAME REQUEST_DURATION REQUEST_HEADERS_BYTES REQUEST_TX_DURATION
+        RESPONSE_CODE RESPONSE_CODE_DETAILS RESPONSE_DURATION RESPONSE_FLAGS RESPONSE_FLAGS_LONG
+        RESPONSE_HEADERS_BYTES RESPONSE_TRAILERS_BYTES RESPONSE_TX_DURATION ROUNDTRIP_DURATION ROUTE_NAME
+        ROUTE_RESOLUTION_COUNT ROUTE_RESOLUTION_TIME_US SPAN_ID START_TIME START_TIME_LOCAL STREAM_ID
+        TLS_JA3_FINGERPRINT TLS_JA4_FINGERPRINT TRACE_ID UNIQUE_ID VIRTUAL_CLUSTER_NAME
+    """,
+    "DOWNSTREAM_": """
+        CX_RTT DECOMPRESSED_HEADER_BYTES_RECEIVED DECOMPRESSED_HEADER_BYTES_SENT DETECTED_CLOSE_TYPE
+        HANDSHAKE_DURATION HEADER_BYTES_RECEIVED HEADER_BYTES_SENT LOCAL_ADDRESS LOCAL_ADDRESS_ENDPOINT_ID
+        LOCAL_ADDRESS_WITHOUT_PORT LOCAL_CLOSE_REASON LOCAL_DNS_SAN LOCAL_EMAIL_SAN LOCAL_IP_SAN
+        LOCAL_OTHERNAME_SAN LOCAL_PORT LOCAL_SUBJECT LOCAL_URI_SAN REMOTE_ADDRESS REMOTE_ADDRESS_WITHOUT_PORT
+        REMOTE_PORT TLS_CIPHER TLS_GROUP TLS_SESSION_ID TLS_VERSION TRANSPORT_FAILURE_REASON WIRE_BYTES_RECEIVED
+        WIRE_BYTES_SENT
+    """,
+    "DOWNSTREAM_DIRECT_": """
+        LOCAL_ADDRESS LOCAL_ADDRESS_ENDPOINT_ID LOCAL_ADDRESS_WITHOUT_PORT LOCAL_PORT REMOTE_ADDRESS
+        REMOTE_ADDRESS_WITHOUT_PORT REMOTE_PORT
+    """,
+    "DOWNSTREAM_PEER_": """
+        CERT CERT_V_END CERT_V_START CHAIN_FINGERPRINTS_1 CHAIN_FINGERPRINTS_256 CHAIN_SERIALS DNS_SAN EMAIL_SAN
+        FINGERPRINT_1 FINGERPRINT_256 IP_SAN ISSUER ISSUER_FINGERPRINT_256 ISSUER_SERIAL OTHERNAME_SAN SERIAL
+        SUBJECT URI_SAN
+    """,
+    "UPSTREAM_": """
+        CLUSTER CLUSTER_RAW CONNECTION_ID CONNECTION_IDS_ATTEMPTED CONNECTION_POOL_READY_DURATION
+        DECOMPRESSED_HEADER_BYTES_RECEIVED DECOMPRESSED_HEADER_BYTES_SENT DETECTED_CLOSE_TYPE
+        HEADER_BYTES_RECEIVED HEADER_BYTES_SENT HOST HOSTS_ATTEMPTED HOSTS_ATTEMPTED_WITHOUT_PORT HOST_NAME
+        HOST_NAMES_ATTEMPTED HOST_NAMES_ATTEMPTED_WITHOUT_PORT HOST_NAME_WITHOUT_PORT LOCAL_ADDRESS
+        LOCAL_ADDRESS_WITHOUT_PORT LOCAL_CLOSE_REASON LOCAL_DNS_SAN LOCAL_IP_SAN LOCAL_PORT LOCAL_URI_SAN
+        PEER_CERT PEER_CERT_V_END PEER_CERT_V_START PEER_DNS_SAN PEER_IP_SAN PEER_ISSUER PEER_SUBJECT
+        PEER_URI_SAN PROTOCOL REMOTE_ADDRESS REMOTE_ADDRESS_ENDPOINT_ID REMOTE_ADDRESS_WITHOUT_PORT REMOTE_PORT
+        REQUEST_ATTEMPT_COUNT SERVER_NAME TLS_CIPHER TLS_GROUP TLS_SESSION_ID TLS_VERSION
+        TRANSPORT_FAILURE_REASON WIRE_BYTES_RECEIVED WIRE_BYTES_SENT
+    """,
+}
+ARGUED: Final = frozenset(_WITH_ARGUMENT.split())
+OPERATORS: Final = ARGUED.union(f"{prefix}{name}" for prefix, names in _PLAIN.items() for name in names.split())
 
 
-def has_stray_sign(text: str) -> bool:
-    """Whether a `%` is neither doubled nor part of an operator, so that Envoy would refuse the text."""
-    return "%" in _OPERATOR.sub("", text)
+@lru_cache(4096)
+def refused(text: str) -> str:
+    """Why Envoy refuses the text as a format, and what to write; "" when it takes it."""
+    if "%" in _OPERATOR.sub("", text):
+        return "it has a '%' that is part of no %OPERATOR%; write '%%' for the sign itself"
+    for name, argument in _OPERATOR.findall(text):
+        if name and name not in OPERATORS:
+            near = get_close_matches(name, OPERATORS, 1, 0.7)
+            return f"Envoy has no operator {name}; {f'did you mean {near[0]}?' if near else 'remove it'}"
+        if name in ARGUED and not argument:
+            return f"{name} needs an argument; write %{name}(…)%"
+    return ""
 
 
 def literal(text: str) -> str:

@@ -42,7 +42,16 @@ def _provider(kind: str, **more: Any) -> Document:
 
 WITH: tuple[tuple[str, Document], ...] = (
     *((rf"MeshConfig:extensionProviders\[\]\.{kind}\.", {**_provider(kind), **more}) for kind, more in _ASKED.items()),
+    (r"MeshConfig:extensionProviders\[\]\.lightstep\.", _provider("lightstep", accessToken="a")),
     (r"MeshConfig:extensionProviders\[\]\.name", {**_provider("zipkin"), **_SPANS}),
+    (
+        r"MeshConfig:defaultConfig\.tracing\.lightstep",
+        {"defaultConfig": {"tracing": {"lightstep": {"address": "collector.example:80", "accessToken": "a"}}}},
+    ),
+    *(
+        (rf"privateKeyProvider\.{kind}", {"defaultConfig": {"privateKeyProvider": {kind: {"pollDelay": "10ms"}}}})
+        for kind in ("cryptomb", "qat")
+    ),
     (
         r"MeshConfig:(defaultConfig\.tracing\.|enableTracing|defaultProviders\.tracing)",
         {**_provider("zipkin"), **_SPANS},
@@ -101,6 +110,7 @@ BY_PATH: tuple[tuple[str, list[Any]], ...] = (
     (r"MeshConfig:defaultProviders\.metrics$", [["nobody"]]),
     (r"MeshConfig:default.*ExportTo$", [["."], ["~"]]),
     (r"MeshConfig:(meshMTLS|tlsDefaults)\.ecdhCurves$", [["P-256"], ["P-384"]]),
+    (r"MeshConfig:defaultConfig\..*[aA]ddress$", ["collector.example:9411", "other.example:80"]),
     (r"MeshConfig:.*pathPrefix$", ["/a", "/b"]),
     (r"MeshConfig:accessLogFile$|envoyFileAccessLog\.path$", ["/dev/stderr", "/dev/null"]),
     (r"MeshConfig:accessLogFormat$", ["%REQ(:METHOD)%"]),

@@ -16,6 +16,7 @@ REASONS: tuple[tuple[str, str], ...] = (
     (r"(Gateway|Sidecar):.*\.port\.targetPort$", _RULES),
     (r"Sidecar:ingress\[\]\.tls\.(httpsRedirect|credentialName|subjectAltNames)$", _RULES),
     (r"targetRefs?(\[\])?\.namespace$", _RULES),
+    (r"MeshConfig:extensionProviders\[\]\.prometheus$", "every proxy has its metrics, asked for or not"),
     (r"tagOverrides\.\*\.operation$", "takes a standard tag away, which the one tried here is not"),
     (r"fault\.delay\.exponentialDelay$", _RULES),
     (r"\.port\.name$|ports\[\]\.name$", "a name, which says the protocol where that is not said"),

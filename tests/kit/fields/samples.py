@@ -241,6 +241,8 @@ BY_PATH: tuple[tuple[str, list[Any]], ...] = (
     (r"Telemetry:tracing\[\]\.providers\[\]\.name$", ["spans", "nobody"]),
     (r"Telemetry:metrics\[\]\.providers\[\]\.name$", ["prometheus", "nobody"]),
     (r"Telemetry:accessLogging\[\]\.providers\[\]\.name$", ["log", "nobody"]),
+    (r"Telemetry:accessLogging\[\]\.filter\.expression$", ["response.code >= 400", "response.code < 400"]),
+    (r"Telemetry:.*tagOverrides\.\*\.value$", ["request.host", "request.method"]),
     (r"subFilter\.name$", ["envoy.filters.http.fault"]),
     (r"filterChain\.filter\.name$", ["envoy.filters.network.tcp_proxy"]),
     (r"EnvoyFilter:.*(vhost|waypoint)\.route\.name$", ["nobody"]),

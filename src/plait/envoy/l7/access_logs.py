@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from plait.base import format_strings
 from plait.envoy.l7.collectors import collector
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.points import Point
@@ -57,9 +60,8 @@ def _log(ctx: Context, sink: Sink | None, name: str, *, http: bool) -> Doc | Non
         case "file":
             path = str(sink.option("path", ctx.options.access_log))
             labels, text = sink.option("labels"), sink.option("text")
-            said: Doc = (
-                {"json_format": dict(labels)} if labels else {"text_format_source": {"inline_string": _line(text)}}
-            )
+            wrong = _refused(ctx, f"extensionProviders.{sink.name}.logFormat", labels or text)
+            said = _said(None if wrong else labels, None if wrong else text)
             if sink.option("omitEmptyValues"):
                 said["omit_empty_values"] = True
             return _file(path, said)
@@ -74,8 +76,10 @@ def _log(ctx: Context, sink: Sink | None, name: str, *, http: bool) -> Doc | Non
                 **_lists(sink, filterStateObjectsToLog="filter_state_objects_to_log"),
             }
             if sink.kind == "otel_log":
-                body = {"string_value": sink.option("text") or _TEXT}
-                labels = [_attribute(key, value) for key, value in sorted((sink.option("labels") or {}).items())]
+                path = f"extensionProviders.{sink.name}.logFormat"
+                text, fields = sink.option("text"), sink.option("labels") or {}
+                body = {"string_value": _TEXT if not text or _refused(ctx, path, text) else text}
+                labels = [] if _refused(ctx, path, fields) else [_attribute(*each) for each in sorted(fields.items())]
                 return extension(
                     "envoy.access_loggers.open_telemetry",
                     "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig",
@@ -116,16 +120,37 @@ def _line(text: str | None) -> str:
 
 def _format(ctx: Context) -> Doc:
     text = ctx.settings.access_log_format
-    if ctx.settings.access_log_json:
-        try:
-            fields = json.loads(text) if text else _JSON
-        except ValueError:
-            ctx.refuse("", "meshConfig.accessLogFormat", "not JSON although the encoding is JSON; the default is used")
-            fields = _JSON
-        return {"json_format": fields}
-    return {
-        "text_format_source": {"inline_string": _line(text)},
-    }
+    if not ctx.settings.access_log_json:
+        return _said(None, None if _refused(ctx, "meshConfig.accessLogFormat", text) else text)
+    try:
+        fields = json.loads(text) if text else _JSON
+    except ValueError:
+        ctx.refuse("", "meshConfig.accessLogFormat", "not JSON although the encoding is JSON; the default is used")
+        fields = _JSON
+    return {"json_format": _JSON if _refused(ctx, "meshConfig.accessLogFormat", fields) else fields}
+
+
+def _said(labels: Mapping[str, Any] | None, text: str | None) -> Doc:
+    return {"json_format": dict(labels)} if labels else {"text_format_source": {"inline_string": _line(text)}}
+
+
+def _refused(ctx: Context, path: str, given: Any) -> bool:
+    """Whether Envoy would refuse the format, and every listener with it; then that is said, and the default is used."""
+    why = next((why for each in _texts(given) if (why := format_strings.refused(each))), "")
+    if why:
+        ctx.refuse("", path, f"the default format is used: {why}")
+    return bool(why)
+
+
+def _texts(given: Any) -> Iterator[str]:
+    if isinstance(given, str):
+        yield given
+    elif isinstance(given, Mapping):
+        for each in given.values():
+            yield from _texts(each)
+    elif isinstance(given, list):
+        for each in given:
+            yield from _texts(each)
 
 
 _JSON: dict[str, str] = {

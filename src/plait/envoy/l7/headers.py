@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from plait.base.format_strings import has_stray_sign, literal
+from plait.base.format_strings import literal, refused
 from plait.envoy.l7.context import Context
 from plait.envoy.pieces import Doc
 from plait.model.routes import HeaderChange
@@ -17,13 +17,13 @@ def value(ctx: Context, text: str, source: str, path: str) -> str:
     """The value as Envoy's formatter takes it; what is changed for that is said."""
     written = formatted(text)
     if written != text:
-        ctx.refuse(source, path, f"{text!r} has a '%' that begins no operator; it is sent as text; write %% for one")
+        ctx.refuse(source, path, f"{text!r} is sent as text: {refused(text)}")
     return written
 
 
 def formatted(text: str) -> str:
-    """With a stray `%` all of it is text."""
-    return literal(text.replace("%%", "%")) if has_stray_sign(text) else text
+    """What is no format is text, all of it."""
+    return literal(text.replace("%%", "%")) if refused(text) else text
 
 
 def request(ctx: Context, change: HeaderChange, source: str) -> Doc:

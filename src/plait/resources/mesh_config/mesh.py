@@ -5,6 +5,7 @@ Unlike the CRDs, this text is protojson: snake_case names are accepted beside ca
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -23,6 +24,7 @@ from plait.resources.networking.traffic import (
 )
 from plait.resources.networking.virtual_service import HTTPRetry
 from plait.resources.problems import Problem
+from plait.resources.rules import mesh_config
 from plait.resources.schema import schema_of_type
 
 
@@ -239,15 +241,18 @@ def _read(text: str, source: str, kind: type[_Config]) -> tuple[_Config | None, 
         return None, frozenset(), tuple(problems)
     value = _camel_keys(found[0].document)
     schema = schema_of_type(kind)
-    wrong = tuple(
-        Problem(each.code, "error", kind.__name__, "", source, each.path, each.message)
-        for each in structure.check(value, schema, "")
-    )
+    wrong = _problems(structure.check(value, schema, ""), kind, source)
     try:
         made = msgspec.convert(structure.trimmed(value, schema), kind)
     except msgspec.ValidationError:
         return None, frozenset(), (*problems, *wrong)
-    return made, frozenset(value), (*problems, *wrong)
+    said = frozenset(value)
+    broken = mesh_config.mesh(made, said) if isinstance(made, MeshConfig) else mesh_config.proxy(made)
+    return made, said, (*problems, *wrong, *_problems(broken, kind, source))
+
+
+def _problems(found: Iterable[structure.Finding], kind: type[_Config], source: str) -> tuple[Problem, ...]:
+    return tuple(Problem(each.code, "error", kind.__name__, "", source, each.path, each.message) for each in found)
 
 
 def _camel_keys(value: Any) -> Any:

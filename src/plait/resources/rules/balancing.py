@@ -11,7 +11,7 @@ from plait.resources.rules.words import bad
 from plait.resources.structure import Finding
 
 _LARGEST_TABLE = 5000011
-_REGION = "topology.kubernetes.io/region"
+_TOPOLOGY = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone")
 
 
 def balancer(path: str, found: Any) -> Iterator[Finding]:
@@ -52,9 +52,7 @@ def _is_prime(number: int) -> bool:
 
 def localities(path: str, found: Any) -> Iterator[Finding]:
     """Shares, failover and priorities by locality: `region/zone/subzone`, `*` for the rest of it."""
-    yield from words.exactly_one(
-        path, {"distribute": found.distribute, "failover": found.failover or found.failover_priority}, none_is_fine=True
-    )
+    yield from words.exactly_one(path, {"distribute": found.distribute, "failover": found.failover}, none_is_fine=True)
     for index, share in enumerate(found.distribute):
         place = f"{path}.distribute[{index}]"
         yield from _overlaps(f"{place}.from", [share.from_])
@@ -71,8 +69,9 @@ def localities(path: str, found: Any) -> Iterator[Finding]:
         for field, region in (("from", each.from_), ("to", each.to)):
             if "/" in region or "*" in region:
                 yield bad(f"{place}.{field}", f"{region!r} is no region; write its name alone, as us-east1")
-    if found.failover and found.failover_priority and _REGION not in found.failover_priority:
-        yield bad(f"{path}.failoverPriority", f"with failover the priorities must name {_REGION}; add it")
+    for label in _TOPOLOGY if found.failover else ():
+        if label in found.failover_priority:
+            yield bad(f"{path}.failoverPriority", f"failover says where {label} leads; remove one of them")
 
 
 _LOCALITY = re.compile(r"\*|[^/*]+(/[^/*]+){0,2}|[^/*]+(/[^/*]+)?/\*")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from plait.base.format_strings import has_stray_sign
+from plait.resources.rules import words
 from plait.resources.rules.names import HEADER
 from plait.resources.rules.words import bad
 from plait.resources.structure import Finding
@@ -56,5 +56,4 @@ def value(path: str, text: str) -> Iterator[Finding]:
     """A format string of Envoy, in which nothing may end the header."""
     if any(character in text for character in "\0\r\n"):
         yield bad(path, f"{text!r} has a line break or a zero byte, which no header has; remove it")
-    if has_stray_sign(text):
-        yield bad(path, f"{text!r} has a '%' that is part of no %COMMAND%; write '%%' for the sign itself")
+    yield from words.format_string(path, text)

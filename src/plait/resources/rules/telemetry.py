@@ -1,10 +1,11 @@
-"""Rules of Telemetry: tags of metrics and of spans."""
+"""Rules of Telemetry: tags of metrics and of spans, filters of access logs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from plait.base import expressions
 from plait.resources.rules import targets, words
 from plait.resources.rules.words import bad
 from plait.resources.structure import Finding
@@ -25,6 +26,12 @@ def telemetry(each: Any) -> Iterator[Finding]:
                 yield bad(path, "the tag has no name; give it one")
             given = {field: getattr(custom, field) is not None for field in custom.__struct_fields__}
             yield from words.exactly_one(path, given, none_is_fine=True)
+            if custom.formatter is not None:
+                yield from words.format_string(f"{path}.formatter.value", custom.formatter.value)
+    for index, logging in enumerate(each.spec.access_logging):
+        text = logging.filter.expression if logging.filter is not None else ""
+        if text and (why := expressions.refused(text)):
+            yield bad(f"spec.accessLogging[{index}].filter.expression", f"{why}; mend the expression")
 
 
 def _tag(path: str, name: str, tag: Any) -> Iterator[Finding]:
@@ -34,3 +41,5 @@ def _tag(path: str, name: str, tag: Any) -> Iterator[Finding]:
         yield bad(f"{path}[{name}].value", "UPSERT needs the value the tag gets; add it")
     if tag.operation == "REMOVE" and tag.value:
         yield bad(f"{path}[{name}].value", "REMOVE takes no value; remove it")
+    elif tag.value and (why := expressions.refused_tag(tag.value)):
+        yield bad(f"{path}[{name}].value", f"{why}; mend the expression")

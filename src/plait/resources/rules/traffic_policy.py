@@ -61,7 +61,7 @@ def _sections(path: str, policy: Any) -> Iterator[Finding]:
         yield from _outliers(f"{path}.outlierDetection", policy.outlier_detection)
     yield from pool(f"{path}.connectionPool", policy.connection_pool)
     if policy.tls is not None:
-        yield from _client_tls(f"{path}.tls", policy.tls)
+        yield from client_tls(f"{path}.tls", policy.tls)
 
 
 def _outliers(path: str, found: Any) -> Iterator[Finding]:
@@ -100,7 +100,8 @@ def pool(path: str, found: Any) -> Iterator[Finding]:
             yield bad(f"{path}.http", "useClientProtocol and h2UpgradePolicy UPGRADE exclude each other; keep one")
 
 
-def _client_tls(path: str, tls: Any) -> Iterator[Finding]:
+def client_tls(path: str, tls: Any) -> Iterator[Finding]:
+    """TLS of one who connects: what names its certificate and what it trusts."""
     own = {"clientCertificate": tls.client_certificate, "privateKey": tls.private_key}
     files = {**own, "caCertificates": tls.ca_certificates, "caCrl": tls.ca_crl}
     if tls.credential_name and tls.mode in ("SIMPLE", "MUTUAL"):

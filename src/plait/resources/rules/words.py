@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from plait.base import format_strings
 from plait.resources import codes, durations
 from plait.resources.structure import Finding
 
@@ -123,6 +124,12 @@ def expression(path: str, value: str | None) -> Iterator[Finding]:
             text = str(error)
     if text:
         yield bad(path, f"{value!r} is not an RE2 expression: {text}; rewrite it")
+
+
+def format_string(path: str, text: str) -> Iterator[Finding]:
+    """A text in which `%OPERATOR(argument)%` stands for what Envoy knows of a request."""
+    if why := format_strings.refused(text):
+        yield bad(path, f"{text!r} is no format of Envoy: {why}")
 
 
 def string_match(path: str, match: Any) -> Iterator[Finding]:

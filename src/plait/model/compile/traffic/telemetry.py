@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
-from plait.base import expressions
+from plait.base import expressions, format_strings
 from plait.model import http_telemetry as nouns
 from plait.model.compile.memory import Memory
 from plait.model.compile.traffic.attachments import attachment
@@ -122,7 +122,9 @@ def _filter(given: written.AccessLoggingFilter | None, path: str, report: Report
 def _tags(given: Mapping[str, written.CustomTag], path: str, report: Report) -> Iterator[nouns.SpanTag]:
     for name, tag in sorted(given.items()):
         made = _tag(name, tag)
-        if name and (made.value or made.how == "formatter"):
+        if made.how == "formatter" and (why := format_strings.refused(made.value)):
+            report.error(BAD_VALUE, f"{path}[{name}]", f"the tag is left out: {why}")
+        elif name and (made.value or made.how == "formatter"):
             yield made
         else:
             report.error(BAD_VALUE, f"{path}[{name}]", "the tag has no name or no value; it is left out, add them")
@@ -144,16 +146,8 @@ def _change(found: written.MetricsOverrides, path: str, report: Report) -> nouns
     tags: list[nouns.TagChange] = []
     for tag, change in sorted(found.tag_overrides.items()):
         value = "" if change.operation == "REMOVE" else change.value or ""
-        if why := "the tag has no name" if not tag else _unusable(value):
+        if why := "the tag has no name" if not tag else expressions.refused_tag(value):
             report.error(BAD_VALUE, f"{path}[{tag}]", f"{why}; this change is left out, mend it")
         else:
             tags.append(nouns.TagChange(tag, value))
     return nouns.MetricChange(metric, _SIDES[match.mode], found.disabled, tuple(tags))
-
-
-def _unusable(value: str) -> str:
-    """Why no tag can have this value. Text in quotes is taken as it is, anything else is an expression."""
-    if not value or expressions.plain_text(value) is not None:
-        return ""
-    # An expression stands in an operator of Envoy's formatter, which would end there.
-    return "an expression cannot have )% in it; put a blank between" if ")%" in value else expressions.refused(value)
