@@ -23,7 +23,7 @@ TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
     "Pod": (),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
     **dict.fromkeys(
-        ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "ReplicationController"),
+        ("Deployment", "DeploymentConfig", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "ReplicationController"),
         ("spec", "template"),
     ),
     "PodTemplate": ("template",),
