@@ -54,7 +54,46 @@ gateways = st.builds(
     st.sampled_from(["service", "workload", "all"]),
 )
 spaces = st.builds(lambda n, labels: worlds.namespace(n, **labels), where, use)
-objects = st.one_of(pods, services, allows, peer, bound, gateways, spaces).map(typed)
+listing = st.builds(  # pods of a slice are members where the Service selects none
+    lambda n, ns, pod, to: d.document(
+        "discovery.k8s.io/v1", "EndpointSlice", f"{n}-1", ns, labels={"kubernetes.io/service-name": n},
+        addressType="IPv4", ports=[{"name": "http", "port": to}],
+        endpoints=[{"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": pod}}, {"addresses": ["10.9.0.1"]}],
+    ),
+    app, where, name, port,
+)  # fmt: skip
+listed = st.builds(lambda n, ns, i: d.service(n, f"10.1.0.{i}", ns, spec={"selector": {}}), app, where, address)
+nodes = st.builds(
+    lambda zone: d.document("v1", "Node", "n1", "", labels={"topology.kubernetes.io/zone": zone}), st.sampled_from("ab")
+)
+outside = st.builds(
+    lambda n, ns, label: worlds.istio(
+        "ServiceEntry", n, ns, hosts=[f"{n}.example"], resolution="STATIC",
+        ports=[{"number": 80, "name": "http", "protocol": "HTTP"}], workloadSelector={"labels": {"app": label}},
+    ),
+    name, where, app,
+)  # fmt: skip
+entries = st.builds(
+    lambda n, ns, label: worlds.istio("WorkloadEntry", n, ns, address="10.8.0.1", labels={"app": label}),
+    name, where, app,
+)  # fmt: skip
+objects = st.one_of(
+    pods,
+    pods,
+    pods,
+    services,
+    services,
+    listed,
+    listing,
+    allows,
+    peer,
+    bound,
+    gateways,
+    spaces,
+    nodes,
+    outside,
+    entries,
+).map(typed)
 steps = st.lists(st.tuples(st.booleans(), objects), max_size=25)
 
 

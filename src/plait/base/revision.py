@@ -6,7 +6,8 @@ the next step asks `differing` where to look. Where the memory does not reach, b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from operator import ne
 from typing import Any, Final, TypeVar
 
 K = TypeVar("K")
@@ -27,10 +28,12 @@ class Revision(dict[K, V]):
         self._mark = object()  # stands for this one where it itself would be kept alive by all that follow
         self._past = past[:_REACH]
 
-    def revised(self, changed: Mapping[K, V], gone: Iterable[K] = ()) -> Revision[K, V]:
-        """With these values, and without these keys. Equal values stay the objects they were, and it is itself when
-        nothing differs. New keys come last."""
-        others = {key: value for key, value in changed.items() if self.get(key) != value}
+    def revised(
+        self, changed: Mapping[K, V], gone: Iterable[K] = (), differ: Callable[[Any, Any], bool] = ne
+    ) -> Revision[K, V]:
+        """With these values, and without these keys. Values that do not `differ` stay the objects they were, and it is
+        itself when nothing does. New keys come last."""
+        others = {key: value for key, value in changed.items() if differ(self.get(key), value)}
         lost = [key for key in gone if key in self and key not in changed]
         if not others and not lost:
             return self

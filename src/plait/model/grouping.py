@@ -1,11 +1,9 @@
-"""Grouping: the values of a mapping by secondary keys, made by patching the groups of an earlier state of it.
-
-Values that are equal have to be one object, as in all that `compile` reads and gives.
-"""
+"""Grouping: the values of a mapping by secondary keys, made by patching the groups of an earlier state of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from operator import is_not
 from typing import Any, TypeVar
 
 from plait.base.revision import differing, revision
@@ -41,4 +39,4 @@ def regrouped(
         stay = [value for value in groups.get(key, ()) if id(value) not in left]
         if found := sorted([*stay, *added.get(key, {}).values()], key=rank):
             changed[key] = tuple(found)
-    return revision(groups).revised(changed, touched)
+    return revision(groups).revised(changed, touched, is_not)  # a group of equal ones that are others is another

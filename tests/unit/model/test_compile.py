@@ -10,7 +10,7 @@ from plait.model.index import index_of
 from plait.model.mesh import Mesh, Port, Workload
 from plait.model.modes import wanted_mode
 from plait.model.policies import Account, Group, Match, Policy, Range, Rule, Text
-from plait.resources.objects import from_documents
+from plait.resources.objects import Objects, from_documents
 from plait.resources.problems import Problem
 
 STRICT = "istio-system/istio_converted_static_strict"
@@ -469,3 +469,29 @@ def test_wanted_mode(
     pod: dict[str, str], annotations: dict[str, str], namespace: dict[str, str], host: bool, mode: str
 ) -> None:
     assert wanted_mode(pod, annotations, namespace, host) == mode
+
+
+def test_a_pod_that_did_not_change_backs_what_begins_to_select_or_list_it_and_is_where_its_node_is() -> None:
+    pod = d.pod("a-1", "10.0.0.1", labels={"app": "a"})
+    listed = d.service("b", "10.1.0.2", spec={"selector": {}})
+    listing = d.document(
+        "discovery.k8s.io/v1",
+        "EndpointSlice",
+        "b-1",
+        labels={"kubernetes.io/service-name": "b"},
+        addressType="IPv4",
+        ports=[{"name": "http", "port": 8080}],
+        endpoints=[{"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": "a-1"}}],
+    )
+    zone = d.document("v1", "Node", "n1", "", labels={"topology.kubernetes.io/zone": "z"})
+    written = [pod, d.service("a", "10.1.0.1"), zone, listed, listing]
+    mesh, objects = Mesh(), Objects()
+    for each in written:
+        objects = objects.with_(*from_documents([each], check=False)[0])
+        mesh, _ = compile(objects, mesh)
+        assert mesh == compile(objects)[0]
+    read_again, _ = from_documents(written[:2], check=False)  # equal, and other objects
+    assert compile(read_again, mesh)[0] == compile(read_again)[0]
+    (found,) = mesh.workloads.values()
+    assert [each.service.partition(".")[0] for each in found.services] == ["shop/a", "shop/b"]
+    assert found.locality is not None and found.locality.zone == "z"

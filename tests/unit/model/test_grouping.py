@@ -38,3 +38,11 @@ def test_a_value_is_in_a_group_once_and_an_empty_group_goes() -> None:
     groups = grouped({}, {"a": twice}, {})
     assert groups == {"x": (twice,)}
     assert grouped({"a": twice}, {}, groups) == {}
+
+
+def test_what_is_equal_and_another_takes_the_place_of_what_was() -> None:
+    one, same = ["a"], ["a"]
+    groups = regrouped({}, {}, {"1": one}, tuple, len)
+    groups = regrouped(groups, {"1": one}, {"1": same}, tuple, len)
+    assert groups["a"][0] is same
+    assert regrouped(groups, {"1": same}, {}, tuple, len) == {}

@@ -45,7 +45,7 @@ class Memory:
 
     def made(self, key: Any, source: Any, make: Callable[[], T], *context: Any) -> T:
         """The result for `source` (compared by identity) in this `context` (compared by equality)."""
-        kept = self._before.get(key)
+        kept = self._now.get(key) or self._before.get(key)
         if kept is not None and kept[0][0] is source and kept[0][1:] == context:
             self._now[key] = kept
             return kept[1]  # type: ignore[no-any-return]

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from ipaddress import ip_address
+from typing import Any
 
 from plait.base.wellknown import ACTIVATOR, MANAGED_SLICE, POOL
-from plait.model.compile.memory import Memory
+from plait.model.compile.memory import Ask, Memory
 from plait.model.mesh import (
     AppProtocol,
     IpFamilies,
@@ -29,7 +30,8 @@ from plait.resources import kubernetes
 from plait.resources.kubernetes import EndpointSlice, Namespace, Pod, ServicePort
 from plait.resources.networking.service_entry import ServiceEntry
 
-Namespaces = Mapping[tuple[str, str], Namespace]
+Name = tuple[str, str]
+Namespaces = Mapping[Name, Namespace]
 
 _SERVICE_NAME = "kubernetes.io/service-name"
 _PROTOCOLS: Mapping[str, AppProtocol] = {
@@ -55,26 +57,25 @@ class Selection:
 
     def __init__(
         self,
-        services: Iterable[kubernetes.Service],
+        services: Mapping[Name, kubernetes.Service],
         settings: Settings,
-        slices: Iterable[EndpointSlice] = (),
-        entries: Iterable[ServiceEntry] = (),
+        slices: Iterable[EndpointSlice],
+        entries: Mapping[Name, ServiceEntry],
+        memory: Memory,
     ) -> None:
-        self._settings = settings
-        self._entries: dict[str, list[ServiceEntry]] = {}
-        for entry in entries:
-            if entry.spec.workload_selector is not None and entry.spec.workload_selector.labels:
-                self._entries.setdefault(entry.namespace, []).append(entry)
-        self._all = [s for s in services if s.spec.type != "ExternalName"]
-        self._by_label: dict[tuple[str, str, str], list[kubernetes.Service]] = {}
-        for service in self._all:
-            if service.spec.selector:
-                label, value = min(service.spec.selector.items())
-                self._by_label.setdefault((service.namespace, label, value), []).append(service)
-        self._by_name = {s.ident: s for s in self._all}
-        self._listed: dict[tuple[str, str], dict[str, tuple[Port, ...]]] = {}
+        self._settings, self._services = settings, services
+        self._listed: dict[Name, dict[str, tuple[Port, ...]]] = {}
         for each in slices:
             self._list(each)
+        self.tables: Mapping[str, Mapping[Any, Any]] = {
+            "selecting": memory.grouped("selecting", services, _selected, lambda each: each.ident),
+            "choosing": memory.grouped("choosing", entries, _chosen, lambda each: each.ident),
+            "listed": self._listed,
+        }
+        """What is looked up for a pod."""
+
+    def _found(self, table: str, key: Any) -> Any:
+        return self.tables[table].get(key)
 
     def _list(self, each: EndpointSlice) -> None:
         """Pods that a slice names for a Service that selects none, or that run elsewhere for it: in the pool."""
@@ -90,13 +91,16 @@ class Selection:
                 members[key] = tuple(dict.fromkeys((*members.get(key, ()), *ports)))
 
     def services(self, memory: Memory, namespaces: Namespaces) -> Iterator[Service]:
-        for service in self._all:
+        for service in self._services.values():
+            if service.spec.type == "ExternalName":
+                continue
             near = inherited(namespaces, service.namespace)
             made = partial(_service, service, self._settings, near)
             yield memory.made(("service", service.ident), service, made, near)
 
     def named(self, namespace: str, name: str) -> kubernetes.Service | None:
-        return self._by_name.get((namespace, name))
+        found = self._services.get((namespace, name))
+        return found if found is not None and found.spec.type != "ExternalName" else None
 
     def sliced(self, each: EndpointSlice) -> kubernetes.Service | None:
         """The Service whose endpoints a slice lists."""
@@ -105,30 +109,43 @@ class Selection:
     def key(self, service: kubernetes.Service) -> str:
         return f"{service.namespace}/{hostname(service.name, service.namespace, self._settings)}"
 
-    def of(self, namespace: str, labels: Mapping[str, str]) -> Iterator[kubernetes.Service]:
-        """Services whose selector these labels meet."""
+    def of(self, namespace: str, labels: Mapping[str, str], ask: Ask | None = None) -> Iterator[kubernetes.Service]:
+        """Services whose selector these labels meet. `ask` looks into the `tables` for somebody who notes that."""
+        found = ask or self._found
         for label, value in labels.items():
-            for service in self._by_label.get((namespace, label, value), ()):
+            for service in found("selecting", (namespace, label, value)) or ():
                 if service.spec.selector.items() <= labels.items():
                     yield service
 
-    def entries(self, namespace: str, labels: Mapping[str, str]) -> Iterator[ServiceEntry]:
+    def entries(self, namespace: str, labels: Mapping[str, str], ask: Ask | None = None) -> Iterator[ServiceEntry]:
         """ServiceEntries of this namespace whose workloadSelector these labels meet."""
-        for entry in self._entries.get(namespace, ()):
+        for entry in (ask or self._found)("choosing", namespace) or ():
             selector = entry.spec.workload_selector
             if selector is not None and selector.labels.items() <= labels.items():
                 yield entry
 
-    def memberships(self, pod: Pod) -> tuple[Membership, ...]:
+    def memberships(self, pod: Pod, ask: Ask) -> tuple[Membership, ...]:
         found = [
             Membership(self.key(service), tuple(targets(service, partial(_named, pod))))
-            for service in self.of(pod.namespace, pod.meta.labels)
+            for service in self.of(pod.namespace, pod.meta.labels, ask)
         ]
-        found += [Membership(key, ports) for key, ports in self._listed.get(pod.ident, {}).items()]
-        for entry in self.entries(pod.namespace, pod.meta.labels):
+        found += [Membership(key, ports) for key, ports in (ask("listed", pod.ident) or {}).items()]
+        for entry in self.entries(pod.namespace, pod.meta.labels, ask):
             ports = tuple(entry_ports(entry))
             found += [Membership(f"{entry.namespace}/{host}", ports) for host in entry.spec.hosts]
         return tuple(sorted(found, key=lambda m: m.service))
+
+
+def _selected(service: kubernetes.Service) -> Iterator[tuple[str, str, str]]:
+    """Namespace, and one label that all whom it selects have."""
+    if service.spec.selector and service.spec.type != "ExternalName":
+        label, value = min(service.spec.selector.items())
+        yield service.namespace, label, value
+
+
+def _chosen(entry: ServiceEntry) -> Iterator[str]:
+    if entry.spec.workload_selector is not None and entry.spec.workload_selector.labels:
+        yield entry.namespace
 
 
 def inherited(namespaces: Namespaces, namespace: str) -> str:

@@ -17,7 +17,7 @@ from plait.model.compile import (
     standing,
     workloads,
 )
-from plait.model.compile.memory import Memory
+from plait.model.compile.memory import Memory, itself
 from plait.model.compile.traffic import steps as traffic
 from plait.model.index import carried
 from plait.model.issuers import NOBODY, Providers
@@ -87,6 +87,8 @@ _DESCRIBING = (
     kinds.ENDPOINT_SLICE,
 )
 """All that `_described` reads."""
+_AROUND_PODS = (kinds.AUTHORIZATION_POLICY, kinds.PEER_AUTHENTICATION)
+"""What a pod's workload depends on without asking for it."""
 
 
 class _Bound(Struct, eq=False):
@@ -114,19 +116,22 @@ def _described(
     attached = workloads.Attached(authorized.selecting, authenticated)
     slices = objects.of(kinds.ENDPOINT_SLICE).values()
     outside, namespaces = objects.of(kinds.SERVICE_ENTRY).values(), objects.of(kinds.NAMESPACE)
-    chosen = services.Selection(objects.of(kinds.SERVICE).values(), settings, slices, outside)
+    chosen = services.Selection(objects.of(kinds.SERVICE), settings, slices, objects.of(kinds.SERVICE_ENTRY), memory)
 
     found_services: list[Service] = list(chosen.services(memory, namespaces))
     found_services += external.services(outside, memory, namespaces)
-    found: list[Workload] = list(
-        workloads.pods(objects.of(kinds.POD).values(), objects.of(kinds.NODE), chosen, attached, settings, memory)
-    )
+    around = memory.step("around-pods", [], lambda _, __: object(), domains, *map(objects.of, _AROUND_PODS))
+    nodes = objects.of(kinds.NODE)
+    pods = workloads.pods(objects.of(kinds.POD), nodes, chosen, attached, settings, memory, around)
     entries = objects.of(kinds.WORKLOAD_ENTRY).values()
+    found: list[Workload] = []
     found += external.entries(entries, chosen, attached, settings, problems)
     found += external.inline(outside, attached, settings, problems)
     found += services.manual(slices, chosen, settings, memory)
-    found += activation.asleep(slices, chosen, found, settings)
-    by_uid = _kept({}, found, lambda w: w.uid)
+    running = (each for each in (*pods.values(), *found) if each is not None)
+    found += activation.asleep(slices, chosen, running, settings)
+    others = _kept({}, found, lambda w: w.uid)
+    by_uid: Mapping[str, Workload] = memory.gathered("workloads", (pods, workloads.found), (others, itself))
     return _Described(by_uid, found_services, [*authorized.policies, *authenticated.policies()])
 
 

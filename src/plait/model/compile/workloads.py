@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from ipaddress import ip_address
 
 from plait.base.wellknown import CANONICAL_NAME, CANONICAL_REVISION, REDIRECTION, TUNNEL_LABEL, WORKLOAD_NAME
 from plait.model import pool
 from plait.model.compile.authentication import Authentication
-from plait.model.compile.memory import Memory
+from plait.model.compile.memory import Ask, Memory
 from plait.model.compile.services import Selection
 from plait.model.mesh import Locality, Membership, Settings, Workload, WorkloadType
 from plait.resources.kubernetes import Node, Pod
 
+Name = tuple[str, str]
 Selecting = Callable[[str, Mapping[str, str]], Iterable[str]]
 """(namespace, labels) -> names of the authorization policies that select them."""
 
@@ -29,30 +29,32 @@ class Attached:
 
 
 def pods(
-    found: Iterable[Pod],
-    nodes: Mapping[tuple[str, str], Node],
+    found: Mapping[Name, Pod],
+    nodes: Mapping[Name, Node],
     chosen: Selection,
     attached: Attached,
     settings: Settings,
     memory: Memory,
-) -> Iterator[Workload]:
-    """Every pod that has an address and has not ended."""
-    localities = {name: _locality(node.meta.labels) for (_, name), node in nodes.items()}
-    for pod in found:
+    around: object,
+) -> Mapping[Name, Workload | None]:
+    """Every pod; None of those that have no address yet, or have ended. `around` is another object when anything that
+    `attached` was made of has changed."""
+
+    def workload(_: Name, pod: Pod, ask: Ask) -> Workload | None:
         if pod.status.phase in ("Succeeded", "Failed") or not pod.addresses:
-            continue
-        members = chosen.memberships(pod)
+            return None
         account = pod.spec.service_account_name or "default"
         policies = attached.to(pool.serves(pod.namespace, pod.meta.labels, account), pod.meta.labels)
-        locality = localities.get(pod.spec.node_name)
-        yield memory.made(
-            ("pod", pod.ident),
-            pod,
-            partial(_workload, pod, members, policies, locality, settings),
-            members,
-            policies,
-            locality,
-        )
+        node: Node | None = ask("nodes", ("", pod.spec.node_name))
+        locality = _locality(node.meta.labels) if node is not None else None
+        return _workload(pod, chosen.memberships(pod, ask), policies, locality, settings)
+
+    return memory.asking("pods", found, workload, {**chosen.tables, "nodes": nodes}, around)
+
+
+def found(_: Name, each: Workload | None) -> Iterator[tuple[str, Workload]]:
+    if each is not None:
+        yield each.uid, each
 
 
 def canonical(labels: Mapping[str, str], fallback: str) -> tuple[str, str]:

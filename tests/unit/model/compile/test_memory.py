@@ -79,6 +79,12 @@ def test_what_is_gathered_is_looked_for_where_something_changed_and_is_the_same_
     assert found == {"y": ["y"]}
 
 
+def test_a_part_that_two_ask_for_in_one_compile_is_made_once() -> None:
+    memory = Memory.of(None)
+    source = object()
+    assert memory.made("part", source, list) is memory.made("part", source, list)
+
+
 def test_what_asks_is_made_anew_when_an_answer_is_another_and_not_when_something_else_is() -> None:
     runs: list[str] = []
     spouse = {"a": "x", "b": "y", "c": "x"}

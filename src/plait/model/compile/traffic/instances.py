@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 
 from plait.base.wellknown import REDIRECTION, SIDECAR_STATUS, TEMPLATES, TLS_MODE
 from plait.model import pool
 from plait.model.attachment import labels_of
-from plait.model.compile.memory import Memory
 from plait.model.http_services import Instance
 from plait.model.l7 import MtlsMode, PeerMode
 from plait.model.mesh import Settings
@@ -22,10 +20,11 @@ from plait.resources.security import PeerAuthentication
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 
 
-def pods(found: Iterable[Pod], settings: Settings, memory: Memory) -> Iterator[Instance]:
-    for pod in found:
-        if pod.addresses and pod.status.phase not in ("Succeeded", "Failed"):
-            yield memory.made(("instance", pod.ident), pod, partial(_pod, pod, settings))
+def pod(each: Pod, settings: Settings) -> Instance | None:
+    """None of one that has no address yet, or has ended."""
+    if not each.addresses or each.status.phase in ("Succeeded", "Failed"):
+        return None
+    return _pod(each, settings)
 
 
 def entries(found: Iterable[WorkloadEntry], outside: Iterable[ServiceEntry], settings: Settings) -> Iterator[Instance]:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-import msgspec
-
 from plait.base.revision import revision
-from plait.model.compile import activation
 from plait.model.compile.memory import Memory, itself
 from plait.model.compile.traffic import (
     authorization_l7,
+    behind,
     destinationrule,
     extensions,
     gateway_credentials,
-    instances,
     istio_gateway,
     kubernetes_services,
     limits,
@@ -30,17 +27,14 @@ from plait.model.compile.traffic import (
 from plait.model.compile.traffic.credentials import Credentials
 from plait.model.compile.traffic.gateway_api import compiling
 from plait.model.compile.traffic.report import Report
-from plait.model.compile.traffic.waypoints import Waypoints
 from plait.model.gateways import Gateway
-from plait.model.http_services import HttpService, Instance
 from plait.model.issuers import Providers
-from plait.model.l7 import L7, PeerMode
+from plait.model.l7 import L7
 from plait.model.mesh import Settings, Workload
 from plait.resources import kinds
 from plait.resources.problems import Problem
 
 T = TypeVar("T")
-_PERMISSIVE = PeerMode()
 
 
 def l7(
@@ -90,7 +84,7 @@ def l7(
     services, pods, modes = memory.step(
         "behind",
         said,
-        lambda inner, told: _standing(objects, workloads, written, gateways, settings, old, inner, told),
+        lambda inner, told: behind.standing(objects, workloads, written, gateways, settings, inner, told),
         *(workloads, written, gateways),
         *(objects.of(kind) for kind in (kinds.NAMESPACE, kinds.GATEWAY)),
         *(objects.of(kind) for kind in (kinds.POD, kinds.WORKLOAD_ENTRY, kinds.SERVICE_ENTRY)),
@@ -156,39 +150,6 @@ def l7(
     return old if same else made
 
 
-def _standing(
-    objects: compiling.Objects,
-    workloads: Mapping[str, Workload],
-    written: Mapping[str, HttpService],
-    gateways: Mapping[str, Gateway],
-    settings: Settings,
-    old: L7,
-    memory: Memory,
-    problems: list[Problem],
-) -> tuple[Mapping[str, HttpService], Mapping[str, Instance], Mapping[str, PeerMode]]:
-    """Services and instances with the waypoint before each, and what instances demand of their clients."""
-    waypoints = Waypoints(objects.of(kinds.NAMESPACE), objects.of(kinds.GATEWAY), gateways, problems)
-    services = {key: _behind(each, waypoints) for key, each in written.items()}
-    pods: dict[str, Instance] = {}
-    outside = objects.of(kinds.SERVICE_ENTRY).values()
-    for each in (
-        *instances.pods(objects.of(kinds.POD).values(), settings, memory),
-        *instances.entries(objects.of(kinds.WORKLOAD_ENTRY).values(), outside, settings),
-        *activation.instances(objects.of(kinds.ENDPOINT_SLICE).values(), workloads, settings),
-    ):
-        workload = workloads.get(each.uid)
-        if workload is not None:
-            gateway_name = waypoints.of_pod(workload.namespace, workload.name, dict(each.labels))
-            pods[each.uid] = msgspec.structs.replace(each, waypoint=gateway_name) if gateway_name else each
-    demands = instances.Demands(objects.of(kinds.PEER_AUTHENTICATION).values(), settings)
-    modes = {uid: demands.of(workloads[uid].namespace, dict(pod.labels)) for uid, pod in pods.items()}
-    return (
-        _kept(old.services, services),
-        _kept(old.instances, pods),
-        _kept(old.peer_modes, {uid: mode for uid, mode in modes.items() if mode != _PERMISSIVE}),
-    )
-
-
 def _unread(objects: compiling.Objects) -> Iterable[Problem]:
     """Kinds that are accepted and do nothing yet must say so."""
     for each in objects.of(kinds.PROXY_CONFIG).values():
@@ -214,13 +175,6 @@ def _configured(objects: compiling.Objects, settings: Settings, memory: Memory) 
     found = objects.of(kinds.CONFIG_MAP).get((settings.root_namespace, mesh_settings.CONFIG_MAP))
     text = (found.data or {}).get("mesh", "") if found is not None else ""
     return memory.made(("mesh-config",), found, lambda: mesh_settings.configured(text, settings))
-
-
-def _behind(service: HttpService, waypoints: Waypoints) -> HttpService:
-    labels = dict(service.labels)
-    name = waypoints.of_service(service.kind, service.namespace, service.name, labels)
-    ingress = waypoints.of_ingress(service.namespace, labels)
-    return msgspec.structs.replace(service, waypoint=name, ingress_waypoint=ingress) if name or ingress else service
 
 
 def _names(old: frozenset[str], found: Iterable[tuple[str, str]]) -> frozenset[str]:
