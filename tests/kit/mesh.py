@@ -8,7 +8,6 @@ It is taken down whatever happens; `traces()` lists everything of it that the ma
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -22,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from kit.kept_client import KeptClient
 from plait.app import processes
 from plait.local import fabric
 from plait.local import processes as members
@@ -120,6 +120,7 @@ class Mesh:
         self.name, self.home = name, home
         self.layout = Layout(name, home / name)
         self._spaces: dict[tuple[str, str], Path] = {}
+        self._client: KeptClient | None = None
 
     def plait(self, *arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -130,6 +131,12 @@ class Mesh:
             timeout=90,
             env={**os.environ, "PLAIT_HOME": str(self.home), **environment},
         )
+
+    def close(self) -> None:
+        """What this process has of it; the mesh itself goes on."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
 
     def up(self, *arguments: str) -> None:
         done = self.plait("up", "--detach", *arguments)
@@ -169,11 +176,9 @@ class Mesh:
 
     # ---------------------------------------------------------------------------------------------------------- objects
     def ask(self, work: Callable[[HttpApi], Any]) -> Any:
-        async def body() -> Any:
-            async with HttpApi.from_kubeconfig(self.layout.kubeconfig, socket=self.layout.api_socket) as api:
-                return await work(api)
-
-        return asyncio.run(body())
+        if self._client is None:
+            self._client = KeptClient(self.layout.kubeconfig, self.layout.api_socket)
+        return self._client.ask(work)
 
     def get(self, kind: Kind, name: str, namespace: str = "") -> dict[str, Any]:
         found: dict[str, Any] = self.ask(lambda api: api.get(kind, name, namespace))
@@ -301,6 +306,7 @@ def mesh(name: str) -> Iterator[Mesh]:
     try:
         yield mine
     finally:
+        mine.close()
         done = mine.plait("down")
         shutil.rmtree(home, ignore_errors=True)
         assert done.returncode == 0, done.stdout + done.stderr
