@@ -8,11 +8,12 @@ LONGEST_FIRST = (
     "test_migrate",
     "test_bench_fuse",
     "test_waypoint_lifecycle",
-    "test_demo",
+    "test_ip_families",
     "test_waypoint_demo",
     "test_fusion",
-    "test_waypoint",
     "test_scale_to_zero",
+    "test_demo",
+    "test_waypoint",
     "test_diagnose",
     "test_root_rotation",
     "test_autoscaling",
@@ -20,6 +21,13 @@ LONGEST_FIRST = (
     "test_expiry",
     "test_guard",
     "test_hot_restart",
+    "test_sidecar",
+    "test_revocation",
+    "test_changeover",
+    "test_faults",
+    "test_names",
+    "test_other_protocols",
+    "test_lifecycle",
 )
 
 
