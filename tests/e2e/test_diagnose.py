@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kit.behind_waypoint import NAMESPACE, SERVER, SERVICE, WAYPOINT, together
 from kit.mesh import Mesh, mesh, until
 from plait.resources import kinds
 
@@ -17,32 +18,7 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(os.geteuid() != 0, reason="enters namespaces of the host: needs root"),
 ]
-WORLD = """
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient, istio.io/use-waypoint: waypoint}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: waypoint, namespace: shop, labels: {istio.io/waypoint-for: service}}
-spec:
-  gatewayClassName: istio-waypoint
-  listeners: [{name: mesh, port: 15008, protocol: HBONE}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: shop}
-spec:
-  selector: {app: web}
-  ports: [{name: http, port: 80, targetPort: 8000}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: web, namespace: shop, labels: {app: web}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers: [{name: c, image: python, command: [python3, -m, http.server, "8000", --directory, /etc/apt]}]
-"""
+WORLD = together(NAMESPACE, WAYPOINT, SERVICE, SERVER)
 BROKEN = """
 apiVersion: networking.istio.io/v1
 kind: VirtualService

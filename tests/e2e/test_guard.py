@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 
 import pytest
 
+from kit import behind_waypoint
+from kit.behind_waypoint import NO_KEYRINGS, SHOP, begun, together
 from kit.mesh import mesh, until
 from plait.resources import kinds
 
@@ -15,41 +18,11 @@ pytestmark = [
     pytest.mark.envoy,
     pytest.mark.skipif(os.geteuid() != 0, reason="enters namespaces of the host: needs root"),
 ]
-WORLD = """
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient, istio.io/use-waypoint: waypoint}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: waypoint, namespace: shop, labels: {istio.io/waypoint-for: service}}
-spec:
-  gatewayClassName: istio-waypoint
-  listeners: [{name: mesh, port: 15008, protocol: HBONE}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: shop}
-spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8000}]}
----
+OTHERS = """
 apiVersion: v1
 kind: Service
 metadata: {name: alias, namespace: shop}
 spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8000}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: web, namespace: shop, labels: {app: web}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers: [{name: c, image: python, command: [python3, -m, http.server, "8000", --directory, /etc/apt]}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client, namespace: shop, labels: {app: client}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers: [{name: c, image: busybox, command: [sleep, "1000"]}]
 ---
 apiVersion: v1
 kind: Pod
@@ -58,44 +31,22 @@ spec:
   terminationGracePeriodSeconds: 0
   containers: [{name: c, image: busybox, command: [sleep, "1000"]}]
 """
-POLICY = """
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: {name: no-keyrings, namespace: shop}
-spec:
-  targetRefs: [{group: "", kind: Service, name: web}]
-  action: DENY
-  rules: [{to: [{operation: {paths: ["/keyrings*"]}}]}]
-"""
-ASK = """
-import sys, urllib.error, urllib.request
-try:
-    print(urllib.request.urlopen(sys.argv[1], timeout=3).status)
-except urllib.error.HTTPError as error:
-    print(error.code)
-except OSError as error:
-    print("closed")
-"""
 
 
 def test_nobody_gets_around_a_policy_and_without_policy_nobody_has_to_come_through() -> None:
     with mesh(f"grd{os.getpid()}") as mine:
-        mine.up("--nodes", "2")
-        mine.apply(WORLD)
-        mine.ready("shop", "web", "client", "outsider")
-        mine.programmed("shop", "waypoint")
-        mine.captured("shop", "web", "client")
+        begun(mine, together(SHOP, OTHERS))
+        mine.ready("shop", "outsider")
         vip, alias = (mine.get(kinds.SERVICE, name, "shop")["spec"]["clusterIP"] for name in ("web", "alias"))
         direct = f"{mine.get(kinds.POD, 'web', 'shop')['status']['podIP']}:8000"
 
-        def answer(host: str, path: str = "/", who: str = "client") -> str:
-            return mine.inside(who, ASK, f"http://{host}{path}", namespace="shop").strip()
+        answer = partial(behind_waypoint.answer, mine)
 
         for host in (vip, alias, direct):
             until(lambda host=host: answer(host, "/keyrings/") == "200", f"{host} answers while nothing is forbidden")
         assert answer(direct, who="outsider") == "200"
 
-        mine.apply(POLICY)
+        mine.apply(NO_KEYRINGS)
         until(lambda: answer(vip, "/keyrings/") == "403", "the waypoint refuses what the policy denies")
         assert answer(vip) == "200"
         until(lambda: answer(direct) == "closed", "the pod's own address is closed to whoever is not the waypoint")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from kit.behind_waypoint import answer, begun
 from kit.mesh import Mesh, mesh, until
 from plait.resources import kinds
 
@@ -17,39 +19,6 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(os.geteuid() != 0, reason="enters namespaces of the host: needs root"),
 ]
-WORLD = """
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient, istio.io/use-waypoint: waypoint}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: waypoint, namespace: shop, labels: {istio.io/waypoint-for: service}}
-spec:
-  gatewayClassName: istio-waypoint
-  listeners: [{name: mesh, port: 15008, protocol: HBONE}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: shop}
-spec:
-  selector: {app: web}
-  ports: [{name: http, port: 80, targetPort: 8000}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: web, namespace: shop, labels: {app: web}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers: [{name: c, image: python, command: [python3, -m, http.server, "8000", --directory, /etc/apt]}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client, namespace: shop, labels: {app: client}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers: [{name: c, image: busybox, command: [sleep, "1000"]}]
-"""
 POLICY = """
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
@@ -62,45 +31,39 @@ spec:
     to: [{operation: {paths: ["/keyrings*"]}}]
 """
 GATEWAY = "{group: gateway.networking.k8s.io, kind: Gateway, name: waypoint}"
-ASK = """
-import sys, urllib.error, urllib.request
-try:
-    print(urllib.request.urlopen(sys.argv[1], timeout=3).status)
-except urllib.error.HTTPError as error:
-    print(error.code)
-except OSError as error:
-    print("closed")
-"""
+
+
+@pytest.fixture(scope="module")
+def mine() -> Iterator[Mesh]:
+    with mesh(f"wayp{os.getpid()}") as found:
+        begun(found)
+        yield found
 
 
 def folders(mine: Mesh) -> int:
     return len(list(mine.layout.proxies.iterdir()))
 
 
-def test_requests_pass_the_waypoint_and_its_policy_and_stop_when_it_is_gone() -> None:
-    with mesh(f"wayp{os.getpid()}") as mine:
-        mine.up("--nodes", "2")
-        mine.apply(WORLD)
-        mine.ready("shop", "web", "client")
-        mine.programmed("shop", "waypoint")
-        mine.captured("shop", "web", "client")
-        address = mine.get(kinds.SERVICE, "web", "shop")["spec"]["clusterIP"]
+def test_requests_pass_the_waypoint_and_its_policy_and_stop_when_it_is_gone(mine: Mesh) -> None:
+    address = mine.get(kinds.SERVICE, "web", "shop")["spec"]["clusterIP"]
 
-        def answer(path: str) -> str:
-            return mine.inside("client", ASK, f"http://{address}{path}", namespace="shop").strip()
+    def asked(path: str) -> str:
+        return answer(mine, address, path)
 
-        until(lambda: answer("/") == "200", "a request passes the waypoint")
-        assert answer("/keyrings/") == "200"
-        mine.apply(POLICY)
-        until(lambda: answer("/keyrings/") == "403", "the waypoint refuses what the policy denies")
-        assert answer("/") == "200"
-        mine.scale("waypoint", 0, "shop")
-        until(lambda: answer("/") != "200", "no waypoint, no answer: its policy is never skipped")
-        until(lambda: folders(mine) == 0, "the folder of the old proxy went with its pod")
-        mine.scale("waypoint", 1, "shop")
-        until(lambda: answer("/") == "200", "a new waypoint takes over")
-        assert answer("/keyrings/") == "403"
-        assert folders(mine) == 1
+    until(lambda: asked("/") == "200", "a request passes the waypoint")
+    assert asked("/keyrings/") == "200"
+    mine.apply(POLICY)
+    until(lambda: asked("/keyrings/") == "403", "the waypoint refuses what the policy denies")
+    assert asked("/") == "200"
+    mine.scale("waypoint", 0, "shop")
+    until(lambda: asked("/") != "200", "no waypoint, no answer: its policy is never skipped")
+    until(lambda: folders(mine) == 0, "the folder of the old proxy went with its pod")
+    mine.scale("waypoint", 1, "shop")
+    until(lambda: asked("/") == "200", "a new waypoint takes over")
+    assert asked("/keyrings/") == "403"
+    assert folders(mine) == 1
+    mine.ask(lambda api: api.delete(kinds.AUTHORIZATION_POLICY, "no-keyrings", "shop"))
+    until(lambda: asked("/keyrings/") == "200", "it lets pass what nothing denies any more")
 
 
 LOAD = """
@@ -127,39 +90,29 @@ print(sent[0], lost)
 """
 
 
-def test_a_service_leaves_its_waypoint_and_comes_back_under_load_and_no_request_is_lost() -> None:
+def test_a_service_leaves_its_waypoint_and_comes_back_under_load_and_no_request_is_lost(mine: Mesh) -> None:
     """Also when a policy binds what passes the waypoint, so that a guard comes and goes at the server's node."""
-    with mesh(f"wayf{os.getpid()}") as mine, ThreadPoolExecutor(1) as beside:
-        mine.up("--nodes", "2")
-        mine.apply(WORLD)
-        mine.ready("shop", "web", "client")
-        mine.programmed("shop", "waypoint")
-        mine.captured("shop", "web", "client")
-        address, pod = (
-            mine.get(kinds.SERVICE, "web", "shop")["spec"]["clusterIP"],
-            f"{mine.address('web', 'shop')}:8000",
-        )
-        until(lambda: asked(mine, address) == "200", "a request passes the waypoint")
-
-        def flipped(pause: float, *names: str) -> None:
-            loading = beside.submit(lambda: mine.inside("client", LOAD, address, namespace="shop"))
-            time.sleep(2.0)
-            for name in names:
-                label = {"metadata": {"labels": {"istio.io/use-waypoint": name}}}
-                mine.ask(lambda api, label=label: api.patch(kinds.SERVICE, "web", label, "shop"))
-                time.sleep(pause)
-            sent, _, lost = loading.result().strip().partition(" ")
-            assert int(sent) > 100
-            assert lost == "[]"
-
-        flipped(1.0, "none", "waypoint", "none", "waypoint", "none")
-        assert asked(mine, pod) == "200"
-        mine.apply(POLICY.replace('{group: "", kind: Service, name: web}', GATEWAY))
-        assert asked(mine, pod) == "200"  # it binds only what stands behind the waypoint
-        flipped(2.5, "waypoint", "none", "waypoint")
-        until(lambda: asked(mine, pod) == "closed", "nobody gets past the waypoint")
-        assert asked(mine, f"{address}/keyrings") == "403"
+    address = mine.get(kinds.SERVICE, "web", "shop")["spec"]["clusterIP"]
+    pod = f"{mine.address('web', 'shop')}:8000"
+    until(lambda: answer(mine, address) == "200", "a request passes the waypoint")
+    flipped(mine, address, 1.0, "none", "waypoint", "none", "waypoint", "none")
+    assert answer(mine, pod) == "200"
+    mine.apply(POLICY.replace('{group: "", kind: Service, name: web}', GATEWAY))
+    assert answer(mine, pod) == "200"  # it binds only what stands behind the waypoint
+    flipped(mine, address, 2.5, "waypoint", "none", "waypoint")
+    until(lambda: answer(mine, pod) == "closed", "nobody gets past the waypoint")
+    assert answer(mine, address, "/keyrings/") == "403"
 
 
-def asked(mine: Mesh, address: str) -> str:
-    return mine.inside("client", ASK, f"http://{address}/", namespace="shop").strip()
+def flipped(mine: Mesh, address: str, pause: float, *names: str) -> None:
+    """The service uses these one after another, while requests that must not be lost are under way."""
+    with ThreadPoolExecutor(1) as beside:
+        loading = beside.submit(lambda: mine.inside("client", LOAD, address, namespace="shop"))
+        time.sleep(2.0)
+        for name in names:
+            label = {"metadata": {"labels": {"istio.io/use-waypoint": name}}}
+            mine.ask(lambda api, label=label: api.patch(kinds.SERVICE, "web", label, "shop"))
+            time.sleep(pause)
+        sent, _, lost = loading.result().strip().partition(" ")
+    assert int(sent) > 100
+    assert lost == "[]"

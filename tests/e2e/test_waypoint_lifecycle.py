@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from kit.behind_waypoint import CLIENT, NAMESPACE, SERVER, SERVICE
 from kit.mesh import Mesh, mesh, until
 from kit.pki import Authority
 from plait.resources import kinds
@@ -22,34 +23,6 @@ pytestmark = [
     pytest.mark.envoy,
     pytest.mark.skipif(os.geteuid() != 0, reason="enters namespaces of the host: needs root"),
 ]
-NAMESPACE = """
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient, istio.io/use-waypoint: waypoint}}
-"""
-WEB = """
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: shop}
-spec:
-  selector: {app: web}
-  ports: [{name: http, port: 80, targetPort: 8000}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: web, namespace: shop, labels: {app: web}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers: [{name: c, image: python, command: [python3, -m, http.server, "8000", --directory, /etc/apt]}]
-"""
-CLIENT = """
-apiVersion: v1
-kind: Pod
-metadata: {name: client, namespace: shop, labels: {app: client}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers: [{name: c, image: busybox, command: [sleep, "1000"]}]
-"""
 WAYPOINT = """
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
@@ -138,7 +111,7 @@ def outside(url: str, context: ssl.SSLContext | None = None) -> int:
 def test_a_waypoint_comes_serves_scales_survives_a_killed_control_plane_and_goes() -> None:
     with mesh(f"wpl{os.getpid()}") as mine:
         mine.up("--nodes", "2")
-        for text in (NAMESPACE, WEB, CLIENT, WAYPOINT):
+        for text in (NAMESPACE, SERVICE, SERVER, CLIENT, WAYPOINT):
             mine.apply(text)
         mine.ready("shop", "web", "client")
         mine.captured("shop", "web", "client")
@@ -177,7 +150,7 @@ def test_a_gateway_is_reached_from_the_host_at_the_address_of_its_load_balancer(
     first, second = Authority("first"), Authority("second")
     with mesh(f"gwl{os.getpid()}") as mine:
         mine.up("--nodes", "2")
-        for text in (NAMESPACE.replace("istio.io/use-waypoint: waypoint", "a: b"), WEB, door(first), EDGE):
+        for text in (NAMESPACE.replace("istio.io/use-waypoint: waypoint", "a: b"), SERVICE, SERVER, door(first), EDGE):
             mine.apply(text)
         mine.ready("shop", "web")
         mine.programmed("shop", "edge")
