@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from kit.behind_waypoint import CLIENT, NAMESPACE, PATIENT_SERVER, SERVICE, together
 from kit.mesh import Mesh, mesh, until
 from plait.resources import kinds
 
@@ -16,50 +17,20 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(os.geteuid() != 0, reason="enters namespaces of the host: needs root"),
 ]
-SERVE = (
-    "import http.server as h;"
-    "h.ThreadingHTTPServer.request_queue_size = 500;"
-    "h.SimpleHTTPRequestHandler.log_message = lambda *a: None;"
-    "h.ThreadingHTTPServer(('', 8000), h.SimpleHTTPRequestHandler).serve_forever()"
-)
-WORLD = f"""
-apiVersion: v1
-kind: Namespace
-metadata: {{name: shop, labels: {{istio.io/dataplane-mode: ambient, istio.io/use-waypoint: waypoint}}}}
----
+WAYPOINT = """
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
-metadata: {{name: waypoint, namespace: shop}}
+metadata: {name: waypoint, namespace: shop}
 spec:
   gatewayClassName: istio-waypoint
-  listeners: [{{name: mesh, port: 15008, protocol: HBONE}}]
+  listeners: [{name: mesh, port: 15008, protocol: HBONE}]
   infrastructure:
     annotations:
       plait.dev/target-rps: "15"
       plait.dev/max-replicas: "3"
       plait.dev/scale-down-after: 6s
----
-apiVersion: v1
-kind: Service
-metadata: {{name: web, namespace: shop}}
-spec:
-  selector: {{app: web}}
-  ports: [{{name: http, port: 80, targetPort: 8000}}]
----
-apiVersion: v1
-kind: Pod
-metadata: {{name: web, namespace: shop, labels: {{app: web}}}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers: [{{name: c, image: python, command: [python3, -c, "{SERVE}"]}}]
----
-apiVersion: v1
-kind: Pod
-metadata: {{name: client, namespace: shop, labels: {{app: client}}}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers: [{{name: c, image: busybox, command: [sleep, "1000"]}}]
 """
+WORLD = together(NAMESPACE, WAYPOINT, SERVICE, PATIENT_SERVER, CLIENT)
 LOAD = """
 import http.client, os, sys, threading, time
 lost, sent = [], 0

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kit.behind_waypoint import CLIENT, NAMESPACE, PATIENT_SERVER, SERVICE, together
 from kit.mesh import Mesh, mesh, until
 from plait.base.wellknown import POOL_NAMESPACE
 from plait.resources import kinds
@@ -18,11 +19,7 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(os.geteuid() != 0, reason="enters namespaces of the host: needs root"),
 ]
-WORLD = """
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient, istio.io/use-waypoint: waypoint}}
----
+WAYPOINT = """
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: waypoint, namespace: shop}
@@ -30,35 +27,17 @@ spec:
   gatewayClassName: istio-waypoint
   listeners: [{name: mesh, port: 15008, protocol: HBONE}]
   infrastructure: {annotations: {plait.dev/scale-to-zero: 3s}}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: shop}
-spec:
-  selector: {app: web}
-  ports: [{name: http, port: 80, targetPort: 8000}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: web, namespace: shop, labels: {app: web}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers: [{name: c, image: python, command: [python3, -c, "%s"]}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client, namespace: shop, labels: {app: client}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers: [{name: c, image: busybox, command: [sleep, "1000"]}]
----
+"""
+BESIDE = """
 apiVersion: v1
 kind: Pod
 metadata: {name: beside, namespace: shop, labels: {app: beside, sidecar.istio.io/inject: "true"}}
 spec:
   terminationGracePeriodSeconds: 0
   containers: [{name: c, image: busybox, command: [sleep, "1000"]}]
----
+"""
+WORLD = together(NAMESPACE, WAYPOINT, SERVICE, PATIENT_SERVER, CLIENT, BESIDE)
+POLICIES = """
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: by-address, namespace: shop}
@@ -92,12 +71,6 @@ spec:
   listeners: [{name: mesh, port: 15008, protocol: HBONE}]
   infrastructure: {annotations: {plait.dev/placement: managed}}
 """
-SERVE = (
-    "import http.server as h;"
-    "h.ThreadingHTTPServer.request_queue_size = 500;"
-    "h.SimpleHTTPRequestHandler.log_message = lambda *a: None;"
-    "h.ThreadingHTTPServer(('', 8000), h.SimpleHTTPRequestHandler).serve_forever()"
-)
 BURST = """
 import http.client, sys, threading, time
 lost, ends, began = [], time.monotonic() + float(sys.argv[3]), time.monotonic()
@@ -179,13 +152,12 @@ def programmed(mine: Mesh, gateway: str) -> tuple[str, str]:
 def test_a_waypoint_sleeps_and_the_first_requests_wake_it_and_none_is_lost() -> None:
     with mesh(f"zero{os.getpid()}") as mine:
         mine.up("--nodes", "2")
-        mine.apply(WORLD.replace("%s", SERVE).split("---\napiVersion: security")[0])
+        mine.apply(WORLD)
         mine.ready("shop", "web", "client", "beside")
         mine.captured("shop", "web", "client")
         mine.programmed("shop", "waypoint")
         clients = [mine.get(kinds.POD, name, "shop")["status"]["podIP"] for name in ("client", "beside")]
-        policy = "apiVersion: security" + WORLD.split("---\napiVersion: security", 1)[1]
-        mine.apply(policy.replace("CLIENTS", ", ".join(clients)))
+        mine.apply(POLICIES.replace("CLIENTS", ", ".join(clients)))
         address = mine.get(kinds.SERVICE, "web", "shop")["spec"]["clusterIP"]
         until(lambda: burst(mine, address, "/", 0.01, 200)[2] == "[] 0", "a request passes the waypoint")
         for pod in ("client", "beside"):

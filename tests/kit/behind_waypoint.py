@@ -31,6 +31,14 @@ spec:
   terminationGracePeriodSeconds: 0
   containers: [{name: c, image: python, command: [python3, -m, http.server, "8000", --directory, /etc/apt]}]
 """
+_PATIENT = (
+    "import http.server as h;"
+    "h.ThreadingHTTPServer.request_queue_size = 500;"
+    "h.SimpleHTTPRequestHandler.log_message = lambda *a: None;"
+    "h.ThreadingHTTPServer(('', 8000), h.SimpleHTTPRequestHandler).serve_forever()"
+)
+PATIENT_SERVER = SERVER.replace('-m, http.server, "8000", --directory, /etc/apt', f'-c, "{_PATIENT}"')
+"""`web` for load: 500 may come at once, and nothing is written about them."""
 CLIENT = """
 apiVersion: v1
 kind: Pod
