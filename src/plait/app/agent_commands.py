@@ -8,13 +8,10 @@ from pathlib import Path
 import orjson
 from aiohttp import web
 
+from plait.app.agent_paths import DUMP, PROXIES, RESTART
 from plait.app.proxy_reports import ProxyReports, UnknownProxy
 from plait.proxy.admin import AdminError
 from plait.proxy.supervise import Handover, StartFailed
-
-RESTART = "/proxy/restart"
-PROXIES = "/proxies"
-DUMP = "/proxies/dump"
 
 
 class AgentCommands:

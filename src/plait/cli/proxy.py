@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import aiohttp
 import typer
 
-from plait.app.agent_commands import RESTART
+from plait.app.agent_paths import RESTART
 from plait.cli import connect, output
 from plait.local.layout import Layout
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import click
 import typer
 
-from plait.app.agent_commands import DUMP, PROXIES
+from plait.app.agent_paths import DUMP, PROXIES
 from plait.cli import agents, connect, output
 from plait.diagnose import proxy_config as config
 from plait.local.layout import Layout

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import click
 import typer
 
-from plait.app.agent_commands import PROXIES
+from plait.app.agent_paths import PROXIES
 from plait.cli import agents, connect, output
 from plait.local.layout import Layout
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import aiohttp
 
-from plait.app.agent_commands import RESTART
+from plait.app.agent_paths import RESTART
 from plait.base import wellknown
 from plait.resources.kinds import SERVICE
 from plait.trial import bench_pods, bench_reuse, child, held, load, usage

@@ -7,13 +7,21 @@ import sys
 
 import pytest
 
-KERNEL, CONTROL = "pyroute2", "plait.app.control"
-"""A third of a second, and more than one, of every start."""
+KERNEL, CONTROL, AGENT = "pyroute2", "plait.app.control", "plait.app.companions"
+"""A third of a second of every start, more than one, and half of one."""
 
 
 @pytest.mark.parametrize(
     ("command", "useless"),
-    [("apply", KERNEL), ("get", KERNEL), ("delete", KERNEL), ("waypoint", KERNEL), ("status", CONTROL)],
+    [
+        ("apply", KERNEL),
+        ("get", KERNEL),
+        ("delete", KERNEL),
+        ("waypoint", KERNEL),
+        ("status", CONTROL),
+        ("proxy_status", AGENT),
+        ("proxy_config", AGENT),
+    ],
 )
 def test_a_command_does_not_wait_for_what_it_does_not_use(command: str, useless: str) -> None:
     script = f"import sys, plait.cli.{command}; print({useless!r} in sys.modules)"
