@@ -126,7 +126,7 @@ class Scenario:
             self.found[name] = status["containerStatuses"][0]["state"]["waiting"]["message"]
         self.found["host marks"] = [p for p in ("/etc/plait-h5-mark", "/plait-h5-mark") if os.path.exists(p)]
         await self.streams()
-        pid = kubelet.workers[self.uid("web")].live["m"].pid
+        pid = kubelet.workers[self.uid("web")].containers.live["m"].pid
         await aio.cancel(task)
         await kubelet.stop(keep_pods=True)
         await server.stop()
@@ -134,10 +134,10 @@ class Scenario:
 
         async def adopted() -> bool:
             worker = kubelet.find("default", "web")
-            return worker is not None and "m" in worker.live
+            return worker is not None and "m" in worker.containers.live
 
         await until(adopted, "the restarted kubelet adopts web")
-        self.found["same process"] = kubelet.workers[self.uid("web")].live["m"].pid == pid
+        self.found["same process"] = kubelet.workers[self.uid("web")].containers.live["m"].pid == pid
         os.kill(pid, 9)  # its end must be noticed by the kubelet that did not start it
 
         async def restarted() -> bool:
