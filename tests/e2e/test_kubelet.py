@@ -27,13 +27,14 @@ def found(request: pytest.FixtureRequest) -> dict[str, Any]:
     if request.param != "root" and not _user_namespaces():
         pytest.skip("this kernel allows no user namespaces")
     command = [sys.executable, str(_HERE / "kubelet_scenario.py")]
+    paths = os.pathsep.join([str(_HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         command if request.param == "root" else [*_ROOTLESS, *command],
         capture_output=True,
         text=True,
         timeout=110,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(_HERE.parent)},
+        env={**os.environ, "PYTHONPATH": paths},
     )
     assert done.returncode == 0, done.stderr[-4000:]
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
