@@ -131,3 +131,25 @@ def test_a_request_to_a_headless_service_reaches_the_pod_that_was_dialed_even_a_
         "127.0.0.3": {("db-2", False)},  # another address of that pod
         "127.0.0.4": {("db-1", False)},  # nobody's address: any healthy one
     }
+
+
+def test_a_socket_file_of_the_sidecars_own_serves_hosts_and_no_others(tmp_path: Path) -> None:
+    path, options = str(tmp_path / "out.sock"), Options(outbound_port=free_port(), inbound_port=free_port())
+    with backend("web") as behind:
+        host = virtual("web:80", route("/", forward("web")), domains=("web", "web:80"))
+        own = HttpOutbound(0, (host,), bind=f"unix://{path}", capture=False, by_port=True)
+        web = upstream("web", "127.0.0.1", target=behind)
+        view = SidecarView(
+            l7.proxy("sidecar"), l7.SETTINGS, (own,), (), (web,), (), "permissive", "allow_any", None, l7.ENFORCED
+        )
+        document = l7.composed(sidecar.documents(view, options), run=True, admin=str(tmp_path / "admin"))
+        with envoy(document, options.outbound_port, tmp_path):
+
+            def ask(name: str) -> int:
+                connection = http.client.HTTPConnection(name, timeout=5)
+                connection.sock = socket.socket(socket.AF_UNIX)
+                connection.sock.connect(path)
+                connection.request("GET", "/")
+                return connection.getresponse().status
+
+            assert [ask(name) for name in ("web", "web:80", "web:81", "other")] == [200, 200, 502, 502]

@@ -35,14 +35,11 @@ def test_what_a_sidecar_cannot_do_inbound_is_said() -> None:
     written = worlds.istio(
         "Sidecar",
         "web",
-        ingress=[
-            {"port": {"number": 8080, "protocol": "HTTP", "name": "http", "targetPort": 9}, "captureMode": "NONE"}
-        ],
+        ingress=[{"port": {"number": 8080, "protocol": "HTTP", "name": "http", "targetPort": 9}}],
         inboundConnectionPool={"http": {"useClientProtocol": True, "h2UpgradePolicy": "UPGRADE"}},
     )
     _, problems = worlds.world(WEB, SERVICE, written)
     assert {each.path for each in problems} == {
-        "spec.ingress[0].captureMode",
         "spec.ingress[0].port.targetPort",
         "spec.inboundConnectionPool.http.useClientProtocol",
         "spec.inboundConnectionPool.http.h2UpgradePolicy",

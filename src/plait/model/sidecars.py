@@ -23,7 +23,8 @@ class HostFilter(Struct, frozen=True, gc=False):
 
 
 class Egress(Struct, frozen=True, gc=False):
-    """Hosts reachable, on all their ports (`port` 0) or on this one."""
+    """Hosts reachable, on all their ports (`port` 0) or on this one. With a `bind` (or `capture` none: of its own, at
+    127.0.0.1) only there."""
 
     hosts: tuple[HostFilter, ...]
     port: int = 0
@@ -31,6 +32,17 @@ class Egress(Struct, frozen=True, gc=False):
     name: str = ""
     bind: str = ""
     capture: Capture = "default"
+    proxy: bool = False
+    """A generic HTTP proxy: hosts on all their ports, as the client writes them."""
+
+    @property
+    def own(self) -> bool:
+        return bool(self.bind) or self.capture == "none"
+
+    @property
+    def bound(self) -> bool:
+        """Applications connect to it; otherwise what was captured is handed to it."""
+        return self.capture == "none" or self.bind.startswith("unix://")
 
 
 class Ingress(Struct, frozen=True, gc=False):

@@ -132,14 +132,14 @@ def _forwarded(cluster: str, operation: str, match: Doc, retried: str) -> Doc:
 def listed(ctx: Context, view: SidecarView) -> Iterator[Doc]:
     """Chains of 15006: for each port, and for the ports nobody lists."""
     for port in view.inbound:
-        if not port.bind:
-            yield from of_port(ctx, view, port)
+        yield from of_port(ctx, view, port)
     yield _loop(ctx, view)
     yield from of_port(ctx, view, unlisted(view))
 
 
-def of_port(ctx: Context, view: SidecarView, port: InboundPort) -> Iterator[Doc]:
-    match: Doc = {} if port.bind or not port.port else {"destination_port": port.port}
+def of_port(ctx: Context, view: SidecarView, port: InboundPort, *, own: bool = False) -> Iterator[Doc]:
+    """`own`: of a listener for this port alone."""
+    match: Doc = {} if own or not port.port else {"destination_port": port.port}
     name = f"0.0.0.0_{port.port}" if port.port else "virtualInbound"
     if port.tls is not None:
         socket = tls.server(ctx, port.tls, tls.HTTP_ALPN if may_be_http(port.protocol) else (), name)

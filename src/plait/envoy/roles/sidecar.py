@@ -104,6 +104,7 @@ def _of_port(
     ctx: Context, view: SidecarView, bind: str, port: int, http: list[HttpOutbound], tcp: list[TcpOutbound]
 ) -> Doc:
     address = bind or "0.0.0.0"
+    captured = all(each.capture for each in http) and all(each.capture for each in tcp)
     made: list[Doc] = []
     for number, each in enumerate(tcp):
         made += _tcp(ctx, view, each, number, bool(http))
@@ -122,13 +123,13 @@ def _of_port(
         "traffic_direction": "OUTBOUND",
         "filter_chains": distinct(ctx, made, f"{address}_{port}"),
     }
-    if not bind or (http and all(each.capture for each in http)):
+    if captured:
         document["bind_to_port"] = False
     if sniff or any(each.server_names for each in tcp):
         document["listener_filters"] = [chains.TLS_INSPECTOR, *([chains.HTTP_INSPECTOR] if sniff else [])]
         document["listener_filters_timeout"] = seconds(ctx.settings.sniffing_timeout)
         document["continue_on_listener_filters_timeout"] = True
-    if not http or sniff:
+    if captured and (not http or sniff):
         document["default_filter_chain"] = {"name": "PassthroughFilterChain", "filters": _rest(ctx, view)}
     return document
 
@@ -181,15 +182,17 @@ def _duty(view: SidecarView) -> Duty:
 
 
 def route_name(http: HttpOutbound) -> str:
+    """As Istio: a socket file's is its path."""
+    if http.bind.startswith("unix://"):
+        return http.bind
     return str(http.port) if not http.bind else f"{http.bind}_{http.port}"
 
 
 def _routes(ctx: Context, view: SidecarView, http: HttpOutbound) -> Doc:
-    document = routes.configuration(
-        ctx, route_name(http), http.virtual_hosts, http.port, ignore_port_in_host_matching=True
-    )
+    more = {} if http.by_port else {"ignore_port_in_host_matching": True}
+    document = routes.configuration(ctx, route_name(http), http.virtual_hosts, http.port, **more)
     if not any("*" in host["domains"] for host in document["virtual_hosts"]):
-        document["virtual_hosts"].append(_fallback(ctx, view))
+        document["virtual_hosts"].append(_fallback(ctx, view, http))
     return document
 
 
@@ -206,11 +209,11 @@ def _of_services(ctx: Context, view: SidecarView) -> Iterator[Doc]:
         yield routes.configuration(ctx, own.name, (host,), each.port)
 
 
-def _fallback(ctx: Context, view: SidecarView) -> Doc:
-    """Hosts nobody declared."""
+def _fallback(ctx: Context, view: SidecarView, http: HttpOutbound) -> Doc:
+    """Hosts nobody declared. Where the application connected to the proxy itself, there is no address to pass on to."""
     if view.egress_proxy is not None and ctx.known(view.egress_proxy):
         cluster, name = ctx.cluster_of(view.egress_proxy), "egress_proxy"
-    elif view.unknown == "allow_any":
+    elif view.unknown == "allow_any" and http.capture:
         cluster, name = names.PASSTHROUGH, "allow_any"
     else:
         refused = {"match": {"prefix": "/"}, "name": "block_all", "direct_response": {"status": 502}}
@@ -230,7 +233,7 @@ def _inbound(ctx: Context, view: SidecarView) -> Iterator[Doc]:
     yield _listening(ctx, "virtualInbound", "0.0.0.0", ctx.options.inbound_port, list(inbound.listed(ctx, view)), True)
     for port in view.inbound:
         if port.bind:
-            made = list(inbound.of_port(ctx, view, port))
+            made = list(inbound.of_port(ctx, view, port, own=True))
             yield _listening(ctx, f"{port.bind}_{port.port}", port.bind, port.port, made, False)
 
 

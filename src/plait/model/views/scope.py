@@ -10,7 +10,7 @@ from plait.model.http_services import HttpService
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy
 from plait.model.routes import Parent, Routing
-from plait.model.sidecars import HostFilter, SidecarScope
+from plait.model.sidecars import Egress, HostFilter, SidecarScope
 from plait.model.traffic import Traffic
 from plait.model.views.lookup import Lookup, lookup
 
@@ -78,6 +78,19 @@ class Scope:
         if self._filters is None:
             return True
         return any(0 in (port, at) or port == at for each, at in self._filters if _lets(each, service))
+
+    def captures(self, service: HttpService, port: int) -> bool:
+        """Whether it is reached by its own addresses on this port: by a listener that has no place of its own."""
+        if self.sidecar is None or self.sidecar.egress is None:
+            return True
+        shared = (each for each in self.sidecar.egress if not each.own and each.port in (0, port))
+        return any(_lets(filter_, service) for each in shared for filter_ in each.hosts)
+
+    def chosen(self, egress: Egress) -> Iterator[HttpService]:
+        """What one listener reaches."""
+        for service in self.services():
+            if any(_lets(each, service) for each in egress.hosts):
+                yield service
 
     def routing(self, hostname: str, namespace: str = "", *, http: bool = True) -> Routing | None:
         """The VirtualService with rules for requests (or connections) to a host in the mesh: of the most specific host,
@@ -152,7 +165,7 @@ def _filters(scope: SidecarScope | None) -> tuple[tuple[HostFilter, int], ...] |
     """Hosts, each with the port it is reachable on; 0 is all."""
     if scope is None or scope.egress is None:
         return None
-    return tuple((each, egress.port) for egress in scope.egress for each in egress.hosts)
+    return tuple((each, 0 if egress.proxy else egress.port) for egress in scope.egress for each in egress.hosts)
 
 
 def _lets(each: HostFilter, service: HttpService) -> bool:

@@ -29,8 +29,11 @@ class HttpOutbound(Struct, frozen=True):
     virtual_hosts: tuple[VirtualHost, ...]
     sniff: bool = False
     bind: str = ""
-    """Address of an explicit egress listener; "" is by port."""
+    """Address of an egress listener of the Sidecar's own (`unix:///path`, then `port` is 0); "" is by port."""
     capture: bool = True
+    """What was captured is handed to it; otherwise applications connect to it."""
+    by_port: bool = False
+    """Its hosts are told apart by the ports that clients write (a generic HTTP proxy)."""
     pinned: bool = False
     """Some service of the port is headless: its requests go to the pod that was dialed."""
 
@@ -49,6 +52,8 @@ class TcpOutbound(Struct, frozen=True):
     sniff: bool = False
     """HTTP on this address and port goes to `HttpOutbound` of the port."""
     bind: str = ""
+    capture: bool = True
+    """As of `HttpOutbound`."""
     hostname: str = ""
     """Of the service whose addresses these are: HTTP to them is meant for it, whatever host the client writes."""
     pinned: str = ""
@@ -71,6 +76,7 @@ class InboundPort(Struct, frozen=True):
     tls: ServerTls | None = None
     pool: Pool | None = None
     bind: str = ""
+    """Address at which the proxy listens for it too; "" it gets only what was captured."""
     virtual_hosts: tuple[VirtualHost, ...] = ()
     """Routes to be applied on the way in (only when no client could); empty: straight to the application."""
 

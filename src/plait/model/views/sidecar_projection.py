@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import partial
-from ipaddress import ip_address, ip_network
+from collections.abc import Iterator
 
 import msgspec
 
 from plait.base.wellknown import PROXY_PORTS
-from plait.model.attachment import Target, carries
+from plait.model.attachment import Target
 from plait.model.enforcement import decide, server_mode
 from plait.model.guard import as_http, demanded, identities, passing
 from plait.model.http_security import HttpPolicy
-from plait.model.http_services import READ, HttpService
+from plait.model.http_services import HttpService
 from plait.model.l7 import PeerMode
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy
-from plait.model.routes import Destination, Routing, TcpMatch, TlsMatch, VirtualHost
+from plait.model.routes import VirtualHost
 from plait.model.sidecars import SidecarScope
-from plait.model.views import enforcing, hosting, once
+from plait.model.views import egress, enforcing, hosting, outbound
 from plait.model.views.keeping import kept
 from plait.model.views.resolve import Resolver
 from plait.model.views.scope import Scope
 from plait.model.views.sidecar import HttpOutbound, InboundPort, SidecarView, TcpOutbound
-
-_TLS = ("tls", "https")
 
 
 def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> SidecarView:
@@ -42,7 +38,7 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
         if not known and not scope.own_routes(service):
             continue  # another name of a service: its hosts are among those of that
         for port in service.ports:
-            if not scope.reaches(service, port.number):
+            if not scope.captures(service, port.number):
                 continue
             if port.protocol == "udp" or port.number in PROXY_PORTS:
                 continue  # the proxy listens on its own ports itself: such a service is passed through by its address
@@ -54,11 +50,12 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
                     pinned.add(port.number)
             if port.protocol == "auto":
                 sniffed.add(port.number)
-            if not port.http and known and (not service.alias or port.protocol in _TLS):
-                for chain in _chains(service, port.number, resolver):
+            if not port.http and known and (not service.alias or port.protocol in outbound.TLS):
+                for chain in outbound.chains(service, port.number, resolver, port.protocol):
                     chains.setdefault((chain.port, chain.addresses, chain.server_names), chain)
     for number, found in hosts.items():
         found += hosting.elsewhere(number, names[number], resolver)
+    own = egress.listeners(resolver)
     sidecar, workload = scope.sidecar, mesh.workloads.get(proxy.uid)
     modes = mesh.l7.peer_modes.get(proxy.uid, PeerMode())
     served = tuple(
@@ -81,11 +78,14 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
     made = SidecarView(
         proxy=proxy,
         settings=mesh.l7.settings,
-        http=tuple(
-            HttpOutbound(port, tuple(_distinct(found, names[port])), port in sniffed, pinned=port in pinned)
-            for port, found in sorted(hosts.items())
+        http=(
+            *(
+                HttpOutbound(port, tuple(outbound.distinct(found, names[port])), port in sniffed, pinned=port in pinned)
+                for port, found in sorted(hosts.items())
+            ),
+            *own.http,
         ),
-        tcp=tuple(sorted(chains.values(), key=lambda c: (c.port, c.addresses, c.server_names, c.name))),
+        tcp=(*sorted(chains.values(), key=lambda c: (c.port, c.addresses, c.server_names, c.name)), *own.tcp),
         inbound=tuple(_inbound(scope, modes)),
         default_mtls=modes.mode,
         unknown=unknown,
@@ -100,7 +100,9 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
     return msgspec.structs.replace(
         made,
         http=kept(previous.http, tuple(_kept_hosts(previous.http, made.http)), lambda each: (each.port, each.bind)),
-        tcp=kept(previous.tcp, made.tcp, lambda each: (each.port, each.addresses, each.server_names, each.name)),
+        tcp=kept(
+            previous.tcp, made.tcp, lambda each: (each.bind, each.port, each.addresses, each.server_names, each.name)
+        ),
         upstreams=kept(previous.upstreams, made.upstreams, lambda each: each.key),
         inbound=kept(previous.inbound, made.inbound, lambda each: each.port),
         enforced=previous.enforced if previous.enforced == made.enforced else made.enforced,
@@ -143,102 +145,13 @@ def _gone(mesh: Mesh, waypoint: str) -> tuple[str, ...]:
     return (f"{mesh.settings.trust_domain}/ns/{namespace}/sa/{name}",) if name else ()
 
 
-def _distinct(found: list[VirtualHost], names: set[str]) -> Iterator[VirtualHost]:
-    """A domain may stand once in a route configuration: who has it as its full name keeps it, else the first host (in
-    key order)."""
-    taken: set[str] = set()
-    for host in sorted(found, key=lambda h: h.name):
-        full = host.name.rpartition(":")[0]
-        own = tuple(each for each in host.domains if each == full or (each not in taken and each not in names))
-        taken.update(own)
-        if own:
-            yield host if own == host.domains else VirtualHost(host.name, own, host.routes, host.https_only)
-
-
-def _chains(service: HttpService, port: int, resolver: Resolver) -> Iterator[TcpOutbound]:
-    """TLS by server name before TCP; without routes straight to the service."""
-    known = service.port(port)
-    protocol = known.protocol if known is not None else "tcp"
-    sniff = protocol == "auto"
-    if protocol in READ and resolver.through_waypoint(service):
-        protocol = "tcp"  # calls are read once
-    proxy = resolver.scope.proxy
-    ways = _ways(service, port, resolver)
-    every = tuple(address for addresses, _ in ways for address in addresses)
-    if service.headless and not every:
-        return  # nobody can be dialed
-    made = partial(TcpOutbound, port, protocol=protocol, sniff=sniff, hostname=service.hostname if every else "")
-    plain = True
-    if not resolver.through_waypoint(service):
-        for routing in _routings(service, port, resolver):
-            for tls in routing.tls:
-                for match in tls.matches:
-                    if _holds(match, proxy, port):
-                        ends = _resolved(once.connections(tls, routing, resolver, port), resolver, port)
-                        where = match.destinations or every
-                        yield made(where, ends, match.names, name=tls.name or routing.key)
-            for tcp in routing.tcp:
-                matches = [m for m in tcp.matches if _holds(m, proxy, port)]
-                if tcp.matches and not matches:
-                    continue
-                ends = _resolved(once.connections(tcp, routing, resolver, port), resolver, port)
-                special = [m for m in matches if m.destinations]
-                if special and len(special) == len(matches):
-                    for m in special:
-                        yield made(m.destinations, ends, name=tcp.name or routing.key)
-                    continue
-                plain = False
-                yield made(every, ends, name=tcp.name or routing.key)
-                break
-    if plain:
-        there = resolver.destination(Destination(service.hostname, port, namespace=service.namespace), port)
-        names = (service.hostname,) if protocol in _TLS and not every else ()
-        for addresses, pinned in ways:
-            name = f"{service.hostname}_{pinned}" if pinned else service.hostname
-            yield made(addresses, (there,), names, name=name, pinned=pinned)
-
-
-def _ways(service: HttpService, port: int, resolver: Resolver) -> list[tuple[tuple[str, ...], str]]:
-    """Addresses by which the service is dialed, and the endpoint that is meant: of a headless one each of its pods."""
-    if not service.headless or resolver.through_waypoint(service):
-        return [(service.addresses, "")]
-    found = resolver.upstream(service, port).endpoints
-    return sorted({((end.address, *end.others), end.address) for end in found})
-
-
-def _routings(service: HttpService, port: int, resolver: Resolver) -> list[Routing]:
-    attached = [each for each in resolver.scope.attached(service, port) if each.tls or each.tcp]
-    if attached:
-        return attached
-    routing = resolver.scope.routing(service.hostname, http=False)
-    return [routing] if routing is not None else []
-
-
-def _holds(match: TcpMatch | TlsMatch, proxy: Proxy, port: int) -> bool:
-    return (
-        match.port in (0, port)
-        and (not match.gateways or "mesh" in match.gateways)
-        and carries(proxy.tags, match.source_labels)
-        and match.source_namespace in ("", proxy.namespace)
-        and not (isinstance(match, TcpMatch) and match.sources and not _among(proxy.addresses, match.sources))
-    )
-
-
-def _among(addresses: Iterable[str], blocks: Iterable[str]) -> bool:
-    """A sidecar's connections come from its own pod."""
-    networks = [ip_network(block) for block in blocks]
-    return any(ip_address(address) in network for address in addresses for network in networks)
-
-
-def _resolved(found: tuple[Destination, ...], resolver: Resolver, port: int) -> tuple[Destination, ...]:
-    return tuple(resolver.destination(each, port) for each in found)
-
-
 def _inbound(scope: Scope, modes: PeerMode) -> Iterator[InboundPort]:
     """Ports of the scope, else of the pod's services; and those with a mode of their own that neither lists."""
     sidecar = scope.sidecar
     listed = list(
-        _of_ingress(sidecar, modes) if sidecar is not None and sidecar.ingress else _of_services(scope, modes)
+        _of_ingress(sidecar, scope.proxy, modes)
+        if sidecar is not None and sidecar.ingress
+        else _of_services(scope, modes)
     )
     yield from listed
     seen = {port.port for port in listed}
@@ -247,12 +160,15 @@ def _inbound(scope: Scope, modes: PeerMode) -> Iterator[InboundPort]:
             yield InboundPort(number, "auto", mode)
 
 
-def _of_ingress(sidecar: SidecarScope, modes: PeerMode) -> Iterator[InboundPort]:
+def _of_ingress(sidecar: SidecarScope, proxy: Proxy, modes: PeerMode) -> Iterator[InboundPort]:
+    """What is not captured is listened for at the pod's own address, where nothing else is said."""
+    own = proxy.addresses[0] if proxy.addresses else "0.0.0.0"
     for item in sidecar.ingress or ():
         endpoint = item.endpoint or f"127.0.0.1:{item.port}"
         mode, pool = modes.at(item.port), item.pool or sidecar.pool
         tls = item.tls if mode == "disable" else None
-        yield InboundPort(item.port, item.protocol, mode, endpoint=endpoint, tls=tls, pool=pool, bind=item.bind)
+        bind = (item.bind or own) if item.capture == "none" else ""
+        yield InboundPort(item.port, item.protocol, mode, endpoint=endpoint, tls=tls, pool=pool, bind=bind)
 
 
 def _of_services(scope: Scope, modes: PeerMode) -> Iterator[InboundPort]:

@@ -13,6 +13,10 @@ def _to_subset(host: str, kind: str = "http") -> Document:
     return worlds.istio("VirtualService", "all" if kind == "http" else "db", **rules)
 
 
+def _http(number: int) -> Document:
+    return {"number": number, "protocol": "HTTP", "name": "http"}
+
+
 CARRIERS: dict[str, tuple[Document, ...]] = {
     "VirtualService": (
         ROUTES,
@@ -74,14 +78,15 @@ CARRIERS: dict[str, tuple[Document, ...]] = {
         entry(resolution="STATIC", workloadSelector={"labels": {"app": "outside"}}),
     ),
     "Sidecar": (
-        worlds.istio("Sidecar", "web", outboundTrafficPolicy={"mode": "ALLOW_ANY"}),
-        worlds.istio("Sidecar", "web", egress=[{"hosts": ["./*"]}]),
         worlds.istio(
             "Sidecar",
             "web",
-            ingress=[{"port": {"number": 8080, "protocol": "HTTP", "name": "http"}}],
-            egress=[{"hosts": ["./*"], "port": {"number": 80, "protocol": "HTTP", "name": "http"}}],
+            ingress=[{"port": _http(8080), "captureMode": "NONE"}],
+            egress=[{"hosts": ["./*"], "port": _http(80), "bind": "127.0.0.1", "captureMode": "NONE"}],
         ),
+        worlds.istio("Sidecar", "web", outboundTrafficPolicy={"mode": "ALLOW_ANY"}),
+        worlds.istio("Sidecar", "web", egress=[{"hosts": ["./*"]}]),
+        worlds.istio("Sidecar", "web", ingress=[{"port": _http(8080)}], egress=[{"hosts": ["./*"], "port": _http(80)}]),
     ),
     "WorkloadEntry": (worlds.istio("WorkloadEntry", "outside", address="10.1.1.2", labels={"app": "outside"}),),
     "WorkloadGroup": (worlds.istio("WorkloadGroup", "group", template={"serviceAccount": "a"}),),

@@ -10,7 +10,7 @@ from plait.model.compile.memory import Memory
 from plait.model.compile.traffic import policies
 from plait.model.compile.traffic.istio_gateway import server_tls
 from plait.model.compile.traffic.kubernetes_services import protocol
-from plait.model.compile.traffic.report import BAD_VALUE, Report
+from plait.model.compile.traffic.report import BAD_VALUE, NO_EFFECT, Report
 from plait.model.compile.traffic.virtualservice_http import destination
 from plait.model.mesh import Settings
 from plait.model.sidecars import Capture, Egress, HostFilter, Ingress, SidecarScope
@@ -68,15 +68,11 @@ def _egress(item: IstioEgressListener, path: str, each: Sidecar, report: Report)
             continue
         filters.append(HostFilter(each.namespace if where == "." else where, host.lower()))
     port = item.port
-    # Its hosts are reachable on this port of theirs; a listener of its own is not opened.
-    if port is not None and port.protocol:
+    own = bool(item.bind) or item.capture_mode == "NONE"
+    if port is not None and port.protocol and not own:
         report.unsupported(f"{path}.port.protocol", "the protocol of a port is declared by its services")
     if port is not None and port.target_port:
         report.unsupported(f"{path}.port.targetPort", "write the port of the service into number")
-    if item.bind:
-        report.unsupported(f"{path}.bind", "applications reach hosts by their own addresses")
-    if item.capture_mode == "NONE":
-        report.unsupported(f"{path}.captureMode", "outbound traffic stays captured")
     return Egress(
         tuple(filters),
         port.number if port is not None else 0,
@@ -84,6 +80,7 @@ def _egress(item: IstioEgressListener, path: str, each: Sidecar, report: Report)
         port.name if port is not None else "",
         item.bind,
         _CAPTURE[item.capture_mode],
+        own and port is not None and port.protocol.upper() == "HTTP_PROXY",
     )
 
 
@@ -92,8 +89,9 @@ def _ingress(item: IstioIngressListener, path: str, each: Sidecar, report: Repor
     if endpoint and not endpoint.startswith("unix://") and not endpoint.rpartition(":")[2].isdigit():
         report.error(BAD_VALUE, f"{path}.defaultEndpoint", f"{endpoint!r} is no address; write 127.0.0.1:PORT")
         endpoint = ""
-    if item.capture_mode == "NONE":
-        report.unsupported(f"{path}.captureMode", "inbound traffic stays captured; exclude the port by annotation")
+    if item.bind and item.capture_mode != "NONE":
+        text = "it has no effect; what is captured comes from all addresses: remove it, or add captureMode NONE"
+        report.say(NO_EFFECT, f"{path}.bind", text)
     if item.port.target_port:
         report.unsupported(f"{path}.port.targetPort", "write the port of the application into defaultEndpoint")
     if item.tls is not None and item.tls.https_redirect:
