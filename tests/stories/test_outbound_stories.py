@@ -196,6 +196,8 @@ def test_a_destination_s_times_hold_for_its_connections() -> None:
     [chain] = found["listeners"]["0.0.0.0_5432"]["filter_chains"]
     proxy = chain["filters"][-1]["typed_config"]
     assert (proxy["idle_timeout"], proxy["max_downstream_connection_duration"]) == ("7s", "9s")
+    [silent] = told(d.service("db", "10.9.0.2", spec=port("tcp", 5432)))["listeners"]["0.0.0.0_5432"]["filter_chains"]
+    assert "idle_timeout" not in silent["filters"][-1]["typed_config"], "an hour, as Istio leaves it"
     web = told(d.service("db", "10.9.0.2"), rule)["clusters"][f"outbound|80||{DB}"]
     [options] = web["typed_extension_protocol_options"].values()
     assert options["common_http_protocol_options"]["idle_timeout"] == "7s"

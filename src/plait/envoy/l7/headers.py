@@ -51,7 +51,7 @@ def _changes(ctx: Context, change: HeaderChange, side: str, source: str) -> Doc:
             written = value(ctx, text, source, f"headers.{side}.{name}")
             added.append({"header": {"key": name, "value": written}, "append_action": action})
             if not written:
-                added[-1]["keep_empty_value"] = True
+                ctx.refuse(source, f"headers.{side}.{name}", "a header is not set to nothing, it stays; use remove")
     removed = [name for name in change.remove if _changeable(ctx, name, side, source)]
     document: Doc = {}
     if added:

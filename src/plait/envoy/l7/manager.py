@@ -203,7 +203,8 @@ def tcp(
     if pool is None:
         pool = next((found.policy.pool for each in destinations if (found := ctx.upstream(each)) is not None), None)
     idle = pool.tcp_idle_timeout if pool is not None else None
-    proxy["idle_timeout"] = seconds(idle) if idle is not None else "0s"
+    if idle is not None:  # else an hour, which is Envoy's word and Istio's
+        proxy["idle_timeout"] = seconds(idle)
     if pool is not None and pool.max_connection_duration is not None:
         proxy["max_downstream_connection_duration"] = seconds(pool.max_connection_duration)
     proxy["access_log"] = [

@@ -17,6 +17,14 @@ def test_a_line_break_or_zero_byte_is_left_out_and_said(name: str, text: str) ->
     assert "line breaks" in ctx.report.found[0].message
 
 
+def test_a_header_that_is_set_to_nothing_stays_and_that_is_said() -> None:
+    ctx = Context(l7.proxy("sidecar"), l7.SETTINGS, DEFAULT, {})
+    found = headers.request(ctx, HeaderChange(set=(("x-a", ""),)), "VirtualService/shop/web")
+    (added,) = found["request_headers_to_add"]
+    assert "keep_empty_value" not in added  # without it Envoy leaves the request as it is
+    assert "use remove" in ctx.report.found[0].message
+
+
 def test_what_would_end_a_removed_header_is_left_out_and_said() -> None:
     ctx = Context(l7.proxy("sidecar"), l7.SETTINGS, DEFAULT, {})
     found = headers.response(ctx, HeaderChange(remove=("a\nb", "c")), "HTTPRoute/shop/web")
