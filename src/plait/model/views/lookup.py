@@ -29,10 +29,10 @@ class Lookup(Struct, frozen=True, eq=False):
     by_service: dict[str, tuple[Routing, ...]]
     """Gateway API routes by the service they are attached to."""
     by_gateway: dict[str, tuple[Routing, ...]]
-    traffic: dict[str, dict[str, tuple[Traffic, ...]]]
-    """Namespace -> host -> rules, the oldest first."""
-    wild_traffic: dict[str, tuple[str, ...]]
-    """Wildcard hosts of `traffic` by namespace, the most specific first."""
+    traffic: dict[tuple[str, str], tuple[Traffic, ...]]
+    """Rules by namespace and host, the oldest first."""
+    wild_traffic: dict[str, tuple[Traffic, ...]]
+    """Those with a wildcard for host by namespace, the most specific first, then the oldest."""
     instances: dict[str, tuple[str, ...]]
     """Uids of the pods made for a gateway or waypoint ("ns/name")."""
     scopes: dict[str, tuple[SidecarScope, ...]]
@@ -40,11 +40,10 @@ class Lookup(Struct, frozen=True, eq=False):
 
     def traffic_of(self, namespace: str, host: str) -> Iterator[Traffic]:
         """Rules of a namespace for a host: of the exact name first, then of longer wildcards."""
-        found = self.traffic.get(namespace, {})
-        yield from found.get(host, ())
-        for name in self.wild_traffic.get(namespace, ()):
-            if host.endswith(name[1:]):
-                yield from found[name]
+        yield from self.traffic.get((namespace, host), ())
+        for rule in self.wild_traffic.get(namespace, ()):
+            if host.endswith(rule.host[1:]):
+                yield rule
 
 
 def lookup(l7: L7, before: L7 | None = None) -> Lookup:
@@ -55,7 +54,6 @@ def lookup(l7: L7, before: L7 | None = None) -> Lookup:
     last = before.__dict__.get("lookup") if before is not None else None
     old, older = (before, last) if before is not None and isinstance(last, Lookup) else (L7(), _EMPTY)
     in_mesh = regrouped(older.in_mesh, old.routings, l7.routings, _mesh_hosts, _age)
-    traffic = older.traffic if old.traffic is l7.traffic else _traffic(l7.traffic.values())
     same = old.services is l7.services
     made = Lookup(
         older.services if same else _hosts(l7.services.values(), lambda service: service.hostname),
@@ -64,8 +62,8 @@ def lookup(l7: L7, before: L7 | None = None) -> Lookup:
         older.wild if in_mesh.keys() == older.in_mesh.keys() else wildcards(in_mesh),
         regrouped(older.by_service, old.routings, l7.routings, _services, _age),
         regrouped(older.by_gateway, old.routings, l7.routings, _gateways, _age),
-        traffic,
-        {namespace: wildcards(found) for namespace, found in traffic.items()},
+        regrouped(older.traffic, old.traffic, l7.traffic, lambda rule: ((rule.namespace, rule.host),), _rank),
+        regrouped(older.wild_traffic, old.traffic, l7.traffic, _wild_namespace, _wild_rank),
         older.instances if old.instances is l7.instances else _made_for(l7.instances.values()),
         older.scopes if old.sidecars is l7.sidecars else _scopes(l7.sidecars.values()),
     )
@@ -96,11 +94,16 @@ def _gateways(routing: Routing) -> Iterable[str]:
     return (parent.key for parent in routing.parents if parent.kind == "gateway")
 
 
-def _traffic(rules: Iterable[Traffic]) -> dict[str, dict[str, tuple[Traffic, ...]]]:
-    found: dict[str, dict[str, list[Traffic]]] = {}
-    for rule in sorted(rules, key=lambda t: (t.created, t.name)):
-        found.setdefault(rule.namespace, {}).setdefault(rule.host, []).append(rule)
-    return {namespace: _frozen(by_host) for namespace, by_host in found.items()}
+def _rank(rule: Traffic) -> tuple[str, str]:
+    return rule.created, rule.name
+
+
+def _wild_namespace(rule: Traffic) -> Iterable[str]:
+    return (rule.namespace,) if rule.host.startswith("*") else ()
+
+
+def _wild_rank(rule: Traffic) -> tuple[int, str, str, str]:
+    return -len(rule.host), rule.host, *_rank(rule)
 
 
 def _hosts(services: Iterable[HttpService], name: Callable[[HttpService], str]) -> dict[str, tuple[HttpService, ...]]:
