@@ -62,7 +62,9 @@ def container(
         "readinessProbe": {
             "httpGet": {"path": "/healthz/ready", "port": READY_PORT},
             "periodSeconds": 1,
-            "failureThreshold": 3,
+            # A proxy on a busy machine that answers late serves on; one that has ended is not ready at once anyway.
+            "timeoutSeconds": 3,
+            "failureThreshold": 4,
         },
         # The agent drains the listeners when the pod is being deleted; Envoy itself would end at once.
         "lifecycle": {"preStop": {"sleep": {"seconds": math.ceil(drain_seconds)}}},
