@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from ipaddress import ip_address
 
 import pytest
+from aiohttp import web
 
 from kit import apiserver, worlds
 from kit import documents as d
@@ -160,3 +161,35 @@ async def test_a_limit_policy_is_served_checked_and_says_who_carries_it_out() ->
         await http.create(kinds.GATEWAY, gateway("waypoint", "istio-waypoint", 15008, "HBONE"))
         await http.create(kinds.SERVICE, d.service("web", "", labels=USED))
         await until(says("Accepted Accepted", "Attached Attached"))
+
+
+async def test_an_issuer_is_asked_for_its_keys_and_the_object_says_while_it_does_not_answer() -> None:
+    answers = [503]
+
+    async def configuration(_: web.Request) -> web.Response:
+        return web.json_response({"jwks_uri": "https://keys.example/jwks"}, status=answers[0])
+
+    application = web.Application()
+    application.router.add_get("/.well-known/openid-configuration", configuration)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        rule = {"issuer": f"http://127.0.0.1:{runner.addresses[0][1]}"}
+        tokens = d.document("security.istio.io/v1", "RequestAuthentication", "jwt", spec={"jwtRules": [rule]})
+        async with running() as (cluster, control):
+            await cluster.http.create(kinds.REQUEST_AUTHENTICATION, tokens, "shop")
+
+            async def refused() -> bool:
+                said = [each for each in control.pipeline.problems if each.code == "PLT0411"]
+                return any(each.severity == "error" and "it answers 503" in each.message for each in said)
+
+            async def known() -> bool:
+                (found,) = control.pipeline.mesh.l7.authentication["shop/jwt"].rules
+                return found.jwks_uri == "https://keys.example/jwks" and not control.pipeline.problems
+
+            await until(refused, 30)
+            answers[0] = 200
+            await until(known, 30)
+    finally:
+        await runner.cleanup()
