@@ -76,6 +76,8 @@ class Composition:
             holder["rds"]["route_config_name"] += own
         for address in l7.find(document.get("address"), "socket_address"):
             address["port_value"] = next(self._ports)
+        for address in l7.find(document.get("address"), "pipe"):
+            address["path"] += own
         document.pop("additional_addresses", None)
         self._found[kind].append(document)
         self._found[beside] += named
