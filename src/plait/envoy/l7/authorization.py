@@ -110,11 +110,13 @@ def _header(name: str, test: Text, fold: bool = False) -> Doc:
 
 
 def _item(name: str, test: Text) -> Doc:
-    """One of the values that commas part, taken with its blanks."""
+    """One of the values that commas part; blanks around it are not of it, as every reader of lists has it."""
     if test.how == "presence":
         return _header(name, test)
     value = {"prefix": "{}.*", "suffix": ".*{}"}.get(test.how, "{}").format(re.escape(test.value))
-    return {"header": {"name": name, "string_match": {"safe_regex": {"regex": f"(?:.*,)?{value}(?:,.*)?"}}}}
+    return {
+        "header": {"name": name, "string_match": {"safe_regex": {"regex": f"(?:.*,)?[ \\t]*{value}[ \\t]*(?:,.*)?"}}}
+    }
 
 
 def _path(test: PathText) -> Doc:

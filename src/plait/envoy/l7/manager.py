@@ -82,6 +82,7 @@ def http(
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "http_protocol_options": HTTP1,
         "stream_idle_timeout": "0s",
+        "strip_trailing_host_dot": True,  # the same host: a policy or a route that names it is not got around by a dot
         **_paths(ctx),
         **more,
     }
