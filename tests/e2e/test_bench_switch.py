@@ -17,6 +17,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.reliability(number=9)
 def test_switching_modes_loses_nothing_leaves_no_policy_gap_and_keeps_connections() -> None:
     words = [sys.executable, "-m", "plait", "bench", "switch", "--cycles", "1", "--rate", "100", "-o", "json"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=230, check=False)

@@ -90,6 +90,7 @@ print(json.dumps(seen))
 """
 
 
+@pytest.mark.reliability(number=9)
 def test_a_label_moves_policies_between_sidecars_and_waypoints_without_a_gap() -> None:
     with mesh(f"over{os.getpid()}") as mine:
         mine.up("--nodes", "2")

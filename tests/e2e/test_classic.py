@@ -138,6 +138,7 @@ def members(mine: Mesh) -> list[str]:
         "ip link del istioout",
     ],
 )
+@pytest.mark.reliability(number=2)
 def test_what_was_removed_comes_back_and_nothing_bypasses_the_proxy_meanwhile(mine: Mesh, harm: str) -> None:
     address = mine.address("echo")
     with sniffing(mine.layout.netns("node-2")) as seen:

@@ -18,6 +18,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.reliability(number=30)
 def test_tunnels_of_an_expired_identity_are_cut_within_ten_seconds_of_its_end() -> None:
     with mesh(f"expiry{os.getpid()}") as mine:
         mine.up("--nodes", "2", "--certificate-lifetime", "10")

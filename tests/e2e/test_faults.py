@@ -57,6 +57,7 @@ def test_killed_part_comes_back_and_neither_applications_nor_connections_notice(
     assert [mine.envoy("node-1"), mine.envoy("node-2")] == envoys  # adopted, not started anew
 
 
+@pytest.mark.reliability(number=4)
 def test_new_connections_work_again_soon_after_envoy_was_killed(mine: Mesh, service: str) -> None:
     old = mine.envoy("node-1")
     applications = mine.application("echo")
@@ -65,6 +66,7 @@ def test_new_connections_work_again_soon_after_envoy_was_killed(mine: Mesh, serv
     assert mine.envoy("node-1") != old and mine.application("echo") == applications
 
 
+@pytest.mark.reliability(number=6)
 def test_without_control_plane_everything_known_works_even_after_restarts(mine: Mesh, service: str) -> None:
     control, node, envoy = mine.pid("control"), mine.pid("node-1"), mine.envoy("node-1")
     echo = mine.address("echo")
@@ -84,6 +86,7 @@ def test_without_control_plane_everything_known_works_even_after_restarts(mine: 
     until(lambda: mine.works("late", ONCE, service, "9000"), "the new pod is known to everyone")
 
 
+@pytest.mark.reliability(number=9)
 def test_nothing_is_lost_while_a_namespace_leaves_and_enters_the_mesh(mine: Mesh, service: str) -> None:
     load = mine.start("client", MANY, service, "9000", "12")
     time.sleep(0.5)

@@ -17,6 +17,7 @@ pytestmark = [
 MODES = ("none", "ambient", "ambient+waypoint", "sidecar")
 
 
+@pytest.mark.reliability(number=10)
 def test_all_sixteen_cells_hold() -> None:
     words = [sys.executable, "-m", "plait", "demo", "--fusion", "--name", f"fusion{os.getpid()}"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=380, check=False)

@@ -33,6 +33,7 @@ spec:
 """
 
 
+@pytest.mark.reliability(number=5)
 def test_nobody_gets_around_a_policy_and_without_policy_nobody_has_to_come_through() -> None:
     with mesh(f"grd{os.getpid()}") as mine:
         begun(mine, together(SHOP, OTHERS))

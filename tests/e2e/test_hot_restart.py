@@ -67,6 +67,7 @@ def old_ones(mine: Mesh) -> list[Path]:
     return [file for node in ("node-1", "node-2") for file in mine.layout.node(node).glob("old-*")]
 
 
+@pytest.mark.reliability(number=3)
 def test_no_connection_notices_two_hot_restarts_in_a_row_and_old_generations_end(mine: Mesh) -> None:
     pids = [mine.envoy("node-1"), mine.envoy("node-2")]
     left: list[int] = []
@@ -117,6 +118,7 @@ def test_a_killed_agent_is_not_noticed_its_successor_takes_nothing_from_envoy(mi
     assert [removed(mine, node) for node in nodes] == counted
 
 
+@pytest.mark.reliability(number=34)
 def test_an_agent_that_finds_an_outdated_envoy_replaces_it_without_ending_a_connection(tmp_path: Path) -> None:
     private_run()
     command = ["unshare", "-n", sys.executable, "-m", "kit.outdated", str(tmp_path)]
@@ -128,6 +130,7 @@ def test_an_agent_that_finds_an_outdated_envoy_replaces_it_without_ending_a_conn
     assert seen == {"same: adopted": True, "changed: adopted": False, "connection lives": True, "old": [True]}
 
 
+@pytest.mark.reliability(number=4)
 def test_new_connections_work_soon_after_envoy_was_killed_and_other_nodes_lose_nothing(mine: Mesh) -> None:
     """Pods of one node talk to each other on node-2 while the Envoy of node-1 dies."""
     mine.apply(PAIR.split("---")[1].replace("name: client", "name: near").replace("node-1", "node-2"))

@@ -32,6 +32,7 @@ def gone(pids: list[int]) -> bool:
     return not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
+@pytest.mark.reliability(number=2)
 def test_a_mesh_killed_with_all_its_processes_goes_on_with_its_state(mine: Mesh) -> None:
     mine.up("--nodes", "2")
     mine.apply(PAIR)

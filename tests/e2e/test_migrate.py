@@ -124,6 +124,7 @@ def mine() -> Iterator[Mesh]:
         yield found
 
 
+@pytest.mark.reliability(number=9)
 def test_there_with_everything_killed_in_the_middle_and_back(mine: Mesh) -> None:
     plan = json.loads(moved(mine, "plan", "shop", "--to", "ambient", "-o", "json"))
     assert [each["subject"] for each in plan["steps"] if each["verb"] == "restart"] == ["cart"]

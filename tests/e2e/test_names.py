@@ -168,6 +168,7 @@ def away(mesh: Mesh, *parts: str) -> Iterator[None]:
             mesh.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.reliability(number=6)
 def test_known_names_are_answered_while_control_plane_and_api_server_are_away(duo: Mesh) -> None:
     before = asked(duo, WEB, server="192.0.2.1")
     with away(duo, "control", "apiserver"):

@@ -124,6 +124,7 @@ def raw(mesh: Mesh) -> bool:
 
 
 @pytest.mark.usefixtures("demands")
+@pytest.mark.reliability(number=33)
 def test_under_strict_only_the_node_and_answers_come_in_and_without_it_all_do(duo: Mesh) -> None:
     # The classic form routes what is neither TCP nor UDP, and the node's own datagrams, into the proxy's namespace,
     # where they end.
@@ -153,6 +154,7 @@ def test_a_strict_pod_may_speak_first_and_gets_its_answers(duo: Mesh) -> None:
 
 
 @pytest.mark.usefixtures("demands")
+@pytest.mark.reliability(number=33)
 def test_a_flow_that_is_older_than_the_demand_ends(duo: Mesh) -> None:
     flow = duo.start("client", FLOW, duo.address("echo"), "9101")
     try:
@@ -172,6 +174,7 @@ while True: s.accept()[0].close()
 V6_ASK = "import socket, sys; socket.create_connection((sys.argv[1], 9200), 1).close()"
 
 
+@pytest.mark.reliability(number=33)
 def test_ipv6_is_no_way_around_a_captured_pod_and_is_there_again_when_it_leaves(duo: Mesh) -> None:
     """The runtime gives no IPv6; somebody else might: a link of its own between the two pods."""
     client, echo = duo.space("client"), duo.space("echo")

@@ -86,6 +86,7 @@ def reconciled(mine: Mesh) -> dict[str, Any]:
     return next((each for each in conditions if each["type"] == "Reconciled"), {})
 
 
+@pytest.mark.reliability(number=26)
 def test_what_envoy_refuses_is_in_a_status_and_costs_nothing() -> None:
     with mesh(f"refusal{os.getpid()}") as mine:
         mine.up("--nodes", "1")

@@ -34,6 +34,7 @@ metadata: {name: thief, namespace: duo}
 )
 
 
+@pytest.mark.reliability(number=30)
 def test_a_revoked_identity_is_cut_and_kept_out_and_nobody_else() -> None:
     with mesh(f"revoke{os.getpid()}") as mine:
         mine.up("--nodes", "2")

@@ -36,6 +36,7 @@ def leaves(mine: Mesh, node: str) -> set[str]:
     return {each.chain for each in kept}
 
 
+@pytest.mark.reliability(number=15)
 def test_short_certificates_and_a_new_root_under_load_lose_nothing(tmp_path: Path) -> None:
     with mesh(f"roots{os.getpid()}") as mine:
         mine.up("--nodes", "2", "--certificate-lifetime", str(_LIFETIME))

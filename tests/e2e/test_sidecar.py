@@ -73,6 +73,7 @@ def replaced(mine: Mesh, before: set[str], replicas: int = 2) -> bool:
     return len(pods) == len(ready) == replicas
 
 
+@pytest.mark.reliability(number=1)
 def test_a_job_with_a_sidecar_calls_others_and_ends(mine: Mesh) -> None:
     mine.apply(JOB.replace("HOST", sidecars.cluster_ip(mine, "web")))
 
@@ -85,6 +86,7 @@ def test_a_job_with_a_sidecar_calls_others_and_ends(mine: Mesh) -> None:
     assert pod["status"]["phase"] == "Succeeded"
 
 
+@pytest.mark.reliability(number=11)
 def test_deletion_and_a_rolling_restart_under_load_lose_nothing(mine: Mesh) -> None:
     victim = sidecars.running(mine, "web")[0]["metadata"]["name"]
     with sidecars.load(mine, sidecars.cluster_ip(mine, "web")) as found:

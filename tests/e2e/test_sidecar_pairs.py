@@ -227,6 +227,7 @@ def test_the_clients_identity_is_what_policies_see_whatever_the_modes(shared: Wo
     until(lambda: shared.status(other, server) == 200, "without the policy everybody passes")
 
 
+@pytest.mark.reliability(number=1)
 def test_an_application_is_held_until_its_proxy_serves_also_without_native_sidecars(shared: World) -> None:
     mine = pod("held", "side", 1, annotations={"sidecar.istio.io/nativeSidecar": "false"})
     mine["spec"]["serviceAccountName"] = "client"

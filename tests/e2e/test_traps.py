@@ -106,6 +106,7 @@ def test_a_denied_plaintext_client_never_receives_a_server_first_greeting(plane:
 
 
 @pytest.mark.parametrize("expected", ["spiffe://cluster.local/ns/default/sa/b1", None])
+@pytest.mark.reliability(number=30)
 def test_a_peer_that_is_not_the_expected_identity_is_refused(plane: DataPlane, expected: str | None) -> None:
     """b2 holds a valid certificate of the mesh; where another one, or none at all, is expected, it gets nothing."""
     port = 8121 if expected else 8122
@@ -130,6 +131,7 @@ def test_a_peer_that_is_not_the_expected_identity_is_refused(plane: DataPlane, e
     until(explained, "the log says which identity was met")
 
 
+@pytest.mark.reliability(number=30)
 def test_a_certificate_of_another_authority_is_refused(plane: DataPlane) -> None:
     foreign = Authority("somebody else")
     for leaf in (foreign.issue(identity("a1")), None, plane.authority.issue("spiffe://other.domain/ns/default/sa/a1")):
@@ -159,6 +161,7 @@ def test_a_certificate_of_another_authority_is_refused(plane: DataPlane) -> None
         "*:8080",
     ],
 )
+@pytest.mark.reliability(number=32)
 def test_a_connect_to_anything_but_the_pod_itself_is_refused(plane: DataPlane, authority: str) -> None:
     pods = {pod: plane.lab.address(pod) for pod in ("b1", "b2", "plain")}
     tls = tunnel.context(plane.authority, plane.authority.issue(identity("a1")))
@@ -168,6 +171,7 @@ def test_a_connect_to_anything_but_the_pod_itself_is_refused(plane: DataPlane, a
     assert answer.status in ("400", "503", ""), "this must not be an open relay"
 
 
+@pytest.mark.reliability(number=29)
 def test_a_port_policy_cannot_be_evaded_by_spelling_the_port_differently(plane: DataPlane) -> None:
     plane.change(policies=[policy("deny", Match(destination_ports=(8080,)))])
     tls = tunnel.context(plane.authority, plane.authority.issue(identity("a1")))
@@ -202,6 +206,7 @@ def test_a_client_cannot_choose_the_address_the_application_sees(plane: DataPlan
         ("a1", "b1", 15006),
     ],
 )
+@pytest.mark.reliability(number=32)
 def test_a_connection_to_the_proxys_own_ports_ends_and_does_not_recurse(
     plane: DataPlane, source: str, target: str, port: int
 ) -> None:
@@ -477,6 +482,7 @@ def test_both_sides_count_and_log_a_connection_with_both_names(plane: DataPlane)
             assert any(wanted.items() <= labels.items() for labels in found), (metric, found)
 
 
+@pytest.mark.reliability(number=6)
 def test_known_destinations_and_live_connections_survive_the_loss_of_the_control_side() -> None:
     with running() as plane:
         plane.lab.serve("b1", 8080, echo)

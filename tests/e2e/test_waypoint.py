@@ -44,6 +44,7 @@ def folders(mine: Mesh) -> int:
     return len(list(mine.layout.proxies.iterdir()))
 
 
+@pytest.mark.reliability(number=5)
 def test_requests_pass_the_waypoint_and_its_policy_and_stop_when_it_is_gone(mine: Mesh) -> None:
     address = mine.get(kinds.SERVICE, "web", "shop")["spec"]["clusterIP"]
 

@@ -108,6 +108,7 @@ def outside(url: str, context: ssl.SSLContext | None = None) -> int:
         return 0
 
 
+@pytest.mark.reliability(number=7)
 def test_a_waypoint_comes_serves_scales_survives_a_killed_control_plane_and_goes() -> None:
     with mesh(f"wpl{os.getpid()}") as mine:
         mine.up("--nodes", "2")

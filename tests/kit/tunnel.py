@@ -9,10 +9,12 @@ import contextlib
 import socket
 import ssl
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import h2.connection
+import h2.errors
 import h2.events
 import h2.exceptions
 
@@ -76,3 +78,40 @@ def connect(
                         return answer
                     continue
             return answer
+
+
+class Tunnels:
+    """One mTLS connection to an HBONE port, and a CONNECT of its own for each exchange."""
+
+    def __init__(self, plain: socket.socket, tls: ssl.SSLContext, authority: str) -> None:
+        plain.settimeout(10)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.authority = authority
+        self._stream = tls.wrap_socket(plain)
+        self._http = h2.connection.H2Connection()
+        self._http.initiate_connection()
+
+    def exchange(self, sent: bytes, whole: Callable[[bytes], bool]) -> bytes:
+        """What came back until it was whole or the stream ended."""
+        number = self._http.get_next_available_stream_id()
+        self._http.send_headers(number, [(":method", "CONNECT"), (":authority", self.authority)])
+        self._http.send_data(number, sent)
+        found, ended = b"", False
+        while not ended:
+            self._stream.sendall(self._http.data_to_send())
+            received = self._stream.recv(65536)
+            assert received, "the tunnels' connection ended"
+            for event in self._http.receive_data(received):
+                if isinstance(event, h2.events.DataReceived):
+                    self._http.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id)
+                    found += (event.data or b"") if event.stream_id == number else b""
+                elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
+                    ended = ended or event.stream_id == number
+            if not ended and whole(found):
+                self._http.reset_stream(number, h2.errors.ErrorCodes.CANCEL)
+                ended = True
+        self._stream.sendall(self._http.data_to_send())
+        return found
+
+    def close(self) -> None:
+        self._stream.close()

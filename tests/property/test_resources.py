@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,6 +62,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(documents())
+@pytest.mark.reliability(number=25)
 def test_validation_of_any_document_ends_with_problems(document: dict[str, Any]) -> None:
     problems = validate(document)
     typed, unread = decode(document)
@@ -70,11 +72,13 @@ def test_validation_of_any_document_ends_with_problems(document: dict[str, Any])
 
 
 @given(st.dictionaries(st.text(max_size=5), junk, max_size=4))
+@pytest.mark.reliability(number=25)
 def test_validation_of_junk_ends_with_problems(document: dict[str, Any]) -> None:
     assert validate(document)
 
 
 @given(st.text())
+@pytest.mark.reliability(number=25)
 def test_reading_any_text_never_raises(text: str) -> None:
     documents, problems = read(text, "x")
     assert all(isinstance(each.document, dict) for each in documents)

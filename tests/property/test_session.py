@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -165,6 +166,7 @@ def test_what_was_answered_is_not_under_way_so_nothing_is_taken_back() -> None:
     assert session.receive(Request(CLUSTER, subscribe=("a",))) == []
 
 
+@pytest.mark.reliability(number=27)
 def test_news_for_a_client_that_has_much_unanswered_are_one_change_once_it_has_answered() -> None:
     cache = Cache(Bundle({CLUSTER: {"a": Resource("a", "1", b"xx")}}))
     session = Session(cache, replace(DEFAULT, unanswered=1))

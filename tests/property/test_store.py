@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,6 +127,7 @@ for number in range(100_000):
 """
 
 
+@pytest.mark.reliability(number=7)
 def test_kill_9_loses_no_acknowledged_write(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE, text=True)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -223,6 +224,7 @@ broken = st.sampled_from(
 
 @given(st.lists(objects, max_size=10), broken)
 @settings(max_examples=60, deadline=None)
+@pytest.mark.reliability(number=26)
 def test_a_broken_object_is_a_problem_and_changes_nobody_elses_configuration(
     found: list[Resource], bad: dict[str, Any]
 ) -> None:

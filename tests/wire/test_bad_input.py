@@ -176,6 +176,7 @@ CASES = {
 }
 
 
+@pytest.mark.reliability(number=26)
 async def test_each_is_said_where_it_is_and_the_others_keep_what_they_have(tmp_path: Path) -> None:
     async with world() as made:
         before = made.good()
@@ -211,6 +212,7 @@ MANY = [{"uri": {"prefix": f"/{'p' * 200}{number}"}} for number in range(9000)]
     ],
     ids=["an expression RE2 refuses", "a delegate that delegates", "a route of 2 MB"],
 )
+@pytest.mark.reliability(number=26)
 async def test_what_can_be_refused_at_once_is_not_stored(kind: Kind, document: Document, words: str) -> None:
     async with apiserver.running() as cluster:
         await cluster.http.create(kinds.NAMESPACE, {"metadata": {"name": "shop"}})

@@ -130,12 +130,14 @@ async def test_without_impersonation_the_callers_own_identity_is_certified_whate
         ("order", "spiffe://cluster.local/ns/shop/sa/order"),
     ],
 )
+@pytest.mark.reliability(number=31)
 async def test_impersonation_beyond_the_callers_node_is_refused(ca: Endpoint, token: str, identity: str) -> None:
     message = await refused(grpc.StatusCode.UNAUTHENTICATED, ca.ask(token, csr(), identity))
     assert message == "request impersonation authentication failure"
 
 
 @pytest.mark.parametrize("token", ["", "garbage", "expired", "foreign", "human"])
+@pytest.mark.reliability(number=31)
 async def test_token_that_proves_no_service_account_is_refused(ca: Endpoint, token: str) -> None:
     await refused(grpc.StatusCode.UNAUTHENTICATED, ca.ask(token, csr(), POD))
 
@@ -186,6 +188,7 @@ async def test_negative_validity_is_refused(ca: Endpoint) -> None:
     await refused(grpc.StatusCode.INVALID_ARGUMENT, ca.ask("agent-a", csr(), POD, -1))
 
 
+@pytest.mark.reliability(number=31)
 async def test_caller_that_asks_without_end_is_slowed_and_others_are_served(ca: Endpoint) -> None:
     asked = await asyncio.gather(*(ca.ask("agent-a", csr(), POD) for _ in range(900)), return_exceptions=True)
     codes = {answer.code() for answer in asked if isinstance(answer, grpc.aio.AioRpcError)}

@@ -86,6 +86,7 @@ async def test_a_changed_root_counts_at_the_next_request_and_both_roots_are_told
     assert bundle.count(b"BEGIN CERTIFICATE") == 2
 
 
+@pytest.mark.reliability(number=31)
 async def test_a_revoked_identity_gets_no_certificate() -> None:
     mine, revoked = trust.create("mesh", aio.now(), 1), set[str]()
     async with asking(lambda: mine, revoked=lambda identity: identity in revoked) as ask:

@@ -73,6 +73,7 @@ async def test_a_wildcard_gets_everything_and_later_changes_unasked(serve) -> No
         assert ([(r.name, r.value) for r in later.resources], later.removed) == ([("a", b"2")], ("b",))
 
 
+@pytest.mark.reliability(number=27)
 async def test_bytes_that_are_no_request_end_only_their_own_stream(serve) -> None:
     cache = Cache(bundle(a=made("a")))
     async with grpc.aio.insecure_channel(await serve(cache)) as channel:
@@ -93,6 +94,7 @@ async def test_a_request_without_type_is_an_invalid_argument(serve) -> None:
         assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+@pytest.mark.reliability(number=27)
 async def test_a_denied_caller_hears_why(serve) -> None:
     async with grpc.aio.insecure_channel(await serve(Cache())) as channel:
         stream = await opened(channel, authorization="Bearer wrong")
@@ -124,6 +126,7 @@ async def test_an_on_demand_name_is_answered_by_the_lookup(serve) -> None:
         assert (answer.resources[0].name, answer.removed) == ("out|10.0.0.1:80", ())
 
 
+@pytest.mark.reliability(number=8)
 async def test_our_client_follows_the_server_and_survives_its_restart(tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/restart.sock"
     cache = Cache(Bundle({ADDRESS: {"a": made("a"), "b": made("b")}, AUTHORIZATION: {"p": made("p")}}))

@@ -1,0 +1,29 @@
+"""What every run says at its end: which lines of docs/reliability.md were tried, and how that went."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import pytest
+
+MARK = "reliability"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The numbers go with each report, so that they are known where workers' reports come together."""
+    for item in items:
+        item.user_properties += [(MARK, mark.kwargs["number"]) for mark in item.iter_markers(MARK)]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    found: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    for outcome in ("passed", "failed", "skipped", "error"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for name, number in report.user_properties:
+                if name == MARK:
+                    found[number][outcome] += 1
+    if not found:
+        return
+    terminalreporter.section("reliability tests (docs/reliability.md)")
+    for number, outcomes in sorted(found.items()):
+        terminalreporter.write_line(f"{number:>3}  " + ", ".join(f"{n} {what}" for what, n in outcomes.items()))
