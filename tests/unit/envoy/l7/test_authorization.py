@@ -72,7 +72,7 @@ def test_a_token_is_asked_for_issuer_and_subject() -> None:
 @pytest.mark.parametrize(
     ("test", "held", "not_held"),
     [
-        (Text("exact", "b.c"), ["b.c", "a,b.c", "b.c,d", "a,b.c,d"], ["bxc", "ab.c", "a, b.c"]),
+        (Text("exact", "b.c"), ["b.c", "a,b.c", "b.c,d", "a,b.c,d", "a, b.c\t,d"], ["bxc", "ab.c", "a, b c"]),
         (Text("prefix", "b"), ["bc", "a,bc", "b,a"], ["ab", "a,cb"]),
         (Text("suffix", "b"), ["cb", "a,cb,d"], ["bc", "a,bc"]),
     ],
