@@ -96,7 +96,7 @@ def test_a_request_to_a_headless_service_reaches_the_pod_that_was_dialed_even_a_
         ends = tuple(
             end
             for name, port in pods.items()
-            for end in l7.ends(f"127.0.0.{name[-1]}", port=port, healthy=name == "db-1", also=_ALSO[name])
+            for end in l7.ends(f"127.0.0.{name[-1]}", port=port, healthy=name == "db-1", others=_ALSO[name])
         )
         port, options = free_port(), Options(outbound_port=free_port(), inbound_port=free_port())
         http_ = HttpOutbound(
