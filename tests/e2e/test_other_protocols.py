@@ -59,6 +59,28 @@ for _ in range(3):
     except TimeoutError: pass
 else: sys.exit(1)
 """
+# Of the mesh, and without what container engines leave to root by default.
+CAREFUL = """
+apiVersion: v1
+kind: Pod
+metadata: {name: careful, namespace: duo}
+spec:
+  nodeSelector: {kubernetes.io/hostname: node-1}
+  terminationGracePeriodSeconds: 0
+  containers:
+    - {name: c, image: none, command: [/bin/sleep, infinity], securityContext: {capabilities: {drop: [NET_RAW]}}}
+"""
+# Which sockets that the rules of capture do not hold may this process have? The proxy's own mark is 0x539.
+WAYS = """
+import socket
+def marked(): socket.socket().setsockopt(socket.SOL_SOCKET, 36, 0x539)
+def packets(): socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+def raw(): socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+def transparent(): socket.socket().setsockopt(socket.SOL_IP, 19, 1)
+for way in (marked, packets, raw, transparent):
+    try: way(); print(way.__name__)
+    except PermissionError: pass
+"""
 # A flow that goes on for as long as it is answered.
 FLOW = """
 import socket, sys, time
@@ -203,3 +225,12 @@ def test_ipv6_is_no_way_around_a_captured_pod_and_is_there_again_when_it_leaves(
         duo.enrol("duo")
         duo.captured("duo", "client", "echo")
     assert netns.exists(client) and duo.get(kinds.POD, "client", "duo")
+
+
+@pytest.mark.reliability(number=33)
+def test_a_container_without_net_raw_has_no_socket_that_capture_does_not_hold(duo: Mesh) -> None:
+    """What root has by default is listed in docs/limits.md."""
+    duo.apply(CAREFUL)
+    duo.ready("duo", "careful")
+    found = duo.plait("exec", "-n", "duo", "--name", duo.name, "careful", "--", "/usr/bin/python3", "-c", WAYS)
+    assert (found.returncode, found.stdout) == (0, ""), found
