@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -138,8 +139,13 @@ class Mesh:
             self._client.close()
             self._client = None
 
+    @property
+    def port(self) -> int:
+        """Of the API server. Meshes see only what others of their home have chosen, and each test has its own home."""
+        return 20_000 + zlib.crc32(str(self.layout.root).encode()) % 10_000
+
     def up(self, *arguments: str) -> None:
-        done = self.plait("up", "--detach", *arguments)
+        done = self.plait("up", "--detach", "--port", str(self.port), *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def apply(self, text: str) -> None:
