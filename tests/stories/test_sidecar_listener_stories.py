@@ -51,7 +51,7 @@ def hosts(view: SidecarView, bind: str) -> dict[str, str]:
     found = {}
     for http in view.http:
         for host in http.virtual_hosts if http.bind == bind else ():
-            (there,) = host.routes[-1].action.destinations  # type: ignore[union-attr]
+            (there,) = host.routes[-1].action.destinations
             found.update(dict.fromkeys(host.domains, f"{there.hostname}:{there.port}"))
     return found
 

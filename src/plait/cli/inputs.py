@@ -15,6 +15,7 @@ import click
 import msgspec
 import typer
 
+from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE
 from plait.cli import manifests, output
 from plait.model.compile.traffic.mesh_settings import CONFIG_MAP
 from plait.model.mesh import Settings
@@ -50,20 +51,18 @@ def load(files: Iterable[str], config: Path | None = None, root_namespace: str =
         good, wrong = documents.read(content, source)
         found += [each.document for each in good]
         broken += wrong
-    settings, problems, text = configured(config, root_namespace)
+    mesh, problems, text = mesh_config(config)
+    settings = Settings(mesh.trust_domain, root_namespace or mesh.root_namespace or DEFAULT_ROOT_NAMESPACE)
     if text is None:
         settings = _among(found, settings)
     return Inputs(found, settings, [*problems, *broken], text)
 
 
-def configured(file: Path | None, root_namespace: str = "") -> tuple[Settings, tuple[Problem, ...], str | None]:
-    """What all steps must know of the mesh configuration, what is wrong with it, and its text (None without a file)."""
-    found, problems, text = mesh_config(file)
-    return Settings(found.trust_domain, root_namespace or found.root_namespace), problems, text
-
-
 def mesh_config(file: Path | None) -> tuple[MeshConfig, tuple[Problem, ...], str | None]:
-    """The defaults where no file is named; Unreadable where it cannot be read."""
+    """The mesh configuration, what is wrong with it, and its text: the defaults and None where no file is named.
+
+    Unreadable where it cannot be read.
+    """
     if file is None:
         return MeshConfig(), (), None
     try:

@@ -57,7 +57,7 @@ class World:
         self.pod = made or pod("web", "10.0.0.1")
         self.pods, self.namespaces = Objects(self.pod), Objects(namespace or shop())
         self.pipeline = Pipeline(Settings())
-        self.leaving = Leaving(self.pods, self.namespaces, self.pipeline, lambda: (self.pipeline.cache,))  # type: ignore[arg-type]
+        self.leaving = Leaving(self.pods, self.namespaces, self.pipeline, lambda: (self.pipeline.cache,))
         self.pipeline.changed(kinds.POD, None, self.pod)
         self.pipeline.open()
         self.proxy = Proxy(self.pipeline.cache, "node-1")

@@ -36,6 +36,8 @@ from plait.model.traffic import Pool
 _HTTP = "envoy.extensions.filters.http"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+_PHASES: dict[Slot, str] = {"authn_plugins": "authn", "authz_plugins": "authz", "stats_plugins": "stats", "plugins": ""}
+"""Where plugins of each phase stand."""
 _FIXED: dict[Slot, Doc] = {
     "cors": extension(routes.CORS, f"{_HTTP}.cors.v3.Cors"),
     "fault": extension(routes.FAULT, f"{_HTTP}.fault.v3.HTTPFault"),
@@ -132,13 +134,8 @@ def filters(
         filled["router"] = [
             extension("envoy.filters.http.router", f"{_HTTP}.router.v3.Router", suppress_envoy_headers=True)
         ]
-    for slot, phase in (
-        ("authn_plugins", "authn"),
-        ("authz_plugins", "authz"),
-        ("stats_plugins", "stats"),
-        ("plugins", ""),
-    ):
-        filled[slot] = plugins.filters(ctx, enforced.plugins, phase, side, port)  # type: ignore[index]
+    for slot, phase in _PHASES.items():
+        filled[slot] = plugins.filters(ctx, enforced.plugins, phase, side, port)
     if duty.enforces:
         filled["external"] = external.custom(ctx, enforced.policies, enforced.authorizers, where)
         filled["tokens"] = tokens.filters(ctx, enforced.authentication)
