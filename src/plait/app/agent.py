@@ -49,6 +49,7 @@ from plait.proxy.ca_client import CaClient
 from plait.proxy.certs import Certificates
 from plait.proxy.keyring import Keyring
 from plait.proxy.metrics import MetricsServer
+from plait.proxy.processes import NODE_PROXY_NICE
 from plait.proxy.supervise import Settings as EnvoySettings
 from plait.proxy.supervise import StartFailed, Supervisor
 from plait.store.api import Api, Document
@@ -284,6 +285,7 @@ def _envoy(place: Place) -> EnvoySettings:
         place.node,
         tuple(bootstrap.arguments(wanted, str(file), base_id=place.plan.index)),
         prefix=("/usr/bin/nsenter", f"--net={where}") if where else (),
+        nice=NODE_PROXY_NICE,
     )
 
 

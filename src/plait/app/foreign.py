@@ -164,7 +164,9 @@ class ForeignAgent:
                 command = ["/usr/bin/env", f"--chdir={self._folder}", str(self._binary), "proxy", "ztunnel"]
                 environ = environment(self.place, self._folder, self._socket)
                 log = self.place.folder / "ztunnel.log"
-                self._process = processes.launch(command, log=log, pid_file=pid_file, survive=True, env=environ)
+                self._process = processes.launch(
+                    command, log=log, pid_file=pid_file, survive=True, env=environ, nice=processes.NODE_PROXY_NICE
+                )
             await self._process.wait()
             _log.error("ztunnel ended", node=self.place.node, log=self.place.folder / "ztunnel.log")
             self._restarts += 1

@@ -17,6 +17,10 @@ from typing import Any, Final
 
 import envoy
 
+NODE_PROXY_NICE: Final = -10
+"""A node's proxy stands for all pods of its node, each of which could have brought a sidecar: where the CPU is short,
+one process's share of it would make all of them wait together. -10 is worth nine processes of nice 0 (sched(7))."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -68,13 +72,20 @@ def recorded(pid_file: Path) -> Process | None:
     return process if process.alive() else None
 
 
-def launch(command: Sequence[str], *, log: Path, pid_file: Path, survive: bool, env: Mapping[str, str]) -> Process:
-    """Start a program, its output appended to `log`, and record it. Blocks for a few milliseconds.
+def launch(
+    command: Sequence[str], *, log: Path, pid_file: Path, survive: bool, env: Mapping[str, str], nice: int = 0
+) -> Process:
+    """Start a program in a session of its own, its output appended to `log`, and record it. Blocks for milliseconds.
 
-    With `survive` its parent is gone before it begins; else it dies with the calling thread.
+    With `survive` its parent is gone before it begins; else it dies with the calling thread. `nice` below 0 gives it
+    more than one process's share of a busy CPU, where we may.
     """
     with open(log, "ab") as output:
-        pid = _orphan(command, output.fileno(), env) if survive else _spawn(command, env, _to(output.fileno()))
+        if survive:
+            pid = _orphan(command, output.fileno(), env, nice)
+        else:
+            pid = _spawn(command, env, _to(output.fileno()))
+            _prefer(pid, nice)
     process = Process(pid, _start_of(pid))
     new = pid_file.with_name(pid_file.name + ".new")
     new.write_text(f"{process.pid} {process.started}\n")
@@ -86,7 +97,7 @@ def launch(command: Sequence[str], *, log: Path, pid_file: Path, survive: bool, 
 _LEAVE: Final = '(read -r _ <&3; exec 3<&- 4>&-; exec "$@") & echo $! >&4'
 
 
-def _orphan(command: Sequence[str], output: int, env: Mapping[str, str]) -> int:
+def _orphan(command: Sequence[str], output: int, env: Mapping[str, str], nice: int) -> int:
     gate_out, gate_in = os.pipe()
     pid_out, pid_in = os.pipe()
     try:
@@ -97,11 +108,25 @@ def _orphan(command: Sequence[str], output: int, env: Mapping[str, str]) -> int:
         shell = _spawn(["/bin/sh", "-c", _LEAVE, "sh", *command], env, actions)
         os.waitpid(shell, 0)
         pid = int(os.read(pid_out, 32))
+        _prefer(pid, nice)
         os.write(gate_in, b"\n")
         return pid
     finally:
         for descriptor in (gate_out, gate_in, pid_out, pid_in):
             os.close(descriptor)
+
+
+def _prefer(pid: int, nice: int) -> None:
+    """Before it has other threads: they inherit it. Without root it stays as it is.
+
+    Where the kernel groups processes by session (sched(7), autogroup) the groups share the CPU, and a nice value counts
+    within its group only: the group has one of its own.
+    """
+    if not nice:
+        return
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, nice)
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice))
 
 
 def _to(output: int) -> list[tuple[int, ...] | tuple[int, int, str, int, int]]:
@@ -111,7 +136,7 @@ def _to(output: int) -> list[tuple[int, ...] | tuple[int, int, str, int, int]]:
 
 def _spawn(command: Sequence[str], env: Mapping[str, str], actions: Sequence[Any]) -> int:
     # posix_spawn, not fork: a process with gRPC threads must not run its fork handlers for this.
-    return os.posix_spawn(command[0], list(command), dict(env), file_actions=actions, setpgroup=0, setsigmask=[])
+    return os.posix_spawn(command[0], list(command), dict(env), file_actions=actions, setsid=True, setsigmask=[])
 
 
 def _start_of(pid: int) -> str:

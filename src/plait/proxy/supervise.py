@@ -38,6 +38,7 @@ class Settings:
     """Words before the program: what moves it to another network namespace."""
     survive: bool = True
     """Envoy lives on when this process dies (a restarted agent adopts it)."""
+    nice: int = 0
     start_seconds: float = 20.0
     grace: float = GRACE
     """Seconds an old generation may live on for its last connections."""
@@ -261,6 +262,7 @@ class Supervisor:
             pid_file=pid_file,
             survive=self.settings.survive,
             env=_environment(),
+            nice=self.settings.nice,
         )
 
     def _undo(self, current: processes.Process | None) -> None:
