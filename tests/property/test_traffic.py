@@ -181,11 +181,22 @@ leading = st.builds(
                        rules=[{"backendRefs": [{"name": b, "port": 80}]}]),
     st.sampled_from(["x", "y"]), name,
 )  # fmt: skip
-edits = st.one_of(leading, leading, route, virtual, rule, policy, service).map(typed)
+backing = st.builds(
+    lambda n, i, x, y, account: d.pod(n, f"10.0.0.{i}", "shop", account=account, labels={"x": x, "y": y}),
+    name, st.integers(1, 3), st.sampled_from(["", "1"]), st.sampled_from(["", "1"]), st.sampled_from(["a", "b"]),
+)  # fmt: skip
+selecting = st.builds(
+    lambda n, port: d.service(n, f"10.1.0.{n == 'x'}", "shop", target=port, spec={"selector": {n: "1"}},
+                              labels={"istio.io/use-waypoint": "wp"}),
+    st.sampled_from(["x", "y"]), st.sampled_from([80, 8080]),
+)  # fmt: skip
+edits = st.one_of(
+    leading, leading, route, virtual, rule, rule, policy, service, backing, backing, backing, selecting
+).map(typed)
 
 
 @given(st.lists(st.tuples(st.booleans(), edits), max_size=10))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_what_a_waypoint_is_told_step_by_step_is_what_it_is_told_at_once(steps: list[tuple[bool, Resource]]) -> None:
     world = Objects().with_(*SHOP)
     mesh, _ = compile(world)

@@ -9,8 +9,7 @@ identity; and the waypoint, for what comes by another way through itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct, structs
 
@@ -65,18 +64,19 @@ class Guard:
             found.setdefault(target, set()).add(f"{kind}/{key}")
         self._by_target = {target: frozenset(keys) for target, keys in found.items()}
         self._of_waypoint: dict[str, Owed] = {"": _NOTHING}
+        self._bound: dict[str, bool] = {}
 
     @property
     def idle(self) -> bool:
         """Nothing is attached to anything."""
         return not self._by_target
 
-    @cached_property
-    def _bound(self) -> Set[str]:
-        """Services that anything binds."""
-        if self.idle:
-            return frozenset()
-        return {key for key, each in self._l7.services.items() if self.of_service(each)}
+    def _binds(self, key: str) -> bool:
+        """Whether anything binds requests to this service."""
+        if key not in self._bound:
+            service = self._l7.services.get(key)
+            self._bound[key] = service is not None and bool(self.of_service(service))
+        return self._bound[key]
 
     def of_service(self, service: HttpService) -> Owed:
         """What binds requests to a service: policies that name it, its waypoint, or the waypoint's class."""
@@ -94,7 +94,7 @@ class Guard:
             return False
         if instance.waypoint and self.of_waypoint(instance.waypoint):
             return True
-        return any(membership.service in self._bound for membership in workload.services)
+        return any(self._binds(membership.service) for membership in workload.services)
 
     def ports(self, workload: Workload) -> Iterator[PortGuard]:
         """Ports that owe something, in order; `ALL_PORTS` last. A pod that is not captured yet counts as ambient, so

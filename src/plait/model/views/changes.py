@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from plait.base.revision import differing
 from plait.model.guard import guard_of
+from plait.model.index import index_of
 from plait.model.l7 import L7
 from plait.model.mesh import Mesh, Workload
 from plait.model.routes import Routing
@@ -23,8 +24,10 @@ class Changes(Struct, frozen=True):
     hosts: frozenset[str]
     wild: tuple[str, ...]
     services: frozenset[str]
-    beyond_routes: bool
-    """Whether anything but routes has changed."""
+    pods: frozenset[str]
+    """Uids of pods that have changed, or what is demanded of them."""
+    offered: bool
+    """Whether a service itself has changed: others may stand behind a waypoint now."""
 
     def of_hosts(self, hostnames: Set[str]) -> bool:
         """Of any of them."""
@@ -46,26 +49,24 @@ def between(old: Mesh, new: Mesh) -> Changes | None:
     if old.settings != new.settings or _others(before) != _others(after):
         return None
     routed = [*_different(before.routings, after.routings)]
-    elsewhere = [
-        *(each.hostname for each in _different(before.services, after.services)),
-        *(each.host for each in _different(before.traffic, after.traffic)),
-    ]
+    ruled = [each.host for each in _different(before.traffic, after.traffic)]
+    served = [*_different(before.services, after.services)]
     pods = {
         *differing(before.instances, after.instances),
         *differing(before.peer_modes, after.peer_modes),
         *differing(old.workloads, new.workloads),
     }
-    if (elsewhere or pods) and not (guard_of(before).idle and guard_of(after).idle):
-        return None  # what a way to a port owes depends on the other services of its pods
     services = {key for uid in pods for mesh in (old, new) for key in _services(mesh.workloads.get(uid))}
+    if not (guard_of(before).idle and guard_of(after).idle):
+        services.update(_sharing_pods({*services, *(each.key for each in served)}, new))
     hosts = {host for routing in routed for host in routing.hosts}
-    hosts.update(elsewhere)
+    hosts.update(ruled, (each.hostname for each in served))
     hosts.update(l7.services[key].hostname for key in services for l7 in (before, after) if key in l7.services)
     if any(l7.instances[uid].gateway for uid in pods for l7 in (before, after) if uid in l7.instances):
         return None  # a proxy came or went: its own view, and all that goes through it
     services.update(key for routing in routed for key in _parents(routing))
     wild = tuple(host for host in hosts if host.startswith("*"))
-    return Changes(frozenset(hosts), wild, frozenset(services), bool(elsewhere or pods))
+    return Changes(frozenset(hosts), wild, frozenset(services), frozenset(pods), bool(served))
 
 
 def _others(l7: L7) -> tuple[int, ...]:
@@ -80,6 +81,11 @@ def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Any]:
 
 def _parents(routing: Routing) -> Iterable[str]:
     return (parent.key for parent in routing.parents if parent.kind == "service")
+
+
+def _sharing_pods(services: Iterable[str], mesh: Mesh) -> Iterator[str]:
+    """Services of the same pods: what a way to a port owes depends on all that lead there (`model.guard`)."""
+    return (key for each in services for pod in index_of(mesh).workloads_of(each) for key in _services(pod))
 
 
 def _services(workload: Workload | None) -> Iterable[str]:

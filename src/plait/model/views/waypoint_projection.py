@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from operator import is_not
 from typing import NamedTuple
 
 import msgspec
 
-from plait.base.revision import Revision, differing
+from plait.base.revision import Revision, differing, revision
 from plait.model.attachment import Target
 from plait.model.grouping import Groups, regrouped
 from plait.model.guard import guard_of, waypoint_targets
@@ -34,33 +36,34 @@ def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> W
     additions = enforcing.by_selector(proxy.namespace, proxy.tags, own)
     before = _Before(mesh, proxy, previous)
     bound = enforcing.enforced(mesh.l7, proxy, enforcing.by_target(own), additions)
-    rerouted = before.rerouted(lambda service: _made(service, resolver, own)) if before.binds(bound) else None
-    made_of = rerouted if rerouted is not None else _anew(mesh, proxy, resolver, own, before)
-    same_ends = previous is not None and rerouted is not None
-    settings, workload = mesh.settings, mesh.workloads.get(proxy.uid)
-    workloads, asked = before.workloads or _Workloads.of(tuple(_workloads(mesh, proxy, resolver, own)))
-    if not same_ends:
-        resolver.also(enforcing.asked(enforcing.places(bound).union(asked, *(each.asks for each in made_of.values()))))
+    make = partial(_made, resolver=resolver, own=own)
+    found = before.patched(make) if before.binds(bound) else None
+    if found is None:
+        made_of = _anew(mesh, proxy, resolver, make, before)
+        resolver.also(enforcing.asked(enforcing.places(bound).union(*(each.asks for each in made_of.values()))))
         resolver.also(enforcing.named(bound))
+        found = _Found(made_of, revision({each.key: each for each in resolver.upstreams()}), frozenset(resolver.asked))
+    workloads = before.workloads(bound, lambda uid: _workload(mesh, proxy, bound, uid))
+    settings, own_pod = mesh.settings, mesh.workloads.get(proxy.uid)
     view = WaypointView(
         proxy=proxy,
         settings=mesh.l7.settings,
-        services=tuple([each.served for each in made_of.values()]),
-        workloads=workloads,
-        upstreams=previous.upstreams if previous is not None and same_ends else resolver.upstreams(),
+        services=tuple([each.served for each in found.made.values()]),
+        workloads=tuple(workloads.values()),
+        upstreams=before.upstreams(found),
         enforced=bound,
         trust_domains=tuple(dict.fromkeys((settings.trust_domain, *mesh.l7.settings.trust_domain_aliases))),
         activator=settings.activator,
-        l4=bindings.effective(mesh, index_of(mesh), proxy.namespace, workload.policies if workload is not None else ()),
+        l4=bindings.effective(mesh, index_of(mesh), proxy.namespace, own_pod.policies if own_pod is not None else ()),
     )
     if previous is not None:
         view = _sharing(previous, view)
-    before.keep(view, made_of, asked)
+    before.keep(view, found, workloads)
     return view
 
 
 def _anew(
-    mesh: Mesh, proxy: Proxy, resolver: Resolver, own: tuple[Target, ...], before: _Before
+    mesh: Mesh, proxy: Proxy, resolver: Resolver, make: Callable[[HttpService], _Made], before: _Before
 ) -> Mapping[str, _Made]:
     """All services behind it, those that may have changed made anew; the resolver has their upstreams afterwards."""
     found: dict[str, _Made] = {}
@@ -68,7 +71,7 @@ def _anew(
         service = mesh.l7.services[key]
         if not service.behind(proxy.gateway):
             continue  # an optional one serves before the first client comes, and until the last has gone
-        found[key] = made = before.service(key) or _made(service, resolver, own)
+        found[key] = made = before.service(key) or make(service)
         resolver.adopt(made.upstreams)
     return found
 
@@ -77,11 +80,7 @@ def _made(service: HttpService, resolver: Resolver, own: tuple[Target, ...]) -> 
     part = resolver.part(guard_of(resolver.scope.mesh.l7).of_service(service))
     served = _service(service, part, own)
     hosts = frozenset((*part.asked, service.hostname))
-    return _Made(served, hosts, {each: part.made(each) for each in part.named}, _places(served))
-
-
-def _places(found: ServedService | ServedWorkload) -> frozenset[enforcing.Place]:
-    return enforcing.places(found.enforced)
+    return _Made(served, hosts, {each: part.made(each) for each in part.named}, enforcing.places(served.enforced))
 
 
 def _sharing(previous: WaypointView, view: WaypointView) -> WaypointView:
@@ -107,13 +106,14 @@ class _Made(NamedTuple):
     """Whom its policies ask."""
 
 
-class _Workloads(NamedTuple):
-    served: tuple[ServedWorkload, ...]
-    asks: frozenset[enforcing.Place]
+class _Found(NamedTuple):
+    """All that stands behind the waypoint, made."""
 
-    @classmethod
-    def of(cls, served: tuple[ServedWorkload, ...]) -> _Workloads:
-        return cls(served, frozenset[enforcing.Place]().union(*map(_places, served)))
+    made: Mapping[str, _Made]
+    ends: Revision[UpstreamKey, Upstream]
+    """Of all, in order."""
+    asked: frozenset[str]
+    """Hosts that the proxy asks or names by itself: no service's routes have these."""
 
 
 class _Kept(NamedTuple):
@@ -123,31 +123,27 @@ class _Kept(NamedTuple):
     services: Revision[str, _Made]
     by_host: Groups[_Made]
     """By all that `_Made.hosts` has."""
-    ends: Mapping[UpstreamKey, Upstream]
-    workloads: _Workloads
+    ends: Revision[UpstreamKey, Upstream]
+    asked: frozenset[str]
+    workloads: Revision[str, ServedWorkload]
+
+
+_NOTHING = _Kept(Mesh(), Revision(), {}, Revision(), frozenset(), Revision())
 
 
 class _Before:
     """What of the previous view holds in this Mesh too."""
 
     def __init__(self, mesh: Mesh, proxy: Proxy, previous: WaypointView | None) -> None:
-        self._mesh = mesh
+        self._mesh, self._previous = mesh, previous
         self._changes: Changes | None = None
-        self._made: Revision[str, _Made] = Revision()
-        self._by_host: Groups[_Made] = {}
-        self._ends: Mapping[UpstreamKey, Upstream] = {}
-        self._previous = previous
-        self.workloads: _Workloads | None = None
+        self._last = _NOTHING
         last: _Kept | None = previous.__dict__.get("before") if previous is not None else None
-        if previous is None or last is None or previous.proxy != proxy:
-            return
-        self._made, self._by_host, self._ends = last.services, last.by_host, last.ends
-        self._changes = changes.between(last.mesh, mesh)
-        if self._changes is not None and not self._changes.beyond_routes:
-            self.workloads = last.workloads
+        if previous is not None and last is not None and previous.proxy == proxy:
+            self._last, self._changes = last, changes.between(last.mesh, mesh)
 
     def service(self, key: str) -> _Made | None:
-        made, changed = self._made.get(key), self._changes
+        made, changed = self._last.services.get(key), self._changes
         if made is None or changed is None or key in changed.services or changed.of_hosts(made.hosts):
             return None
         return made
@@ -156,38 +152,53 @@ class _Before:
         """Whether the waypoint itself enforced this before."""
         return self._previous is not None and self._previous.enforced == bound
 
-    def rerouted(self, make: Callable[[HttpService], _Made]) -> Mapping[str, _Made] | None:
-        """All services, where nothing but routes has changed and leads to other places now; None where more has."""
-        changed = self._changes
-        if changed is None or changed.beyond_routes:
+    def patched(self, make: Callable[[HttpService], _Made]) -> _Found | None:
+        """All, where the same services stand there and lead to the same places, whatever these are now; else None."""
+        changed, last = self._changes, self._last
+        if changed is None or changed.offered or changed.of_hosts(last.asked):
             return None
         again: dict[str, _Made] = {}
         for key in self._touched(changed):
-            old, new = self._made[key], make(self._mesh.l7.services[key])
-            if (old.upstreams, old.asks) != (new.upstreams, new.asks):
+            old, new = last.services[key], make(self._mesh.l7.services[key])
+            if (old.upstreams.keys(), old.asks) != (new.upstreams.keys(), new.asks):
                 return None
             again[key] = new
-        return self._made.revised(again)
+        ends = {key: end for made in again.values() for key, end in made.upstreams.items()}
+        return _Found(last.services.revised(again), last.ends.revised(ends), last.asked)
 
     def _touched(self, changed: Changes) -> list[str]:
         """Services that are made of what has changed."""
-        by_host = self._by_host
+        by_host = self._last.by_host
         leading = (made.served.key for host in changed.among(by_host) for made in by_host[host])
-        return sorted({*leading, *(key for key in changed.services if key in self._made)})
+        return sorted({*leading, *(key for key in changed.services if key in self._last.services)})
 
-    def keep(self, view: WaypointView, made_of: Mapping[str, _Made], asked: frozenset[enforcing.Place]) -> None:
+    def upstreams(self, found: _Found) -> tuple[Upstream, ...]:
+        if self._previous is not None and found.ends is self._last.ends:
+            return self._previous.upstreams
+        return tuple(found.ends.values())
+
+    def workloads(self, bound: Enforced, make: Callable[[str], ServedWorkload | None]) -> Revision[str, ServedWorkload]:
+        """By uid, in order."""
+        changed, last = self._changes, self._last.workloads
+        same = changed is not None and not changed.offered and self.binds(bound)
+        uids = changed.pods if changed is not None and same else self._mesh.l7.instances.keys() | last.keys()
+        found = {uid: made for uid in uids if (made := make(uid)) is not None}
+        return last.revised(found, uids).in_order(last)
+
+    def keep(self, view: WaypointView, found: _Found, workloads: Revision[str, ServedWorkload]) -> None:
         """For the next view: what is new refers to the very objects of this one."""
+        last = self._last
         same = self._previous is not None and self._previous.upstreams is view.upstreams
-        ends = self._ends if same else {each.key: each for each in view.upstreams}
-        moved = differing(self._made, made_of)
+        ends = last.ends if same else found.ends.revised({end.key: end for end in view.upstreams}, differ=is_not)
+        moved = differing(last.services, found.made)
         again: dict[str, _Made] = {}
-        for key, made in ((key, made_of[key]) for key in moved if key in made_of):
-            old = self._made.get(key)
+        for key, made in ((key, found.made[key]) for key in moved if key in found.made):
+            old = last.services.get(key)
             served = old.served if old is not None and old.served == made.served else made.served
             again[key] = made._replace(served=served, upstreams={each: ends[each] for each in made.upstreams})
-        services = self._made.revised(again, moved).in_order(self._made)
-        by_host = regrouped(self._by_host, self._made, services, lambda made: made.hosts, lambda made: made.served.key)
-        view.__dict__["before"] = _Kept(self._mesh, services, by_host, ends, _Workloads(view.workloads, asked))
+        services = last.services.revised(again, moved).in_order(last.services)
+        groups = regrouped(last.by_host, last.services, services, lambda made: made.hosts, lambda made: made.served.key)
+        view.__dict__["before"] = _Kept(self._mesh, services, groups, ends, found.asked, workloads)
 
 
 def _service(service: HttpService, resolver: Resolver, own: tuple[Target, ...]) -> ServedService:
@@ -228,35 +239,30 @@ def _port(service: HttpService, port: HttpPort, resolver: Resolver) -> ServedPor
     return ServedPort(port.number, port.protocol, hosts, destinations, tuple(names))
 
 
-def _workloads(mesh: Mesh, proxy: Proxy, resolver: Resolver, own: tuple[Target, ...]) -> Iterator[ServedWorkload]:
+def _workload(mesh: Mesh, proxy: Proxy, bound: Enforced, uid: str) -> ServedWorkload | None:
+    """A workload that is reached by its own address through this waypoint."""
+    instance, workload = mesh.l7.instances.get(uid), mesh.workloads.get(uid)
+    if instance is None or instance.waypoint != proxy.gateway or workload is None or not workload.addresses:
+        return None
     guard, passing = guard_of(mesh.l7), guard_of(mesh.l7).of_waypoint(proxy.gateway)
-    for uid in sorted(mesh.l7.instances):
-        instance, workload = mesh.l7.instances[uid], mesh.workloads.get(uid)
-        if instance.waypoint != proxy.gateway or workload is None or not workload.addresses:
-            continue
-        ports: dict[int, HttpPort] = {}
-        for membership in workload.services:
-            service = mesh.l7.services.get(membership.service)
-            for port in membership.ports:
-                known = service.port(port.service) if service is not None else None
-                if known is not None:
-                    ports.setdefault(port.target or port.service, known)
-        tunnel = workload.tunnel == "hbone"
-        identities = (str(workload.identity),) if tunnel else ()
-        endpoint = UpstreamEndpoint(
-            workload.addresses[0], 0, "tunnel" if tunnel else "plain", identities, peer=peer_of(workload)
-        )
-        yield ServedWorkload(
-            uid=uid,
-            namespace=workload.namespace,
-            addresses=workload.addresses,
-            endpoint=endpoint,
-            ports=tuple((number, ports[number].protocol) for number in sorted(ports)),
-            refused=tuple(number for number in sorted(ports) if guard.lacking(workload, number, passing)),
-            enforced=enforcing.enforced(
-                mesh.l7,
-                proxy,
-                enforcing.by_target(own),
-                enforcing.by_selector(proxy.namespace, proxy.tags, own),
-            ),
-        )
+    ports: dict[int, HttpPort] = {}
+    for membership in workload.services:
+        service = mesh.l7.services.get(membership.service)
+        for port in membership.ports:
+            known = service.port(port.service) if service is not None else None
+            if known is not None:
+                ports.setdefault(port.target or port.service, known)
+    tunnel = workload.tunnel == "hbone"
+    identities = (str(workload.identity),) if tunnel else ()
+    endpoint = UpstreamEndpoint(
+        workload.addresses[0], 0, "tunnel" if tunnel else "plain", identities, peer=peer_of(workload)
+    )
+    return ServedWorkload(
+        uid=uid,
+        namespace=workload.namespace,
+        addresses=workload.addresses,
+        endpoint=endpoint,
+        ports=tuple((number, ports[number].protocol) for number in sorted(ports)),
+        refused=tuple(number for number in sorted(ports) if guard.lacking(workload, number, passing)),
+        enforced=bound,
+    )
