@@ -141,6 +141,38 @@ def test_routes_that_fit_no_listener_are_told_why() -> None:
     }
 
 
+def test_datagrams_are_carried_by_nobody_and_route_and_listener_say_so() -> None:
+    """A listener for UDP hinders none of another protocol at its port."""
+    gateway = l7.gateway(
+        "edge",
+        "shop",
+        {"name": "tcp", "port": 53, "protocol": "TCP"},
+        {"name": "udp", "port": 53, "protocol": "UDP"},
+    )
+    parents = [
+        {"name": "edge"},
+        {"group": "", "kind": "Service", "name": "cart"},
+        {"group": "x", "kind": "Y", "name": "z"},
+    ]
+    rules = [{"backendRefs": [backend("cart", 53)]}]
+    told = l7.api("UDPRoute", "dns", parentRefs=parents, rules=rules)
+    mesh, problems = l7.world(*SERVICES, gateway, told)
+    status = mesh.l7.statuses["udproutes.gateway.networking.k8s.io/shop/dns"]
+    assert isinstance(status, RouteStatus)
+    assert [each.parent.kind for each in status.parents] == ["Gateway", "Service"], "of others' parents nothing is said"
+    for each in status.parents:
+        accepted = next(c for c in each.conditions if c.type == "Accepted")
+        assert (accepted.status, accepted.reason) == ("False", "UnsupportedValue")
+        assert "UDP is not carried by the mesh" in accepted.message
+    assert [(p.kind, p.path) for p in problems if "not carried by" in p.message] == [("UDPRoute", "spec")]
+    assert mesh.l7.routings == {}
+    said = mesh.l7.statuses["gateways.gateway.networking.k8s.io/shop/edge"]
+    assert isinstance(said, GatewayStatus)
+    accepted = [next(c for c in each.conditions if c.type == "Accepted") for each in said.listeners]
+    assert [(c.status, c.reason) for c in accepted] == [("True", "Accepted"), ("False", "UnsupportedProtocol")]
+    assert [each.attached_routes for each in said.listeners] == [0, 0]
+
+
 def test_conflicting_listeners_are_marked_and_the_first_stays() -> None:
     one = {"name": "one", "port": 80, "protocol": "HTTP", "hostname": "a.example"}
     two = {"name": "two", "port": 80, "protocol": "HTTP", "hostname": "a.example"}

@@ -67,6 +67,7 @@ READ: tuple[Kind, ...] = (
     kinds.GRPC_ROUTE,
     kinds.TCP_ROUTE,
     kinds.TLS_ROUTE,
+    kinds.UDP_ROUTE,
     kinds.REFERENCE_GRANT,
     kinds.BACKEND_TLS_POLICY,
     kinds.LIMIT_POLICY,

@@ -29,7 +29,7 @@ from plait.resources.problems import Problem
 from plait.store.api import Api, ApiError, Document
 from plait.store.informer import Informer, key_of
 
-_ROUTES = (kinds.HTTP_ROUTE, kinds.GRPC_ROUTE, kinds.TLS_ROUTE, kinds.TCP_ROUTE)
+_ROUTES = (kinds.HTTP_ROUTE, kinds.GRPC_ROUTE, kinds.TLS_ROUTE, kinds.TCP_ROUTE, kinds.UDP_ROUTE)
 _FIELDS: Mapping[Kind, Sequence[str]] = {
     **dict.fromkeys(ISTIO_KINDS, ("conditions", "validationMessages")),
     **dict.fromkeys(_ROUTES, ("parents",)),

@@ -121,6 +121,7 @@ HTTP_ROUTE = _kind(_GWAPI, "v1 v1beta1", "HTTPRoute", "httproutes", sub=_STATUS,
 GRPC_ROUTE = _kind(_GWAPI, "v1", "GRPCRoute", "grpcroutes", sub=_STATUS, cat=_GW)
 TCP_ROUTE = _kind(_GWAPI, "v1 v1alpha2", "TCPRoute", "tcproutes", sub=_STATUS, cat=_GW)
 TLS_ROUTE = _kind(_GWAPI, "v1 v1alpha3 v1alpha2", "TLSRoute", "tlsroutes", sub=_STATUS, cat=_GW)
+UDP_ROUTE = _kind(_GWAPI, "v1 v1alpha2", "UDPRoute", "udproutes", sub=_STATUS, cat=_GW)
 REFERENCE_GRANT = _kind(_GWAPI, "v1 v1beta1", "ReferenceGrant", "referencegrants", "refgrant", cat=_GW)
 BACKEND_TLS_POLICY = _kind(_GWAPI, "v1 v1alpha3", "BackendTLSPolicy", "backendtlspolicies", "btlspolicy", sub=_STATUS,
                            cat=_GW)

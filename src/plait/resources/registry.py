@@ -40,6 +40,7 @@ MESH: dict[Kind, type[Resource]] = {
     kinds.GRPC_ROUTE: routes.GRPCRoute,
     kinds.TCP_ROUTE: routes.TCPRoute,
     kinds.TLS_ROUTE: routes.TLSRoute,
+    kinds.UDP_ROUTE: routes.UDPRoute,
     kinds.REFERENCE_GRANT: policies.ReferenceGrant,
     kinds.BACKEND_TLS_POLICY: policies.BackendTLSPolicy,
     kinds.LIMIT_POLICY: limits.LimitPolicy,

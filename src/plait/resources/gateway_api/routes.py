@@ -1,4 +1,4 @@
-"""The routes of the Gateway API (HTTPRoute, GRPCRoute, TLSRoute, TCPRoute), as users write them."""
+"""The routes of the Gateway API (HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, UDPRoute), as users write them."""
 
 from __future__ import annotations
 
@@ -351,4 +351,26 @@ class TCPRoute(GatewayApiResource, frozen=True, kw_only=True):
     """Rules for TCP connections."""
 
     spec: TCPRouteSpec
+    status: RouteStatus | None = None
+
+
+class UDPRouteRule(Model, frozen=True, kw_only=True):
+    """Backends for the datagrams."""
+
+    name: SectionName | None = None
+    backend_refs: _Backends
+
+
+class UDPRouteSpec(Model, frozen=True, kw_only=True):
+    """Where datagrams at the parents would go."""
+
+    parent_refs: ParentReferences = ()
+    rules: Annotated[tuple[UDPRouteRule, ...], limit(minItems=1, maxItems=1), ATOMIC]
+    use_default_gateways: DefaultGateways | None = None
+
+
+class UDPRoute(GatewayApiResource, frozen=True, kw_only=True):
+    """Rules for datagrams: known, so that it can be answered; no proxy carries UDP."""
+
+    spec: UDPRouteSpec
     status: RouteStatus | None = None

@@ -47,6 +47,7 @@ RULES: dict[Kind, Rule] = {
     kinds.HTTP_ROUTE: gateway_api.http_route,
     kinds.GRPC_ROUTE: gateway_api.route,
     kinds.TCP_ROUTE: gateway_api.route,
+    kinds.UDP_ROUTE: gateway_api.route,
     kinds.TLS_ROUTE: gateway_api.tls_route,
     kinds.BACKEND_TLS_POLICY: gateway_api.backend_tls,
     kinds.LIMIT_POLICY: limits.policy,

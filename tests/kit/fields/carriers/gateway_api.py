@@ -72,6 +72,7 @@ CARRIERS: dict[str, tuple[Document, ...]] = {
         _route("TCPRoute", rules=[{"backendRefs": [BACKEND]}]),
         worlds.api("TCPRoute", "tried", parentRefs=[{"name": "edge"}], rules=[{"backendRefs": [BACKEND]}]),
     ),
+    "UDPRoute": (_route("UDPRoute", rules=[{"backendRefs": [BACKEND]}]),),
     "TLSRoute": (_route("TLSRoute", hostnames=["db.example"], rules=[{"backendRefs": [BACKEND]}]),),
     "ReferenceGrant": (
         worlds.api(

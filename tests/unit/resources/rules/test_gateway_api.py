@@ -139,6 +139,7 @@ RULES = [  # kind, spec, where it is told ("": it is right)
     ("GRPCRoute", filtered(SET, SET), FILTERS),
     ("GRPCRoute", routed("matches: [{method: {service: ''}}]"), "spec.rules[0].matches[0].method.service"),
     ("GRPCRoute", routed("matches: [{method: {}}]"), "spec.rules[0].matches[0].method"),
+    ("UDPRoute", "{rules: [{backendRefs: [{name: cart}]}]}", "spec.rules[0].backendRefs[0].port"),
     ("TCPRoute", "{rules: [{backendRefs: [{name: cart}]}]}", "spec.rules[0].backendRefs[0].port"),
     ("TLSRoute", "{hostnames: [a.b, 1.2.3.4], rules: [{backendRefs: [{name: cart, port: 1}]}]}", "spec.hostnames[1]"),
     ("TLSRoute", "{hostnames: [a.*.b], rules: [{backendRefs: [{name: cart, port: 1}]}]}", "spec.hostnames[0]"),

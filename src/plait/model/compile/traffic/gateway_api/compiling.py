@@ -182,7 +182,8 @@ _AROUND_ROUTES = (
     kinds.CONFIG_MAP,
 )
 """All that a route's meaning depends on beside itself and the services."""
-_ROUTES = (kinds.HTTP_ROUTE, kinds.GRPC_ROUTE, kinds.TLS_ROUTE, kinds.TCP_ROUTE)
+_ROUTES = (kinds.HTTP_ROUTE, kinds.GRPC_ROUTE, kinds.TLS_ROUTE, kinds.TCP_ROUTE, kinds.UDP_ROUTE)
+_NO_UDP = "UDP is not carried by the mesh: no proxy is told of this; let clients ask the Service, and delete the route"
 
 
 class _Routed(NamedTuple):
@@ -220,13 +221,14 @@ def _routing(
     if each.spec.use_default_gateways is not None:
         report.unsupported("spec.useDefaultGateways", "name the gateways in parentRefs")
     answers: list[Attached] = []
+    carried = kind != "UDPRoute"
     for number, ref in enumerate(each.spec.parent_refs):
         mesh = ref.kind in ("Service", "ServiceEntry")
         answer = parents.find(ref, kind, each.namespace, () if mesh else hostnames)
         if answer is None:
             continue
         answers.append(answer)
-        if answer.accepted.status == "False":
+        if answer.accepted.status == "False" and carried:
             report.error("IST0101", f"spec.parentRefs[{number}]", answer.accepted.message)
     if not answers:
         return None, RouteStatus(())
@@ -252,6 +254,9 @@ def _routing(
                 tls.append(TlsRoute((TlsMatch(hostnames),), destinations, name, source))
             else:
                 tcp.append(TcpRoute((), destinations, name, source))
+    if not carried:
+        unsupported, served = _NO_UDP, False
+        report.say(NO_EFFECT, "spec", _NO_UDP)
     resolved = Condition("ResolvedRefs", "True", "ResolvedRefs")
     if unresolved is not None:
         resolved = Condition("ResolvedRefs", "False", *unresolved)
@@ -266,7 +271,7 @@ def _routing(
         )
     )
     bound = _merged(a.parent for a in answers if a.parent is not None)
-    if not bound:
+    if not bound or not carried:
         return None, status
     routing = Routing(
         kind=kind,

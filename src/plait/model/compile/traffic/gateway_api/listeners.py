@@ -129,7 +129,7 @@ def _open(
     listener = Listener(
         section, item.port, protocol, (HostScope((item.hostname or "*").lower()),), "", tls.tls, False, "", broken
     )
-    clash = next((_clash(listener, other) for other in seen if _clash(listener, other)), "")
+    clash = next((why for other in seen if (why := _clash(listener, other))), "") if known is not None else ""
     if clash:
         text = f"another listener of port {item.port} has the same hostname or another protocol; change one of them"
         conflicted = Condition("Conflicted", "True", clash, text)
