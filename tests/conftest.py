@@ -19,7 +19,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     found: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for outcome in ("passed", "failed", "skipped", "error"):
         for report in terminalreporter.stats.get(outcome, ()):
-            for name, number in report.user_properties:
+            for name, number in getattr(report, "user_properties", ()):  # what was not collected has none
                 if name == MARK:
                     found[number][outcome] += 1
     if not found:

@@ -52,6 +52,7 @@ spec:
   outboundTrafficPolicy: {mode: REGISTRY_ONLY}
 """
 PREFIX = "traffic.sidecar.istio.io/"
+UNCAPTURED = {"sidecar.istio.io/interceptionMode": "NONE"}
 TPROXY = {"sidecar.istio.io/interceptionMode": "TPROXY"}
 
 
@@ -148,6 +149,20 @@ def test_what_annotations_exclude_passes_by_the_proxy(mine: Mesh) -> None:
     mine.apply(sidecars.ambient("calm", "node-1"))
     sidecars.answers(mine, "calm", whence="open")
     until(lambda: sidecars.ask(mine, web, whence="open")[0] == 0, "without its proxy it has no identity")
+
+
+def test_nothing_is_captured_in_mode_none_and_the_proxys_own_listeners_serve(mine: Mesh) -> None:
+    for text in (sidecars.server("bare", "node-2", annotations=UNCAPTURED), sidecars.PLAIN, sidecars.STRICT):
+        mine.apply(text)
+    mine.ready("shop", "bare", "plain")
+    web = sidecars.cluster_ip(mine, "web")
+    until(lambda: sidecars.ask(mine, web, whence="plain")[0] == 0, "STRICT is in force")
+    assert sidecars.ask(mine, web, whence="bare")[0] == 0, "straight out it has no identity"
+    status, _, text = sidecars.ask(mine, "127.0.0.1", 80, "http://web.shop/", whence="bare")
+    assert status == 200 and "spiffe://cluster.local/ns/shop" in json.loads(text)["headers"]["x-forwarded-client-cert"]
+    sidecars.answers(mine, "bare")
+    assert (mine.address("bare", "shop"), 15008) in sidecars.peers(mine, "client"), "its proxy takes tunnels in"
+    assert sidecars.ask(mine, mine.address("bare", "shop"), 8000, whence="plain")[0] == 200, "and nobody else is asked"
 
 
 def test_a_sidecar_resource_bounds_what_a_proxy_holds(mine: Mesh) -> None:

@@ -141,3 +141,50 @@ def test_envoy_takes_them_all(tmp_path: Path) -> None:
         ingress=[{"port": {**HTTP, "number": 9000}, "captureMode": "NONE", "defaultEndpoint": "127.0.0.1:8080"}],
     )
     validate(l7.composed(sidecar.documents(view)), tmp_path)
+
+
+UNCAPTURED = {"sidecar.istio.io/status": "{}", "sidecar.istio.io/interceptionMode": "NONE"}
+BARE = d.pod("web", "10.0.0.1", labels={"app": "web"}, captured=False, annotations=UNCAPTURED)
+OWN = d.service("web", "10.9.0.3", spec={"ports": [{"name": "http", "port": 8080, "targetPort": 80}]})
+
+
+def uncaptured(*more: d.Document) -> tuple[SidecarView, list[str]]:
+    mesh, problems = w.world(BARE, *WORLD[1:], *more)
+    return w.seen_by(mesh, "web"), [each.code for each in problems]
+
+
+def test_to_a_pod_of_mode_none_nothing_is_redirected_and_every_port_of_services_is_bound_at_its_loopback() -> None:
+    view, told = uncaptured()
+    assert places(view) == {f"127.0.0.1_{port}": (True, f"127.0.0.1:{port}") for port in (80, 8081, 5432)}
+    assert hosts(view, "127.0.0.1")[CART] == f"{CART}:8081"
+    found = {each["name"] for each in sidecar.documents(view)["listeners"]}
+    assert not found & {"virtualOutbound", "virtualInbound"}
+    assert told == ["PLT0412"], "who connects to its application meets no policy"
+
+
+def test_where_its_application_listens_a_proxy_of_mode_none_does_not() -> None:
+    """Else the application could not start."""
+    view, _ = uncaptured(OWN)
+    assert places(view).keys() == {f"127.0.0.1_{port}" for port in (8080, 8081, 5432)}
+
+
+def test_a_sidecar_bounds_what_a_proxy_of_mode_none_binds_and_says_where_it_takes_connections_in() -> None:
+    ingress = [{"port": {"number": 9080, "name": "http", "protocol": "HTTP"}, "defaultEndpoint": "127.0.0.1:8081"}]
+    view, told = uncaptured(w.istio("Sidecar", "web", egress=[{"hosts": [f"./{CART}"]}], ingress=ingress))
+    assert places(view) == {"127.0.0.1_80": (True, "127.0.0.1:80")}, "8081 is the application's"
+    (listener,) = (each for each in sidecar.documents(view)["listeners"] if each["name"] == "10.0.0.1_9080")
+    assert listener["traffic_direction"] == "INBOUND" and listener.get("bind_to_port", True)
+    assert told == []
+
+
+def test_clients_in_the_mesh_reach_a_pod_of_mode_none_by_tunnel() -> None:
+    native = {"networking.istio.io/tunnel": "http", "app": "web"}
+    pod = d.pod("web", "10.0.0.1", labels=native, captured=False, annotations=UNCAPTURED)
+    mesh, _ = w.world(pod, OWN, w.sidecar_pod("client", "10.0.0.9"))
+    (there,) = (each for each in w.seen_by(mesh, "client").upstreams if each.hostname.startswith("web."))
+    assert [(each.address, each.way) for each in there.endpoints] == [("10.0.0.1", "tunnel")]
+
+
+def test_envoy_takes_what_a_proxy_of_mode_none_is_told(tmp_path: Path) -> None:
+    view, _ = uncaptured(OWN)
+    validate(l7.composed(sidecar.documents(view)), tmp_path)

@@ -118,5 +118,7 @@ class Instance(Struct, frozen=True, gc=False):
     """Container ports by name."""
     transparent: bool = False
     """Its sidecar calls the application from the client's address (interception mode TPROXY)."""
+    uncaptured: bool = False
+    """Nothing is redirected to its sidecar (interception mode NONE): that has what comes to its own listeners."""
     plaintext: bool = False
     """It has a sidecar, but its label security.istio.io/tlsMode asks clients not to use mutual TLS by themselves."""

@@ -38,6 +38,8 @@ class Proxy(Struct, frozen=True, gc=False):
     trust_domain: str = wellknown.DEFAULT_TRUST_DOMAIN
     transparent: bool = False
     """A sidecar that calls its application from the client's address."""
+    uncaptured: bool = False
+    """A sidecar to which nothing is redirected: applications connect to its listeners."""
     gateway: str = ""
     """Of a waypoint or a managed gateway: the Gateway API object "ns/name" it was made for."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from plait.model.attachment import Labels
 from plait.model.gateways import ServerTls
@@ -70,6 +70,15 @@ class SidecarScope(Struct, frozen=True):
     outbound: Literal["", "allow_any", "registry_only"] = ""
     egress_proxy: Destination | None = None
     created: str = ""
+
+    def unredirected(self) -> SidecarScope:
+        """As it holds for a proxy to which nothing is redirected: each listener is one that is connected to."""
+        every = (Egress((HostFilter("*", "*"),)),)
+        egress = tuple(
+            structs.replace(each, capture="none") for each in (every if self.egress is None else self.egress)
+        )
+        ingress = self.ingress and tuple(structs.replace(each, capture="none") for each in self.ingress)
+        return structs.replace(self, egress=egress, ingress=ingress)
 
     @property
     def key(self) -> str:

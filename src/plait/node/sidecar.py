@@ -17,7 +17,7 @@ from plait.base.observe import logger
 from plait.base.wellknown import SIDECAR_STATUS, TEMPLATES
 from plait.node import forms, netfilter, routing, rules, sidecar_rules
 from plait.node.rules import Family, PolicyRule, Rules
-from plait.resources.redirection import redirection
+from plait.resources.redirection import MODE, redirection
 
 _log = logger("sidecar")
 _EVERY = 3.0  # seconds between two looks
@@ -59,9 +59,11 @@ class _Captured:
 
 
 def wanted(pod: Mapping[str, Any]) -> bool:
-    """Was a sidecar injected that shares the pod with an application? (An injected gateway captures nobody.)"""
+    """Was a sidecar injected that shares the pod with an application, and is to have its traffic? (An injected gateway
+    captures nobody.)"""
     annotations = pod["metadata"].get("annotations") or {}
-    return SIDECAR_STATUS in annotations and "gateway" not in annotations.get(TEMPLATES, "")
+    injected = SIDECAR_STATUS in annotations and "gateway" not in annotations.get(TEMPLATES, "")
+    return injected and annotations.get(MODE) != "NONE"
 
 
 class Sidecars:

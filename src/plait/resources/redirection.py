@@ -13,8 +13,9 @@ from msgspec import Struct
 
 PREFIX: Final = "traffic.sidecar.istio.io/"
 MODE: Final = "sidecar.istio.io/interceptionMode"
-Interception = Literal["REDIRECT", "TPROXY"]
-"""How what comes in is captured: only TPROXY shows the client's address to the application."""
+Interception = Literal["REDIRECT", "TPROXY", "NONE"]
+"""How what comes in is captured: only TPROXY shows the client's address to the application. With NONE nothing is, in
+either direction: applications connect to the proxy's own listeners."""
 
 
 class Redirection(Struct, frozen=True):
@@ -44,14 +45,11 @@ class BadAnnotation(ValueError):
 
 def redirection(annotations: Mapping[str, str]) -> Redirection:
     """What the pod's annotations ask for. BadAnnotation for the first that cannot be read."""
-    mode = annotations.get(MODE, "REDIRECT")
-    if mode not in get_args(Interception):
-        # NONE would leave the application's ports open to everybody, whatever a PeerAuthentication says.
-        raise BadAnnotation(MODE, f'"{mode}" is not supported; use REDIRECT or TPROXY, or remove the annotation')
+    mode = interception(annotations)
     inbound = annotations.get(f"{PREFIX}includeInboundPorts", "*")
     outbound = annotations.get(f"{PREFIX}includeOutboundIPRanges", "*")
     return Redirection(
-        mode="TPROXY" if mode == "TPROXY" else "REDIRECT",
+        mode=mode,
         include_outbound=_blocks(annotations, "includeOutboundIPRanges"),
         exclude_outbound=_blocks(annotations, "excludeOutboundIPRanges"),
         include_outbound_ports=_ports(annotations, "includeOutboundPorts"),
@@ -61,6 +59,15 @@ def redirection(annotations: Mapping[str, str]) -> Redirection:
         no_inbound=not inbound.strip(),
         no_outbound=not outbound.strip(),
     )
+
+
+def interception(annotations: Mapping[str, str]) -> Interception:
+    """What the pod's annotation says, or nothing does. BadAnnotation when it cannot be read."""
+    mode = annotations.get(MODE, "REDIRECT")
+    for known in get_args(Interception):
+        if mode == known:
+            return known  # type: ignore[no-any-return]
+    raise BadAnnotation(MODE, f'"{mode}" is unknown; use REDIRECT, TPROXY or NONE, or remove the annotation')
 
 
 def _words(annotations: Mapping[str, str], name: str) -> list[str]:

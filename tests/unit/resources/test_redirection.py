@@ -43,7 +43,8 @@ def test_all_addresses_of_a_family_are_everything_captured_and_two_halves_left_o
 
 def test_the_way_of_capture() -> None:
     assert redirection({}).mode == "REDIRECT"
-    assert redirection({"sidecar.istio.io/interceptionMode": "TPROXY"}).mode == "TPROXY"
+    for mode in ("TPROXY", "NONE"):
+        assert redirection({"sidecar.istio.io/interceptionMode": mode}).mode == mode
 
 
 def test_an_empty_list_captures_nothing() -> None:
@@ -56,7 +57,7 @@ def test_an_empty_list_captures_nothing() -> None:
     [
         (f"{PREFIX}excludeInboundPorts", "70000"),
         (f"{PREFIX}excludeOutboundIPRanges", "example.com"),
-        ("sidecar.istio.io/interceptionMode", "NONE"),
+        ("sidecar.istio.io/interceptionMode", "MAGIC"),
     ],
 )
 def test_what_cannot_be_read_is_named(name: str, value: str) -> None:

@@ -45,7 +45,9 @@ def build(view: SidecarView, options: Options = DEFAULT, parts: Parts | None = N
     parts.begin((upstreams, lazy), view.proxy, view.settings, options)
     ctx = Context(view.proxy, view.settings, options, upstreams, lazy=lazy, parts=parts)
     found = Documents(parts=parts)
-    found.listeners += [_virtual_outbound(ctx, view), *_outbound(ctx, view), *_inbound(ctx, view)]
+    captured = not view.proxy.uncaptured
+    found.listeners += [_virtual_outbound(ctx, view)] if captured else []
+    found.listeners += [*_outbound(ctx, view), *_inbound(ctx, view)]
     found.routes += [_routes(ctx, view, each) for each in view.http]
     found.routes += _of_services(ctx, view)
     found.routes += [inbound.route_configuration(ctx, view, port) for port in (*view.inbound, inbound.unlisted(view))]
@@ -230,7 +232,9 @@ def _fallback(ctx: Context, view: SidecarView, http: HttpOutbound) -> Doc:
 
 
 def _inbound(ctx: Context, view: SidecarView) -> Iterator[Doc]:
-    yield _listening(ctx, "virtualInbound", "0.0.0.0", ctx.options.inbound_port, list(inbound.listed(ctx, view)), True)
+    if not view.proxy.uncaptured:
+        made = list(inbound.listed(ctx, view))
+        yield _listening(ctx, "virtualInbound", "0.0.0.0", ctx.options.inbound_port, made, True)
     for port in view.inbound:
         if port.bind:
             made = list(inbound.of_port(ctx, view, port, own=True))

@@ -38,6 +38,7 @@ def proxy_of(mesh: Mesh, uid: str, role: Role | None = None) -> Proxy | None:
         trust_domain=workload.trust_domain,
         gateway=instance.gateway,
         transparent=instance.transparent,
+        uncaptured=instance.uncaptured,
     )
 
 

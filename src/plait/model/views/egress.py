@@ -30,7 +30,7 @@ def listeners(resolver: Resolver) -> Own:
     """Of all that the Sidecar has; of two at one place the first counts, as for what is captured."""
     http: list[HttpOutbound] = []
     tcp: list[TcpOutbound] = []
-    taken: set[tuple[str, int]] = set()
+    taken: set[tuple[str, int]] = {(_loopback(resolver), port) for port in _applications(resolver)}
     sidecar = resolver.scope.sidecar
     for egress in (sidecar.egress or ()) if sidecar is not None else ():
         if not egress.own:
@@ -49,6 +49,20 @@ def listeners(resolver: Resolver) -> Own:
 def _loopback(resolver: Resolver) -> str:
     addresses = resolver.scope.proxy.addresses
     return "::1" if addresses and all(":" in each for each in addresses) else "127.0.0.1"
+
+
+def _applications(resolver: Resolver) -> Iterator[int]:
+    """Ports of the pod's own application, which may listen on all addresses: where nothing is redirected to the proxy,
+    it must leave them free, or the application could not start."""
+    scope = resolver.scope
+    workload = scope.mesh.workloads.get(scope.proxy.uid)
+    if not scope.proxy.uncaptured or workload is None:
+        return
+    for membership in workload.services:
+        yield from (port.target or port.service for port in membership.ports)
+    for ingress in (scope.sidecar.ingress or ()) if scope.sidecar is not None else ():
+        number = ingress.endpoint.rpartition(":")[2]
+        yield int(number) if number.isdigit() else ingress.port
 
 
 def _numbers(egress: Egress, resolver: Resolver) -> list[int]:

@@ -279,7 +279,8 @@ class Resolver:
 
     def _way(self, workload: Workload, port: int, plain: bool, policy: TrafficPolicy) -> Way:
         instance = self.scope.mesh.l7.instances.get(workload.uid)
-        sidecar = instance is not None and instance.mode == "sidecar"
+        # An uncaptured one takes tunnels in; at the application's port the application itself listens.
+        sidecar = instance is not None and instance.mode == "sidecar" and not instance.uncaptured
         if workload.tunnel == "hbone" and not sidecar:
             return "tunnel"  # whatever TLS the user asked for goes inside
         if policy.tls is not None and policy.tls.mode == "istio_mutual":

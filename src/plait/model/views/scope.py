@@ -27,6 +27,8 @@ class Scope:
         self.mesh, self.proxy = mesh, proxy
         self.found: Lookup = lookup(mesh.l7)
         self.sidecar = self._sidecar() if proxy.role == "sidecar" else None
+        if proxy.uncaptured:
+            self.sidecar = (self.sidecar or SidecarScope("", proxy.namespace)).unredirected()
         self._filters = _filters(self.sidecar)
         self._resolved: dict[tuple[str, str], HttpService | None] = {}
         self._rules: dict[tuple[str, str], Traffic | None] = {}

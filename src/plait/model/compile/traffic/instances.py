@@ -59,6 +59,7 @@ def _pod(pod: Pod, settings: Settings) -> Instance:
         ports=tuple((p.name, p.container_port) for c in containers for p in c.ports if p.name),
         plaintext=sidecar and (labels.get(TLS_MODE) or "istio") != "istio",
         transparent=sidecar and annotations.get(redirection.MODE) == "TPROXY",
+        uncaptured=sidecar and annotations.get(redirection.MODE) == "NONE",
     )
 
 

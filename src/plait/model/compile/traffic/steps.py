@@ -22,6 +22,7 @@ from plait.model.compile.traffic import (
     serviceentry,
     sidecar_scope,
     telemetry,
+    uncaptured,
     virtualservice,
 )
 from plait.model.compile.traffic.credentials import Credentials
@@ -145,6 +146,12 @@ def l7(
         secrets=memory.step(
             "secrets", said, lambda _, __: _names(old.secrets, objects.of(kinds.SECRET)), objects.of(kinds.SECRET)
         ),
+    )
+    memory.step(
+        "uncaptured",
+        problems,
+        lambda _, found: found.extend(uncaptured.told(made.instances, workloads, made.sidecars)),
+        *(made.instances, made.sidecars),
     )
     same = all(getattr(made, field) is getattr(old, field) for field in made.__struct_fields__)
     return old if same else made
