@@ -12,6 +12,7 @@ from typing import Any, overload
 import msgspec
 
 from plait.app import standins
+from plait.app.kins import Kins
 from plait.app.standins import Name, Standins
 from plait.base.bundle import Bundle
 from plait.envoy.l7 import tls
@@ -157,11 +158,16 @@ class Said:
 
 
 def said(
-    mesh: Mesh, proxy: Proxy, before: View | None = None, parts: Parts | None = None, options: Options = DEFAULT
+    mesh: Mesh,
+    proxy: Proxy,
+    before: View | None = None,
+    parts: Parts | None = None,
+    options: Options = DEFAULT,
+    kins: Kins | None = None,
 ) -> tuple[View, Said | None]:
     """The view of this proxy, and what follows from it; None when the view is `before`. `parts` is what this proxy's
-    translations before left."""
-    view, made = _built(mesh, proxy, before, parts, options)
+    translations before left, `kins` what is made for other sidecars too (with the same options)."""
+    view, made = _built(mesh, proxy, before, parts, options, kins)
     if made is None:
         return view, None
     found = encode(made)
@@ -180,15 +186,18 @@ def _entitled(name: str, view: View) -> bool:
 
 
 @overload
-def _built(
-    mesh: Mesh, proxy: Proxy, before: None, parts: Parts | None = None, options: Options = DEFAULT
-) -> tuple[View, Documents]: ...
+def _built(mesh: Mesh, proxy: Proxy, before: None) -> tuple[View, Documents]: ...
 @overload
 def _built(
-    mesh: Mesh, proxy: Proxy, before: View | None, parts: Parts | None = None, options: Options = DEFAULT
+    mesh: Mesh, proxy: Proxy, before: View | None, parts: Parts | None, options: Options, kins: Kins | None
 ) -> tuple[View, Documents | None]: ...
 def _built(
-    mesh: Mesh, proxy: Proxy, before: View | None, parts: Parts | None = None, options: Options = DEFAULT
+    mesh: Mesh,
+    proxy: Proxy,
+    before: View | None,
+    parts: Parts | None = None,
+    options: Options = DEFAULT,
+    kins: Kins | None = None,
 ) -> tuple[View, Documents | None]:
     if proxy.role == "waypoint":
         behind = waypoint_projection.project(mesh, proxy, before if isinstance(before, WaypointView) else None)
@@ -196,8 +205,10 @@ def _built(
     if proxy.role == "gateway":
         served = gateway_projection.project(mesh, proxy, before if isinstance(before, GatewayView) else None)
         return served, None if served is before else gateway.build(served, options, parts)
-    seen = sidecar_projection.project(mesh, proxy, before if isinstance(before, SidecarView) else None)
-    return seen, None if seen is before else sidecar.build(seen, options, parts)
+    calls = kins.calls(mesh, proxy) if kins is not None else None
+    last = before if isinstance(before, SidecarView) else None
+    seen = sidecar_projection.project(mesh, proxy, last, calls.view if calls is not None else None)
+    return seen, None if seen is before else sidecar.build(seen, options, parts, calls)
 
 
 def _problem(refusal: Refusal, proxy: Proxy) -> Problem:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plait.app.asked import View, said
+from plait.app.kins import Kins
 from plait.app.lingering import Lingering
 from plait.base.bundle import Bundle, Resource
 from plait.base.observe import logger
@@ -82,6 +83,7 @@ class ProxyCaches:
         self._entitled = entitled
         self._mesh, self._secret, self._now, self._options = mesh, secret, now, options
         self._told: dict[tuple[Role, str, str], _Told] = {}
+        self._kins = Kins(options)
         self._again: asyncio.Future[None] | None = None
         self._last: Mesh | None = None
 
@@ -125,6 +127,7 @@ class ProxyCaches:
                     told.due.cancel()
             elif proxy is not None:  # a pod that has gone keeps what it had until its stream ends
                 self._tell(told, proxy)
+        self._kins.keep(mesh)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -155,7 +158,7 @@ class ProxyCaches:
 
     def _tell(self, told: _Told, proxy: Proxy) -> None:
         try:
-            view, made = said(self._mesh(), proxy, told.view, told.parts, self._options)
+            view, made = said(self._mesh(), proxy, told.view, told.parts, self._options, self._kins)
         except Exception as error:  # a defect of ours costs this proxy its update, never its configuration
             name = f"{proxy.namespace}/{proxy.name}"
             _log.error("not translated; the last configuration stays", proxy=name, exc_info=error)

@@ -12,7 +12,7 @@ from plait.base.bundle import Bundle, Resource
 from plait.envoy import names
 from plait.envoy.l7 import tunnel, upstreams
 from plait.envoy.l7.context import Context
-from plait.envoy.l7.parts import Parts, Said
+from plait.envoy.l7.parts import Parts, Said, Spoken
 from plait.envoy.l7.report import Refusal
 from plait.envoy.pieces import Doc
 from plait.envoy.wire import WireError, resource
@@ -26,6 +26,7 @@ URLS = {
     "routes": names.ROUTE,
     "extensions": names.EXTENSION,
 }
+_NONE: Mapping[int, Said] = {}
 
 
 @dataclass(slots=True)
@@ -39,19 +40,22 @@ class Documents:
     extensions: list[Doc] = field(default_factory=list)
     refusals: tuple[Refusal, ...] = ()
     parts: Parts = field(default_factory=Parts)
+    known: Mapping[int, Said] = field(default_factory=dict)
+    """What was said of documents that others have too, by `id` of the document."""
 
     def add_upstreams(self, ctx: Context) -> None:
-        """Clusters and endpoints of all upstreams, what was asked for besides, and the tunnel.
+        """Clusters and endpoints of all upstreams, what was asked for besides, and the tunnel."""
+        clusters, endpoints = of_upstreams(ctx)
+        self.clusters += clusters
+        self.endpoints += endpoints
+        self.complete(ctx)
+
+    def complete(self, ctx: Context) -> None:
+        """What was asked for besides upstreams, and what everybody has.
 
         The tunnel is there before anything goes through it: endpoints that came before its listener would be out of
         reach.
         """
-        known = ctx.upstreams
-        sources = ctx.parts.made("sources", known, lambda: tuple(known[key] for key in sorted(known)))
-        made = ctx.each("upstream", sources, lambda each: each.key, _upstream)
-        clusters, endpoints = ctx.parts.made("upstreams", made, lambda: (_joined(made, 0), _joined(made, 1)))
-        self.clusters += clusters
-        self.endpoints += endpoints
         passthrough, blackhole, through, tunnelled = ctx.parts.made("everybody's", (), partial(_everybodys, ctx))
         self.clusters += [passthrough, blackhole]
         self.clusters += [ctx.extra[name] for name in sorted(ctx.extra)]
@@ -61,6 +65,14 @@ class Documents:
     def dictionary(self) -> dict[str, list[Doc]]:
         found: dict[str, list[Doc]] = {kind: getattr(self, kind) for kind in URLS}
         return {**found, "secrets": [{"name": name} for name in sorted(secrets(found))]}
+
+
+def of_upstreams(ctx: Context) -> tuple[tuple[Doc, ...], tuple[Doc, ...]]:
+    """Clusters and endpoints of the context's upstreams."""
+    known = ctx.upstreams
+    sources = ctx.parts.made("sources", known, lambda: tuple(known[key] for key in sorted(known)))
+    made = ctx.each("upstream", sources, lambda each: each.key, _upstream)
+    return ctx.parts.made("upstreams", made, lambda: (_joined(made, 0), _joined(made, 1)))
 
 
 def _upstream(ctx: Context, upstream: Upstream) -> tuple[tuple[Doc, ...], tuple[Doc, ...]]:
@@ -88,12 +100,18 @@ def encode(found: Documents) -> Encoded:
     refusals, wanted = list(found.refusals), set[str]()
     types: dict[str, Mapping[str, Resource]] = {}
     for kind, url in URLS.items():
-        said = found.parts.said(kind, getattr(found, kind), partial(_encoded, kind, url))
+        said = spoken(found.parts, kind, getattr(found, kind), found.known)
         wanted |= said.secrets
         refusals += [_refused(kind, each) for each in said.refused]
         if said.resources:
             types[url] = said.resources
     return Encoded(Bundle(types), tuple(refusals), frozenset(wanted))
+
+
+def spoken(parts: Parts, kind: str, documents: list[Doc], known: Mapping[int, Said] = _NONE) -> Spoken:
+    """What is said of documents of a kind; of those in `known` it is known."""
+    encode_ = partial(_encoded, kind, URLS[kind])
+    return parts.said(kind, documents, lambda each: known.get(id(each)) or encode_(each))
 
 
 def _name(kind: str, document: Doc) -> str:

@@ -12,31 +12,42 @@ from plait.envoy.l7.options import Options
 from plait.model.http_services import CALLS
 from plait.model.routes import VirtualHost
 from plait.model.views.enforcing import asked, places
-from plait.model.views.sidecar import SidecarView
+from plait.model.views.sidecar import Outbound, SidecarView
 
 Key = tuple[str, int, str]
 
 
 def lazy(view: SidecarView, options: Options) -> frozenset[Key]:
-    """Keys of upstreams."""
-    # An EnvoyFilter and a plugin may name any cluster.
-    if len(view.upstreams) <= options.eager or view.enforced.patches or view.enforced.plugins:
+    """Keys of upstreams, of this sidecar."""
+    if not may(view):
         return frozenset()
-    named = set(_named(view))
+    waiting, needed = of_calls(view, options), beside(view)
+    return frozenset(key for key in waiting if key[:2] not in needed) if needed else waiting
+
+
+def of_calls(view: Outbound, options: Options) -> frozenset[Key]:
+    """Those that nothing in its calls needs early."""
+    if len(view.upstreams) <= options.eager:
+        return frozenset()
+    named = set(_mirrored(host for each in view.http for host in each.virtual_hosts))
+    if view.egress_proxy is not None:
+        named.add((view.egress_proxy.hostname, view.egress_proxy.port))
     return frozenset(each.key for each in view.upstreams if each.key[:2] not in named and each.protocol not in CALLS)
 
 
-def _named(view: SidecarView) -> Iterator[tuple[str, int]]:
-    """Hosts and ports that are called beside a request, or by the proxy itself."""
-    for found in asked(places(view.enforced)):
-        yield found.hostname, found.port
-    hosts = (*(host for each in view.http for host in each.virtual_hosts), *_inbound(view))
+def may(view: SidecarView) -> bool:
+    """An EnvoyFilter and a plugin may name any cluster."""
+    return not (view.enforced.patches or view.enforced.plugins)
+
+
+def beside(view: SidecarView) -> set[tuple[str, int]]:
+    """Hosts and ports that the proxy itself calls, or on the way in."""
+    found = {(each.hostname, each.port) for each in asked(places(view.enforced))}
+    found.update(_mirrored(host for port in view.inbound for host in port.virtual_hosts))
+    return found
+
+
+def _mirrored(hosts: Iterator[VirtualHost]) -> Iterator[tuple[str, int]]:
     for route in (route for host in hosts for route in host.routes):
         for mirror in route.mirrors:
             yield mirror.destination.hostname, mirror.destination.port
-    if view.egress_proxy is not None:
-        yield view.egress_proxy.hostname, view.egress_proxy.port
-
-
-def _inbound(view: SidecarView) -> Iterator[VirtualHost]:
-    return (host for port in view.inbound for host in port.virtual_hosts)

@@ -103,6 +103,11 @@ class Parts:
         self._groups: dict[str, Group] = {}
         self._grouping: dict[str, Group] = {}
         self._said: dict[str, Spoken] = {}
+        self._halves: dict[str, Parts] = {}
+
+    def half(self, name: str) -> Parts:
+        """Of a translation of its own, which is a part of this one."""
+        return self._halves.setdefault(name, Parts())
 
     def begin(self, known: tuple[Mapping[Any, Any], ...], *common: Any) -> None:
         """`common` is the input of every part; another one makes all anew. `known`: where parts look things up."""

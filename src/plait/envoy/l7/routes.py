@@ -3,47 +3,64 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 from plait.envoy.l7 import actions, headers, matchers
 from plait.envoy.l7.authorization import FS_PRINCIPAL, of_namespace
 from plait.envoy.l7.context import Context, percent, seconds
 from plait.envoy.l7.matchers import claim, header, path, pseudo, query
-from plait.envoy.pieces import Doc, any_of, extension
+from plait.envoy.pieces import Constant, Doc, any_of, extension
 from plait.model.attachment import carries
 from plait.model.routes import Cors, Fault, Match, Respond, Route, Session, VirtualHost
 
 FAULT, CORS, SESSION = "envoy.filters.http.fault", "envoy.filters.http.cors", "envoy.filters.http.stateful_session"
 
 
-def configuration(ctx: Context, name: str, hosts: Iterable[VirtualHost], port: int, **more: object) -> Doc:
-    """One RouteConfiguration. A domain may stand only once in it: the first virtual host keeps it."""
-    taken: set[str] = set()
-    found: list[Doc] = []
-    names: set[str] = set()
-    longest = 0
-    for host in hosts:
-        domains = [domain for domain in dict.fromkeys(host.domains) if domain.lower() not in taken]
-        for domain in dict.fromkeys(host.domains):
-            if domain.lower() in taken:
-                ctx.refuse("", f"{name}.{host.name}", f"the host {domain} is taken by another virtual host of the port")
-        if not domains:
-            continue
-        taken.update(domain.lower() for domain in domains)
-        own = host.name if host.name not in names else f"{host.name}#{len(names)}"
-        names.add(own)
-        found.append(virtual_host(ctx, host, domains, own, port))
-        bodies = [len(route.action.body) for route in host.routes if isinstance(route.action, Respond)]
-        longest = max([longest, *bodies])
-    document: Doc = {"name": name, "virtual_hosts": found, "validate_clusters": False, **more}
-    if longest > 4096:
+def configuration(
+    ctx: Context, name: str, hosts: Iterable[VirtualHost], port: int, *, lasting: bool = False, **more: object
+) -> Doc:
+    """One RouteConfiguration. A domain may stand only once in it: the first virtual host keeps it.
+
+    `lasting`: the context's proxy is told of many hosts of which few change at a time, so each is a part of its own.
+    """
+    parted = list(_parted(ctx, name, hosts))
+    if lasting:
+        found = ctx.each(f"{name}:{port}", parted, lambda host: host.name, partial(_lasting, port))
+    else:
+        found = [_virtual_host(ctx, host, port) for host in parted]
+    document: Doc = {"name": name, "virtual_hosts": list(found), "validate_clusters": False, **more}
+    bodies = (route.action.body for host in parted for route in host.routes if isinstance(route.action, Respond))
+    if (longest := max(map(len, bodies), default=0)) > 4096:
         document["max_direct_response_body_size_bytes"] = longest
     return document
 
 
-def virtual_host(ctx: Context, host: VirtualHost, domains: list[str], name: str, port: int) -> Doc:
+def _parted(ctx: Context, name: str, hosts: Iterable[VirtualHost]) -> Iterator[VirtualHost]:
+    """Each with a name of its own and the domains that no other before it has."""
+    taken: set[str] = set()
+    names: set[str] = set()
+    for host in hosts:
+        domains = {domain: domain.lower() for domain in host.domains}
+        for domain in [domain for domain, folded in domains.items() if folded in taken]:
+            ctx.refuse("", f"{name}.{host.name}", f"the host {domain} is taken by another virtual host of the port")
+            del domains[domain]
+        if not domains:
+            continue
+        taken.update(domains.values())
+        own = host.name if host.name not in names else f"{host.name}#{len(names)}"
+        names.add(own)
+        kept = own == host.name and len(domains) == len(host.domains)
+        yield host if kept else VirtualHost(own, tuple(domains), host.routes, host.https_only)
+
+
+def _lasting(port: int, ctx: Context, host: VirtualHost) -> Doc:
+    return Constant(_virtual_host(ctx, host, port))
+
+
+def _virtual_host(ctx: Context, host: VirtualHost, port: int) -> Doc:
     routes = [made for route in host.routes for made in _routes(ctx, route, port)]
-    document: Doc = {"name": name, "domains": domains, "routes": routes}
+    document: Doc = {"name": host.name, "domains": list(host.domains), "routes": routes}
     if ctx.settings.headers.attempt_count:
         document["include_request_attempt_count"] = True
     if host.https_only:

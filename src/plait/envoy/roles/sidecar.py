@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 
 from plait.base.bundle import Bundle
 from plait.envoy import names
-from plait.envoy.l7 import chains, inbound, manager, on_demand, patches, points, routes, terminate
+from plait.envoy.l7 import chains, inbound, manager, outbound, patches, points, terminate
 from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.distinct import distinct
 from plait.envoy.l7.duty import Duty
 from plait.envoy.l7.options import DEFAULT, Options
+from plait.envoy.l7.outbound import Calls, route_name
 from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.patching.matching import Known
 from plait.envoy.l7.report import Refusal
@@ -38,18 +39,22 @@ def refusals(view: SidecarView, options: Options = DEFAULT) -> tuple[Refusal, ..
     return encode(build(view, options)).refusals
 
 
-def build(view: SidecarView, options: Options = DEFAULT, parts: Parts | None = None) -> Documents:
+def build(
+    view: SidecarView, options: Options = DEFAULT, parts: Parts | None = None, kin: Calls | None = None
+) -> Documents:
+    """`kin`: what all of this sidecar's kin call, made before."""
     parts = parts or Parts()
-    lazy = dict.fromkeys(on_demand.lazy(view, options), True)
-    upstreams = parts.known(view.upstreams)
-    parts.begin((upstreams, lazy), view.proxy, view.settings, options)
-    ctx = Context(view.proxy, view.settings, options, upstreams, lazy=lazy, parts=parts)
-    found = Documents(parts=parts)
+    calls = kin if kin is not None and kin.serve(view) else outbound.of_one(view, options, parts.half("outbound"))
+    parts.begin((calls.upstreams, calls.lazy), view.proxy, view.settings, options)
+    ctx = Context(view.proxy, view.settings, options, calls.upstreams, lazy=calls.lazy, parts=parts)
+    ctx.extra.update(calls.extra)
+    for each in calls.refusals:
+        ctx.refuse("" if each.source.endswith("/") else each.source, each.path, each.message)
+    found = Documents(parts=parts, known=calls.said)
     captured = not view.proxy.uncaptured
     found.listeners += [_virtual_outbound(ctx, view)] if captured else []
-    found.listeners += [*_outbound(ctx, view), *_inbound(ctx, view)]
-    found.routes += [_routes(ctx, view, each) for each in view.http]
-    found.routes += _of_services(ctx, view)
+    found.listeners += [*_outbound(ctx, view, calls), *_inbound(ctx, view)]
+    found.routes += calls.routes
     found.routes += [inbound.route_configuration(ctx, view, port) for port in (*view.inbound, inbound.unlisted(view))]
     found.clusters += inbound.clusters(ctx, view)
     if view.tunnel:
@@ -57,7 +62,9 @@ def build(view: SidecarView, options: Options = DEFAULT, parts: Parts | None = N
         found.listeners += [terminate.listener(ctx, options.hbone_port, (), domains), _internal(ctx, view)]
         found.clusters.append(terminate.cluster())
         found.routes.append(terminate.route())
-    found.add_upstreams(ctx)
+    found.clusters += calls.clusters
+    found.endpoints += calls.endpoints
+    found.complete(ctx)
     hosts = {inbound.cluster_name(port): frozenset((port.hostname,)) for port in view.inbound if port.hostname}
     patches.apply(ctx, view.enforced.patches, found, "sidecar", Known(hosts=hosts))
     found.refusals = tuple(ctx.report.found)
@@ -93,23 +100,29 @@ def _rest(ctx: Context, view: SidecarView) -> list[Doc]:
     return manager.tcp(ctx, cluster, _duty(view), cluster)
 
 
-def _outbound(ctx: Context, view: SidecarView) -> Iterator[Doc]:
+def _outbound(ctx: Context, view: SidecarView, calls: Calls) -> Iterator[Doc]:
     """One listener for each address and port of egress: HTTP of the whole port, TCP by destination and server name."""
     keys = {(each.bind, each.port) for each in view.http} | {(each.bind, each.port) for each in view.tcp}
     for bind, port in sorted(keys):
         http = [each for each in view.http if (each.bind, each.port) == (bind, port)]
         tcp = [each for each in view.tcp if (each.bind, each.port) == (bind, port)]
-        yield _of_port(ctx, view, bind, port, http, tcp)
+        yield _of_port(ctx, view, calls, bind, port, http, tcp)
 
 
 def _of_port(
-    ctx: Context, view: SidecarView, bind: str, port: int, http: list[HttpOutbound], tcp: list[TcpOutbound]
+    ctx: Context,
+    view: SidecarView,
+    calls: Calls,
+    bind: str,
+    port: int,
+    http: list[HttpOutbound],
+    tcp: list[TcpOutbound],
 ) -> Doc:
     address = bind or "0.0.0.0"
     captured = all(each.capture for each in http) and all(each.capture for each in tcp)
     made: list[Doc] = []
     for number, each in enumerate(tcp):
-        made += _tcp(ctx, view, each, number, bool(http))
+        made += _tcp(ctx, view, calls.own(each), each, number, next(iter(http), None))
     # Where connections to any address are taken beside HTTP, the bytes tell which is which.
     everything = any(not each.addresses and not each.server_names for each in tcp)
     sniff = everything or any(each.sniff for each in http) or any(each.sniff for each in tcp)
@@ -145,7 +158,10 @@ def _bound(ctx: Context, bind: str, port: int) -> Doc:
     return {"address": socket_address(bind, port)}
 
 
-def _tcp(ctx: Context, view: SidecarView, each: TcpOutbound, number: int, routed: bool) -> Iterator[Doc]:
+def _tcp(
+    ctx: Context, view: SidecarView, own: VirtualHost | None, each: TcpOutbound, number: int, http: HttpOutbound | None
+) -> Iterator[Doc]:
+    """`own`: what is meant by the address; `http`: what takes requests at the same place."""
     match: Doc = {}
     if each.addresses:
         match["prefix_ranges"] = [cidr(address) for address in each.addresses]
@@ -154,22 +170,14 @@ def _tcp(ctx: Context, view: SidecarView, each: TcpOutbound, number: int, routed
     if each.server_names:
         match["transport_protocol"] = "tls"
     name = each.name or f"outbound|{each.port}|{number}"
-    if each.sniff and routed and match:
-        http = next(one for one in view.http if (one.bind, one.port) == (each.bind, each.port))
+    if each.sniff and http is not None and match:
         said = {**match, "application_protocols": list(chains.HTTP_PROTOCOLS)}
-        own = _own_host(http, each)
         route, hosts = (own.name, (own,)) if own is not None else (route_name(http), http.virtual_hosts)
         manager_ = _manager(ctx, view, http, name, route, hosts)
         yield {"name": f"{name}-http", "filter_chain_match": said, "filters": [manager_]}
     protocol = each.protocol if not each.server_names else "tcp"
     filters = manager.tcp(ctx, name, _duty(view), each.destinations, protocol=protocol, pinned=each.pinned)
     yield {"name": name, **({"filter_chain_match": match} if match else {}), "filters": filters}
-
-
-def _own_host(http: HttpOutbound, each: TcpOutbound) -> VirtualHost | None:
-    """Of the service whose address was dialed: then it is meant, whatever host the client writes."""
-    name = f"{each.hostname}:{each.port}"
-    return next((host for host in http.virtual_hosts if host.name == name), None) if each.hostname else None
 
 
 def _manager(
@@ -181,51 +189,6 @@ def _manager(
 def _duty(view: SidecarView) -> Duty:
     """Of a client's side: policies are the server's."""
     return Duty(points.outgoing(view.proxy), view.enforced, enforces=False)
-
-
-def route_name(http: HttpOutbound) -> str:
-    """As Istio: a socket file's is its path."""
-    if http.bind.startswith("unix://"):
-        return http.bind
-    return str(http.port) if not http.bind else f"{http.bind}_{http.port}"
-
-
-def _routes(ctx: Context, view: SidecarView, http: HttpOutbound) -> Doc:
-    more = {} if http.by_port else {"ignore_port_in_host_matching": True}
-    document = routes.configuration(ctx, route_name(http), http.virtual_hosts, http.port, **more)
-    if not any("*" in host["domains"] for host in document["virtual_hosts"]):
-        document["virtual_hosts"].append(_fallback(ctx, view, http))
-    return document
-
-
-def _of_services(ctx: Context, view: SidecarView) -> Iterator[Doc]:
-    """For each service whose protocol the bytes tell: what to do with HTTP that was sent to its address."""
-    made: set[str] = set()
-    for each in view.tcp:
-        http = next((one for one in view.http if (one.bind, one.port) == (each.bind, each.port)), None)
-        own = _own_host(http, each) if each.sniff and http is not None else None
-        if own is None or own.name in made:
-            continue
-        made.add(own.name)
-        host = VirtualHost(own.name, ("*",), own.routes, own.https_only)
-        yield routes.configuration(ctx, own.name, (host,), each.port)
-
-
-def _fallback(ctx: Context, view: SidecarView, http: HttpOutbound) -> Doc:
-    """Hosts nobody declared. Where the application connected to the proxy itself, there is no address to pass on to."""
-    if view.egress_proxy is not None and ctx.known(view.egress_proxy):
-        cluster, name = ctx.cluster_of(view.egress_proxy), "egress_proxy"
-    elif view.unknown == "allow_any" and http.capture:
-        cluster, name = names.PASSTHROUGH, "allow_any"
-    else:
-        refused = {"match": {"prefix": "/"}, "name": "block_all", "direct_response": {"status": 502}}
-        return {"name": "block_all", "domains": ["*"], "routes": [refused]}
-    routed = {
-        "match": {"prefix": "/"},
-        "name": name,
-        "route": {"cluster": cluster, "timeout": "0s", "max_grpc_timeout": "0s"},
-    }
-    return {"name": name, "domains": ["*"], "routes": [routed]}
 
 
 # Inbound ---

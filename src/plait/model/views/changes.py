@@ -60,7 +60,7 @@ def between(old: Mesh, new: Mesh) -> Changes | None:
     if not (guard_of(before).idle and guard_of(after).idle):
         services.update(_sharing_pods({*services, *(each.key for each in served)}, new))
     hosts = {host for routing in routed for host in routing.hosts}
-    hosts.update(ruled, (each.hostname for each in served))
+    hosts.update(ruled, (each.hostname for each in served), (each.alias for each in served if each.alias))
     hosts.update(l7.services[key].hostname for key in services for l7 in (before, after) if key in l7.services)
     if any(l7.instances[uid].gateway for uid in pods for l7 in (before, after) if uid in l7.instances):
         return None  # a proxy came or went: its own view, and all that goes through it

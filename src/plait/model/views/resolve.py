@@ -39,9 +39,9 @@ class Resolver:
         self.named: set[UpstreamKey] = set()
         """Upstreams that were needed."""
 
-    def part(self, passed: Owed) -> Resolver:
-        """For one service of a waypoint, whose requests have passed these policies (see `model.guard`). It adds to the
-        same upstreams, and knows by itself what it was asked."""
+    def part(self, passed: Owed | None = None) -> Resolver:
+        """For one service: it adds to the same upstreams, and knows by itself what it was asked. At a waypoint the
+        service's requests have passed these policies (see `model.guard`)."""
         made = Resolver(self.scope, self._limiting, passed)
         made._made = self._made
         return made

@@ -1,6 +1,6 @@
 """SidecarView: what one pod may see and must enforce. The whole input of translating its sidecar.
 
-The nouns; `sidecar_projection.project` makes them.
+The nouns; `outbound_projection.project` makes the half that a pod calls with, `sidecar_projection.project` the whole.
 """
 
 from __future__ import annotations
@@ -81,16 +81,25 @@ class InboundPort(Struct, frozen=True):
     """Routes to be applied on the way in (only when no client could); empty: straight to the application."""
 
 
-class SidecarView(Struct, frozen=True):
+class Outbound(Struct, frozen=True, dict=True):
+    """What a sidecar may call. `proxy` is who asks: one sidecar, or who stands for its kin (`views.kin`)."""
+
     proxy: Proxy
     settings: L7Settings
     http: tuple[HttpOutbound, ...]
     tcp: tuple[TcpOutbound, ...]
     upstreams: tuple[Upstream, ...]
+    unknown: Literal["allow_any", "registry_only"]
+    """What happens to calls of what nobody declared."""
+    egress_proxy: Destination | None
+    """Where those go instead."""
+
+
+class SidecarView(Outbound, frozen=True):
+    """`upstreams` are those of calls, and what its own policies and telemetry need."""
+
     inbound: tuple[InboundPort, ...]
     default_mtls: MtlsMode
-    unknown: Literal["allow_any", "registry_only"]
-    egress_proxy: Destination | None
     enforced: Enforced
     """What it enforces for requests to this pod."""
     pool: Pool | None = None

@@ -1,4 +1,4 @@
-"""project(mesh, proxy) -> SidecarView: outbound by port, inbound by the pod's services, and what is enforced there."""
+"""project(mesh, proxy) -> SidecarView: what it may call, inbound by the pod's services, and what is enforced there."""
 
 from __future__ import annotations
 
@@ -6,58 +6,70 @@ from collections.abc import Iterator
 
 import msgspec
 
-from plait.base.wellknown import PROXY_PORTS
 from plait.model.attachment import Target
 from plait.model.enforcement import decide, server_mode
 from plait.model.guard import as_http, demanded, identities, passing
 from plait.model.http_security import HttpPolicy
 from plait.model.http_services import HttpService
 from plait.model.l7 import PeerMode
-from plait.model.mesh import Mesh
+from plait.model.mesh import Mesh, Workload
 from plait.model.proxies import Proxy
-from plait.model.routes import VirtualHost
 from plait.model.sidecars import SidecarScope
-from plait.model.views import egress, enforcing, hosting, outbound
+from plait.model.views import enforcing, outbound_projection
+from plait.model.views.enforced import Enforced
 from plait.model.views.keeping import kept
+from plait.model.views.kin import kin
 from plait.model.views.resolve import Resolver
 from plait.model.views.scope import Scope
-from plait.model.views.sidecar import HttpOutbound, InboundPort, SidecarView, TcpOutbound
+from plait.model.views.sidecar import InboundPort, Outbound, SidecarView
+from plait.model.views.upstreams import Upstream
 
 
-def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> SidecarView:
-    """The view of one sidecar; parts equal to those of `previous` come back as they were."""
+def project(
+    mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None, calls: Outbound | None = None
+) -> SidecarView:
+    """The view of one sidecar; parts equal to those of `previous` come back as they were. `calls` is what its kin may
+    call in this mesh, where that is known."""
+    if calls is None:
+        before = previous.__dict__.get("calls") if previous is not None else None
+        calls = outbound_projection.project(mesh, kin(mesh, proxy), before)
     scope = Scope(mesh, proxy)
-    resolver = Resolver(scope)
-    hosts: dict[int, list[VirtualHost]] = {}
-    names: dict[int, set[str]] = {}
-    sniffed: set[int] = set()
-    pinned: set[int] = set()
-    chains: dict[tuple[object, ...], TcpOutbound] = {}  # what an older service takes stays its own
-    for service in scope.services():
-        known = scope.concrete(service) is service
-        if not known and not scope.own_routes(service):
-            continue  # another name of a service: its hosts are among those of that
-        for port in service.ports:
-            if not scope.captures(service, port.number):
-                continue
-            if port.protocol == "udp" or port.number in PROXY_PORTS:
-                continue  # the proxy listens on its own ports itself: such a service is passed through by its address
-            if port.http or port.protocol == "auto":
-                host = hosting.service_host(service, port.number, resolver, mesh.settings.cluster_domain)
-                hosts.setdefault(port.number, []).append(host)
-                names.setdefault(port.number, set()).add(service.hostname)
-                if service.headless:
-                    pinned.add(port.number)
-            if port.protocol == "auto":
-                sniffed.add(port.number)
-            if not port.http and known and (not service.alias or port.protocol in outbound.TLS):
-                for chain in outbound.chains(service, port.number, resolver, port.protocol):
-                    chains.setdefault((chain.port, chain.addresses, chain.server_names), chain)
-    for number, found in hosts.items():
-        found += hosting.elsewhere(number, names[number], resolver)
-    own = egress.listeners(resolver)
-    sidecar, workload = scope.sidecar, mesh.workloads.get(proxy.uid)
+    workload = mesh.workloads.get(proxy.uid)
     modes = mesh.l7.peer_modes.get(proxy.uid, PeerMode())
+    bound = _bound(mesh, proxy, workload)
+    made = SidecarView(
+        proxy=proxy,
+        settings=mesh.l7.settings,
+        http=calls.http,
+        tcp=calls.tcp,
+        upstreams=_upstreams(calls, scope, bound),
+        unknown=calls.unknown,
+        egress_proxy=calls.egress_proxy,
+        inbound=tuple(_inbound(scope, modes)),
+        default_mtls=modes.mode,
+        enforced=bound,
+        pool=scope.sidecar.pool if scope.sidecar is not None else None,
+        tunnel=workload is not None and workload.tunnel == "hbone",
+    )
+    if previous is not None:
+        made = _sharing(previous, made)
+    made.__dict__["calls"] = calls  # for the next one: a cache, not part of the value
+    return made
+
+
+def _sharing(previous: SidecarView, view: SidecarView) -> SidecarView:
+    if previous == view:
+        return previous
+    return msgspec.structs.replace(
+        view,
+        upstreams=kept(previous.upstreams, view.upstreams, lambda each: each.key),
+        inbound=kept(previous.inbound, view.inbound, lambda each: each.port),
+        enforced=previous.enforced if previous.enforced == view.enforced else view.enforced,
+    )
+
+
+def _bound(mesh: Mesh, proxy: Proxy, workload: Workload | None) -> Enforced:
+    """What is enforced for requests to the pod."""
     served = tuple(
         s
         for m in (workload.services if workload is not None else ())
@@ -65,55 +77,26 @@ def project(mesh: Mesh, proxy: Proxy, previous: SidecarView | None = None) -> Si
     )
     targets = tuple(map(_target, served))
     # What names one of its services moves here from a waypoint, once there is none (see model.enforcement).
-    bound = enforcing.enforced(
+    found = enforcing.enforced(
         mesh.l7,
         proxy,
         enforcing.by_selector(proxy.namespace, proxy.tags, targets),
         guards=as_http(mesh.policies, workload.policies if workload is not None else ()),
     )
-    bound = msgspec.structs.replace(bound, policies=tuple(_passing(mesh, served, bound.policies)))
-    resolver.also((*enforcing.asked(enforcing.places(bound)), *enforcing.named(bound)))
-    unknown = (sidecar.outbound if sidecar is not None else "") or mesh.l7.settings.unknown_outbound
-    egress_proxy = sidecar.egress_proxy if sidecar is not None and unknown == "allow_any" else None
-    made = SidecarView(
-        proxy=proxy,
-        settings=mesh.l7.settings,
-        http=(
-            *(
-                HttpOutbound(port, tuple(outbound.distinct(found, names[port])), port in sniffed, pinned=port in pinned)
-                for port, found in sorted(hosts.items())
-            ),
-            *own.http,
-        ),
-        tcp=(*sorted(chains.values(), key=lambda c: (c.port, c.addresses, c.server_names, c.name)), *own.tcp),
-        inbound=tuple(_inbound(scope, modes)),
-        default_mtls=modes.mode,
-        unknown=unknown,
-        egress_proxy=resolver.destination(egress_proxy) if egress_proxy is not None else None,
-        upstreams=resolver.upstreams(),
-        enforced=bound,
-        pool=sidecar.pool if sidecar is not None else None,
-        tunnel=workload is not None and workload.tunnel == "hbone",
-    )
-    if previous is None or previous == made:
-        return previous or made
-    return msgspec.structs.replace(
-        made,
-        http=kept(previous.http, tuple(_kept_hosts(previous.http, made.http)), lambda each: (each.port, each.bind)),
-        tcp=kept(
-            previous.tcp, made.tcp, lambda each: (each.bind, each.port, each.addresses, each.server_names, each.name)
-        ),
-        upstreams=kept(previous.upstreams, made.upstreams, lambda each: each.key),
-        inbound=kept(previous.inbound, made.inbound, lambda each: each.port),
-        enforced=previous.enforced if previous.enforced == made.enforced else made.enforced,
-    )
+    return msgspec.structs.replace(found, policies=tuple(_passing(mesh, served, found.policies)))
 
 
-def _kept_hosts(old: tuple[HttpOutbound, ...], new: tuple[HttpOutbound, ...]) -> Iterator[HttpOutbound]:
-    before = {(each.port, each.bind): each.virtual_hosts for each in old}
-    for each in new:
-        hosts = kept(before.get((each.port, each.bind), ()), each.virtual_hosts, lambda host: host.name)
-        yield msgspec.structs.replace(each, virtual_hosts=hosts)
+def _upstreams(calls: Outbound, scope: Scope, bound: Enforced) -> tuple[Upstream, ...]:
+    """Those of calls, and of what its policies ask and its telemetry names beside: seldom more."""
+    beside = (*enforcing.asked(enforcing.places(bound)), *enforcing.named(bound))
+    if not beside:
+        return calls.upstreams
+    resolver = Resolver(scope)
+    known = {each.key: each for each in calls.upstreams}
+    resolver.adopt(known)
+    resolver.also(beside)
+    found = resolver.upstreams()
+    return found if len(found) > len(known) else calls.upstreams
 
 
 def _enforces(service: HttpService) -> bool:
