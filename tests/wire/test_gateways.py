@@ -245,3 +245,22 @@ async def test_a_deployment_of_a_class_that_went_stays() -> None:
         await w.api.delete(kinds.GATEWAY_CLASS, "mine")
         await w.quiet()
         assert await w.there(kinds.DEPLOYMENT, "edge-mine")
+
+
+async def test_where_the_mesh_does_not_look_nothing_is_made_until_it_does() -> None:
+    async with world() as w:
+        text = "discoverySelectors: [{matchLabels: {mesh: in}}]"
+        config = d.document("v1", "ConfigMap", "istio", "istio-system", data={"mesh": text})
+        await w.api.create(kinds.CONFIG_MAP, config, "istio-system")
+        await w.until(
+            lambda: ("istio-system", "istio") in w.controller._informers[kinds.CONFIG_MAP].cache, "it is heard"
+        )
+        await w.api.create(kinds.GATEWAY, written(g.waypoint()))
+        await w.quiet()
+        assert await w.absent(kinds.DEPLOYMENT)
+        await w.api.patch(kinds.NAMESPACE, "shop", {"metadata": {"labels": {"mesh": "in"}}})
+        await w.made()
+        await w.api.patch(kinds.NAMESPACE, "shop", {"metadata": {"labels": {"mesh": "out"}}})
+        await w.until(lambda: w.measured() is None, "it is not looked at")
+        await w.quiet()
+        assert await w.there(kinds.DEPLOYMENT), "what runs is left as it is"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from plait.app.gateway_reading import of_pool
 from plait.deploy import overlays
 from plait.local.controllers.controller import Concerned, itself
+from plait.model.compile.seen import CONFIG_MAP
 from plait.resources import kinds
 from plait.resources.kinds import Kind
 from plait.store.api import Document
@@ -42,11 +43,14 @@ class Concerns:
         return [(parent.get("namespace") or document["metadata"]["namespace"], parent.get("name", ""))]
 
     def _of_namespace(self, document: Document) -> Iterable[Key]:
-        """Its labels say which of its ListenerSets are allowed."""
-        return self._where(lambda spec: "allowedListeners" in spec)
+        """Its labels say which of its ListenerSets are allowed, and whether it is seen."""
+        own = [key for key in self._gateways.cache if key[0] == document["metadata"]["name"]]
+        return [*own, *self._where(lambda spec: "allowedListeners" in spec)]
 
     def _of_parameters(self, document: Document) -> Iterable[Key]:
         namespace, name = key_of(document)
+        if (namespace, name) == (self._root, CONFIG_MAP):
+            return list(self._gateways.cache)  # it says which namespaces are seen
         found = self._where(
             lambda spec: ((spec.get("infrastructure") or {}).get("parametersRef") or {}).get("name") == name
         )

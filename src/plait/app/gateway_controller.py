@@ -15,7 +15,17 @@ from plait.app.activator import Activator
 from plait.app.applying import Applier
 from plait.app.gateway_concerns import Concerns
 from plait.app.gateway_failures import NO_ROOM, Failures
-from plait.app.gateway_reading import MADE_INDEXERS, POD_INDEX, READ, SERVICE_INDEX, known, of_pool, planned, wished
+from plait.app.gateway_reading import (
+    MADE_INDEXERS,
+    POD_INDEX,
+    READ,
+    SERVICE_INDEX,
+    known,
+    of_pool,
+    planned,
+    seen,
+    wished,
+)
 from plait.app.parameters import merge
 from plait.app.pool import Places
 from plait.app.scaler import Scaled
@@ -212,6 +222,9 @@ class GatewayController:
             self._forget(key)  # what was made goes with its owner, but in the pool
             await self._applier.delete(self._in_pool(key))
             await self._warm.drop(warm.claimed(self._pooled_pods(key)))
+            return
+        if not seen(self._informers, key[0], self._root):
+            self._forget(key)  # what runs is left as it is
             return
         gateway, _ = decode(document)
         if not isinstance(gateway, Gateway) or not known(self._informers, gateway.spec.gateway_class_name):

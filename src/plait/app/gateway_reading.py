@@ -10,6 +10,7 @@ from plait.deploy.operation import Operation
 from plait.deploy.overlays import Refused
 from plait.deploy.plans import Plan
 from plait.model import pool as naming
+from plait.model.compile.seen import CONFIG_MAP, sees, selectors_of
 from plait.model.compile.traffic.gateway_api import classes
 from plait.model.compile.traffic.gateway_api.compiling import allowed_sets
 from plait.resources import kinds
@@ -83,6 +84,16 @@ def planned(informers: Mapping[Kind, Informer], gateway: Gateway) -> Plan | None
         return Plan(gateway, runs)
     sets = allowed_sets(_typed(informers, kinds.LISTENER_SET, kinds.NAMESPACE), {name: gateway})
     return Plan(gateway, runs, tuple(sets[name]))
+
+
+def seen(informers: Mapping[Kind, Informer], namespace: str, root_namespace: str) -> bool:
+    """Whether the mesh looks into this namespace at all (`discoverySelectors`)."""
+    config, space = (
+        informers[kinds.CONFIG_MAP].get(CONFIG_MAP, root_namespace),
+        informers[kinds.NAMESPACE].get(namespace),
+    )
+    selectors = selectors_of(((config or {}).get("data") or {}).get("mesh", ""))
+    return sees(selectors, namespace, ((space or {}).get("metadata") or {}).get("labels") or {}, root_namespace)
 
 
 class Wish(NamedTuple):

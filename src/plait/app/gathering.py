@@ -10,12 +10,13 @@ from functools import partial
 from typing import Any
 
 from plait.model import acceptance, attaching, binding
+from plait.model.compile.memory import Memory
+from plait.model.compile.seen import Objects, seen
 from plait.model.mesh import Mesh
 from plait.model.reconciled import reconciled
 from plait.model.status import BoundStatus, Status
 from plait.resources import kinds
 from plait.resources.kinds import Kind
-from plait.resources.objects import Objects
 from plait.resources.problems import Problem
 
 Statuses = Mapping[str, Status]
@@ -50,6 +51,7 @@ class Gathering:
         self, objects: Objects, mesh: Mesh, problems: tuple[Problem, ...], leaving: Mapping[str, str] = _NOTHING
     ) -> Statuses:
         """`leaving`: as in `model.binding`."""
+        objects = seen(objects, mesh.settings, Memory.of(mesh), [])
         l7, policies = mesh.l7, objects.of(kinds.AUTHORIZATION_POLICY)
         about = self._made("problems", (problems,), lambda: _by_object(problems))
         spaces = objects.of(kinds.NAMESPACE)

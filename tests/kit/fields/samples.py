@@ -210,6 +210,10 @@ WITH: tuple[tuple[str, dict[str, Any]], ...] = (
     (r"subjectAltNames\[\]\.type", _san("URI", uri="spiffe://a")),
     (r"subjectAltNames\[\]\.hostname", _san("Hostname", hostname="a.example")),
     (r"subjectAltNames\[\]\.uri", _san("URI", uri="spiffe://a")),
+    (
+        r"discoverySelectors\[\]\.matchExpressions\[\]\.values",
+        {"discoverySelectors": [{"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In"}]}]},
+    ),
     (r"listeners.*matchExpressions\[\]\.values", _chosen("In", values=["a"])),
     (r"allowedListeners\.namespaces\.selector", {"allowedListeners": {"namespaces": {"from": "Selector"}}}),
     (r"allowedListeners.*selector\.matchExpressions", _attach("Exists")),
@@ -259,6 +263,7 @@ BY_PATH: tuple[tuple[str, list[Any]], ...] = (
     (r"perPort\[\]\.port$", [443, 444]),
     (r"listeners\[\]\.tls\.mode$", ["Passthrough"]),
     (r"matchExpressions\[\]\.key$", ["kubernetes.io/metadata.name", "nothing"]),
+    (r"discoverySelectors.*values$", [["a"], ["shop"]]),
     (r"matchExpressions\[\]\.values$", [["a"], ["b"]]),
     (r"allowedListeners.*(matchLabels)$", [{"team": "a"}, {"team": "b"}]),
     (r"ReferenceGrant:from\[\]\.group$", ["gateway.networking.k8s.io", ""]),

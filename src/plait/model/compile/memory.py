@@ -65,6 +65,17 @@ class Memory:
         self._now["each", key] = ((sources, *context), found)
         return found
 
+    def among(self, key: str, sources: Mapping[K, S], keep: Callable[[K], bool], *context: Any) -> Mapping[K, S]:
+        """Those of `sources` whose key is to be kept."""
+        before, made = {}, Revision[K, S]()
+        kept = self._before.get(("among", key))
+        if kept is not None and kept[0][1:] == context:
+            before, made = kept[0][0], kept[1]
+        moved = differing(before, sources)
+        found = made.revised({name: sources[name] for name in moved if name in sources and keep(name)}, moved)
+        self._now["among", key] = ((sources, *context), found)
+        return found
+
     def asking(
         self,
         key: str,

@@ -13,6 +13,7 @@ from plait.model.compile import (
     authorization,
     external,
     guards,
+    seen,
     services,
     standing,
     workloads,
@@ -51,6 +52,7 @@ def compile(
     problems: list[Problem] = []
 
     old = previous or Mesh()
+    objects = seen.seen(objects, settings, memory, problems)
     domains = traffic.trust_domains(objects, settings, memory)
     described = memory.step(
         "described",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from plait.base.revision import Revision
 from plait.model.compile.memory import Ask, Memory
 from plait.model.mesh import Mesh
 from plait.resources.problems import Problem
@@ -123,3 +124,21 @@ def test_groups_follow_what_changes() -> None:
     assert first == {"a": ("a", "abc"), "b": ("abc",), "c": ("abc",)}
     mesh, found = once(mesh, {"1": "ab", "2": "a"})
     assert found == {"a": ("a", "ab"), "b": ("ab",)}
+
+
+def test_what_is_among_others_is_chosen_anew_only_where_they_moved() -> None:
+    asked: list[str] = []
+
+    def keep(name: str) -> bool:
+        asked.append(name)
+        return name != "b"
+
+    first = Revision({"a": 1, "b": 2})
+    memory = Memory({})
+    found = memory.among("x", first, keep, "context")
+    assert (found, asked) == ({"a": 1}, ["a", "b"])
+    again = Memory(memory._now)
+    assert again.among("x", first.revised({"b": 3, "c": 4}), keep, "context") == {"a": 1, "c": 4}
+    assert asked == ["a", "b", "b", "c"]
+    assert Memory(memory._now).among("x", first.revised({"b": 3}), keep, "context") is found
+    assert Memory(memory._now).among("x", first, lambda _: True, "another") == {"a": 1, "b": 2}

@@ -49,7 +49,6 @@ _FIELDS: tuple[tuple[str, str], ...] = (
         "verifyCertificateAtClient",
         "servers are verified; set insecureSkipVerify in the DestinationRule of one that cannot be",
     ),
-    ("discoverySelectors", "all namespaces are read; bound what a proxy gets by exportTo and Sidecar"),
     ("serviceEntryVisibility", "write exportTo into the ServiceEntry, or defaultServiceExportTo"),
     ("tlsDefaults.minProtocolVersion", "as in Istio; write minProtocolVersion of a Gateway's server"),
     ("extensionProviders[].opentelemetry.serviceAttributeEnrichment", "spans have Istio's tags; remove it"),

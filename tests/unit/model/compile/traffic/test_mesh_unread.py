@@ -24,7 +24,6 @@ def told(text: str, trust_domain: str = "cluster.local") -> list[tuple[str, str]
         ("proxyListenPort: 15002", "proxyListenPort"),
         ("defaultConfig: {tracing: {zipkin: {address: 'zipkin:9411'}}}", "defaultConfig.tracing.zipkin"),
         ("defaultConfig: {connectionSettings: {httpIdleTimeout: 3s}}", "defaultConfig.connectionSettings"),
-        ("discoverySelectors: [{matchLabels: {a: b}}]", "discoverySelectors"),
         (
             "extensionProviders: [{name: a, zipkin: {service: z, port: 1}}, {name: b, opentelemetry: "
             "{service: z, port: 1, dynatraceSampler: {tenant: a, clusterId: 1}}}]",
