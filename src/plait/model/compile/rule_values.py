@@ -40,7 +40,8 @@ def _everywhere(value: str, domains: tuple[str, ...]) -> Iterator[str]:
         yield value
         return
     for each in domains:
-        yield value if text(domain).holds(each) else "/".join((each, *rest))
+        kept = domain == each or (domain.startswith("*") and text(domain).holds(each))
+        yield value if kept else "/".join((each, *rest))
 
 
 def _any_of(domain: str, domains: tuple[str, ...]) -> bool:

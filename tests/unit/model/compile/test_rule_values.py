@@ -14,6 +14,7 @@ DOMAINS = ("new-td", "old-td", "other")
         ("old-td/ns/a/sa/b", ["new-td/ns/a/sa/b", "old-td/ns/a/sa/b", "other/ns/a/sa/b"]),
         ("cluster.local/ns/a/sa/*", ["new-td/ns/a/sa/*", "old-td/ns/a/sa/*", "other/ns/a/sa/*"]),
         ("*-td/ns/a/sa/b", ["*-td/ns/a/sa/b", "other/ns/a/sa/b"]),
+        ("old*/ns/a/sa/b", ["new-td/ns/a/sa/b", "old-td/ns/a/sa/b", "other/ns/a/sa/b"]),
         ("strange/ns/a/sa/b", ["strange/ns/a/sa/b"]),
         ("*/ns/a/sa/b", ["*/ns/a/sa/b"]),
         ("old-td/ns/a/*", ["old-td/ns/a/*"]),

@@ -195,7 +195,8 @@ def _authorizer(provider: ExtensionProvider, path: str, report: Report) -> Autho
         status_on_error=int(given.status_on_error or 403) if not broken else 403,
         path_prefix=http.path_prefix if http is not None else "",
         clear_route_cache=given.clear_route_cache,
-        headers=(*http.include_request_headers_in_check, *http.include_headers_in_check) if http is not None else (),
+        # The second is the old name of the first, which counts where both are there.
+        headers=http.include_request_headers_in_check or http.include_headers_in_check if http is not None else (),
         extra_headers=tuple(sorted(http.include_additional_headers_in_check.items())) if http is not None else (),
         body=Body(body.max_request_bytes, body.allow_partial_message, body.pack_as_bytes) if body else None,
         upstream_headers=http.headers_to_upstream_on_allow if http is not None else (),

@@ -49,6 +49,20 @@ def test_a_field_is_a_setting_of_every_proxy(text: str, field: str, value: Any) 
     assert getattr(L7Settings(), field) != value
 
 
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("includeRequestHeadersInCheck: [x-a, x-b*]", ("x-a", "x-b*")),
+        ("includeHeadersInCheck: [x-old]", ("x-old",)),
+        ("includeRequestHeadersInCheck: [x-a], includeHeadersInCheck: [x-old]", ("x-a",)),
+    ],
+)
+def test_of_the_two_lists_of_headers_for_an_authorizer_the_newer_counts(written: str, sent: tuple[str, ...]) -> None:
+    provider = f"envoyExtAuthzHttp: {{service: a.shop.svc.cluster.local, port: 80, {written}}}"
+    found = read(f"extensionProviders: [{{name: ask, {provider}}}]")
+    assert found.authorizers["ask"].headers == sent
+
+
 def test_names_that_envoy_does_not_know_are_left_out_and_told() -> None:
     assert told("meshMTLS: {cipherSuites: [ROT13], ecdhCurves: [P-224]}") == [
         ("PLT0401", "meshMTLS.cipherSuites[0]"),
