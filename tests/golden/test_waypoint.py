@@ -82,6 +82,9 @@ def policy(name: str, action: str, *rules: HttpRule, **more: object) -> HttpPoli
     return HttpPolicy(name, "shop", action, AT, rules, **more)  # type: ignore[arg-type]
 
 
+UNASKED = HttpPolicy(
+    "ask", "shop", "custom", AT, (HttpRule(operations=(Operation(paths=(PathText("prefix", "/admin"),)),)),), "nobody"
+)
 EVERYTHING = Enforced(
     policies=(
         policy(
@@ -177,7 +180,7 @@ STORIES: dict[str, WaypointView] = {
             ),
         )
     ),
-    "missing": view(web(Enforced(missing=("policy lost",), telemetry=l7.PROMETHEUS))),
+    "unasked": view(web(Enforced((UNASKED,), telemetry=l7.PROMETHEUS))),
 }
 
 

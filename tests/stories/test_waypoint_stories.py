@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from kit import documents as d
 from kit import worlds as l7
+from plait.envoy.roles import waypoint as role
 
 USE = {"istio.io/use-waypoint": "waypoint"}
 WORLD = (
@@ -105,11 +107,14 @@ def test_a_missing_waypoint_is_a_problem_and_nobody_goes_around_it() -> None:
     assert (upstream.waypoint, upstream.endpoints) == (True, ())
 
 
-def test_an_unknown_provider_of_a_custom_policy_refuses() -> None:
-    custom = policy("ask", {"group": "", "kind": "Service", "name": "cart"}, action="CUSTOM", provider={"name": "none"})
-    mesh, problems = l7.world(*WORLD, custom)
+def test_with_an_unknown_provider_what_a_custom_policy_is_about_is_denied_and_nothing_else() -> None:
+    target = {"group": "", "kind": "Service", "name": "cart"}
+    rules = [{"to": [{"operation": {"paths": ["/admin"]}}]}]
+    mesh, problems = l7.world(*WORLD, policy("ask", target, action="CUSTOM", provider={"name": "none"}, rules=rules))
     assert [(p.code, p.path) for p in problems] == [("PLT0407", "spec.provider.name")]
-    assert l7.behind(mesh, "waypoint-1").services[0].enforced.missing
+    told = json.dumps(role.documents(l7.behind(mesh, "waypoint-1")))
+    assert told.count("-deny-due-to-bad-CUSTOM-action") == told.count('{"path": {"exact": "/admin"}}') == 1
+    assert '"permissions": [{"any": true}], "principals": [{"any": true}]' not in told
 
 
 def test_a_provider_of_the_mesh_configuration_is_found() -> None:

@@ -124,15 +124,16 @@ def _refused(policy: str) -> str:
 
 
 def _by_policies(point: str, enforced: Enforced, request: Request) -> Verdict:
-    """CUSTOM and tokens are for others to judge; DENY before ALLOW."""
-    if enforced.missing:
-        return Verdict(False, point, enforced.missing[0])
+    """CUSTOM and tokens are for others to judge; DENY before ALLOW. Of whom nobody can be asked about is denied."""
+    asked = {each.name for each in enforced.authorizers if not each.broken}
     live = [policy for policy in enforced.policies if not policy.dry_run]
     depends: list[str] = []
     for policy in live:
         found = policy_matches(policy, request)
         if policy.action == "deny" and found:
             return Verdict(False, point, _refused(policy.key))
+        if policy.action == "custom" and found and policy.provider not in asked:
+            return Verdict(False, point, f"{policy.key}: its provider {policy.provider!r} cannot be asked")
         if policy.action == "custom" and found is not False:
             depends.append(f"the answer of {policy.provider} ({policy.key})")
         elif policy.action == "deny" and found is None:

@@ -73,6 +73,14 @@ def test_the_pod_s_own_address_gets_around_and_is_refused() -> None:
     assert (found.verdict.allowed, found.verdict.point) == (False, "server node proxy")
 
 
+@pytest.mark.parametrize(("method", "allowed"), [("POST", False), ("GET", True)])
+def test_whom_nobody_can_be_asked_about_is_refused_and_no_other(method: str, allowed: bool) -> None:
+    rule = {"to": [{"operation": {"methods": ["POST"]}}]}
+    asking = d.allow("ask", [rule], action="CUSTOM", spec={**TARGETS, "provider": {"name": "nobody"}})
+    found = said(with_waypoint("ambient", "ambient+waypoint", asking), request=Request(method, "/"))
+    assert found.verdict is not None and found.verdict.allowed is allowed
+
+
 def test_a_token_nobody_showed_is_what_it_depends_on() -> None:
     claim = {"when": [{"key": "request.auth.claims[group]", "values": ["a"]}]}
     asked = d.allow("group", [claim], spec=TARGETS)

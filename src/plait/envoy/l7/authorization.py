@@ -38,15 +38,21 @@ class _Scope:
         return "source_ip" if self.where == "state" else "direct_remote_ip"
 
 
-def rules(policies: Iterable[HttpPolicy], action: str, where: Where, *, http: bool = True) -> Doc:
-    """An RBAC rule set. One policy without rules is kept out of it: it never matches."""
+def rules(
+    policies: Iterable[HttpPolicy], action: str, where: Where, *, http: bool = True, before: str = "", after: str = ""
+) -> Doc:
+    """An RBAC rule set. One policy without rules is kept out of it: it never matches.
+
+    `before` and `after` go around the rules' names, which users read in logs, statistics and metadata.
+    """
     scope = _Scope(where, http)
     entries: dict[str, Doc] = {}
     for policy in policies:
         for number, rule in enumerate(policy.rules):
             if not http and policy.action == "allow" and rule.of_requests:
                 continue  # a rule that cannot be checked cannot allow
-            entries[f"ns[{policy.namespace}]-policy[{policy.name}]-rule[{number}]"] = _rule(rule, scope)
+            name = f"ns[{policy.namespace}]-policy[{policy.name}]-rule[{number}]"
+            entries[f"{before}{name}{after}"] = _rule(rule, scope)
     return {"action": action, "policies": entries}
 
 
@@ -136,7 +142,7 @@ def _path(test: PathText) -> Doc:
 
 def _source(source: Source, scope: _Scope) -> Doc:
     where = scope.where
-    parts = _both(lambda t: _identity(principal_test(t), where), source.principals, source.not_principals)
+    parts = _both(lambda t: _principal(t, where), source.principals, source.not_principals)
     parts += _both(lambda t: _namespace(t, where), source.namespaces, source.not_namespaces)
     parts += _both(lambda a: _account(a, where), source.accounts, source.not_accounts)
     parts += _both(lambda t: _domain(t, where), source.trust_domains, source.not_trust_domains)
@@ -157,8 +163,14 @@ def _identity(matcher: Doc, where: Where) -> Doc:
     return {"authenticated": {"principal_name": matcher}}
 
 
+def _principal(test: Text, where: Where) -> Doc:
+    """Anybody with a certificate may be one without a SPIFFE name: a gateway takes those of other authorities, too."""
+    return _identity(text(test) if test.how == "presence" else principal_test(test), where)
+
+
 def _part(test: Text) -> str:
-    value = re.escape(test.value)
+    """Part of an identity. No name holds a star, so one inside the test stands for anything, as in Istio."""
+    value = "[^/]*".join(map(re.escape, test.value.split("*")))
     return {"exact": value, "prefix": f"{value}[^/]*", "suffix": f"[^/]*{value}"}.get(test.how, "[^/]+")
 
 
@@ -237,7 +249,7 @@ def _of_text(condition: Condition, test: Text, where: Where) -> Doc:
         case "source.namespace":
             return _namespace(test, where)
         case "source.principal":
-            return _identity(principal_test(test), where)
+            return _principal(test, where)
         case "source.trust_domain":
             return _domain(test, where)
         case "token.principal":
@@ -297,10 +309,3 @@ def filters(policies: Iterable[HttpPolicy], where: Where, *, http: bool = True) 
             )
         )
     return found
-
-
-def refuse_all(reason: str, *, http: bool = True) -> Doc:
-    """Nobody may pass: what must be applied here cannot be."""
-    policy = {f"missing[{reason}]": {"permissions": [_ANY], "principals": [_ANY]}}
-    make = http_filter if http else network_filter
-    return make(f"envoy.filters.{'http' if http else 'network'}.rbac", {"action": "DENY", "policies": policy}, None, "")

@@ -14,6 +14,9 @@ from plait.model.http_security import Authorizer, HttpPolicy
 
 _HTTP = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
 _TCP = "envoy.extensions.filters.network.ext_authz.v3.ExtAuthz"
+_NOTED = "istio_ext_authz_"
+"""Under what the RBAC filter notes the rule that matched: Istio's word, which logs and dashboards read."""
+_DENIED = "-deny-due-to-bad-CUSTOM-action"
 
 
 def custom(
@@ -29,23 +32,25 @@ def custom(
     for provider, of in by_provider.items():
         live = [policy for policy in of if not policy.dry_run]
         trial = authorization.rules([policy for policy in of if policy.dry_run], "DENY", where, http=http)
-        prefix = f"istio_ext_authz_{provider}_"
         name = f"envoy.filters.{'http' if http else 'network'}.rbac"
         make = authorization.http_filter if http else authorization.network_filter
         if trial["policies"]:
             found.append(make(name, None, trial, f"istio_dry_run_custom_{provider}_"))
         if not live:
             continue
-        matched = authorization.rules(live, "DENY", where, http=http)
+        before = f"istio-ext-authz-{provider}-" if provider else "istio-ext-authz-"
         asked = known.get(provider)
         why = _unusable(ctx, asked, http)
         if asked is None or why:
-            source = f"AuthorizationPolicy/{live[0].key}"
-            ctx.refuse(source, "spec.provider", f"{why or 'no such provider'}; what it would be asked for is denied")
-            found.append(make(name, matched, None, ""))
+            text = f"{why or 'no such provider'}; what it would be asked for is denied"
+            for policy in live:
+                ctx.refuse(f"AuthorizationPolicy/{policy.key}", "spec.provider", text)
+            denied = authorization.rules(live, "DENY", where, http=http, before=before, after=_DENIED)
+            found.append(make(name, denied, None, ""))
             continue
-        found.append(make(name, None, matched, prefix))
-        found.append(_asking(ctx, asked, prefix, http))
+        matched = authorization.rules(live, "DENY", where, http=http, before=before)
+        found.append(make(name, None, matched, _NOTED))
+        found.append(_asking(ctx, asked, f"{before}ns[", http))
     return found
 
 
@@ -88,11 +93,12 @@ def _unusable(ctx: Context, asked: Authorizer | None, http: bool) -> str:
     return "connections can only be authorized over gRPC" if not http and asked.protocol != "grpc" else ""
 
 
-def _asking(ctx: Context, asked: Authorizer, prefix: str, http: bool) -> Doc:
+def _asking(ctx: Context, asked: Authorizer, noted: str, http: bool) -> Doc:
+    """`noted`: how the names of this provider's rules begin; those of another one stand at the same place."""
     condition: Doc = {
         "filter": "envoy.filters.http.rbac" if http else "envoy.filters.network.rbac",
-        "path": [{"key": f"{prefix}shadow_effective_policy_id"}],
-        "value": {"string_match": {"prefix": "ns["}},
+        "path": [{"key": f"{_NOTED}shadow_effective_policy_id"}],
+        "value": {"string_match": {"prefix": noted}},
     }
     if http:
         config = _config(ctx, asked)

@@ -139,10 +139,7 @@ def filters(
     if duty.enforces:
         filled["external"] = external.custom(ctx, enforced.policies, enforced.authorizers, where)
         filled["tokens"] = tokens.filters(ctx, enforced.authentication)
-        filled["authorization"] = [
-            *(authorization.refuse_all(reason) for reason in enforced.missing),
-            *authorization.filters(enforced.policies, where),
-        ]
+        filled["authorization"] = authorization.filters(enforced.policies, where)
         filled["limits"] = limits.http(ctx, enforced.limits)
     filled["route_external"] = external.for_routes(ctx, enforced.authorizers, named)
     if ctx.lazy and side == "client":
@@ -177,7 +174,6 @@ def tcp(
     chain: list[Doc] = []
     if duty.enforces:
         chain += limits.connections(enforced.limits, counted or name)
-        chain += [authorization.refuse_all(reason, http=False) for reason in enforced.missing]
         chain += external.custom(ctx, enforced.policies, enforced.authorizers, where, http=False)
         chain += authorization.filters(enforced.policies, where, http=False)
     guarded = any(each["name"] not in limits.AT_ONCE for each in chain)

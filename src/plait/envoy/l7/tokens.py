@@ -16,12 +16,17 @@ _FILTER = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 
 
 def filters(ctx: Context, authentication: Iterable[RequestAuthentication]) -> list[Doc]:
-    """None where no token is accepted: then nothing may depend on one either."""
-    providers: dict[str, Doc] = {}
-    for found in authentication:
-        source = f"RequestAuthentication/{found.namespace}/{found.name}"
-        for number, rule in enumerate(found.rules):
-            providers[f"origins-{len(providers)}"] = _provider(ctx, rule, source, f"spec.jwtRules[{number}]")
+    """None where no token is accepted: then nothing may depend on one either.
+
+    Of a request with several good tokens the claims of one count: of the first issuer, by the alphabet as in Istio.
+    """
+    rules = [
+        (rule, f"RequestAuthentication/{found.namespace}/{found.name}", f"spec.jwtRules[{number}]")
+        for found in authentication
+        for number, rule in enumerate(found.rules)
+    ]
+    rules.sort(key=lambda each: each[0].issuer)
+    providers = {f"origins-{number}": _provider(ctx, *each) for number, each in enumerate(rules)}
     if not providers:
         return []
     accepted: list[Doc] = [{"provider_name": name} for name in providers]

@@ -34,5 +34,3 @@ class Enforced(Struct, frozen=True):
     """In the order they are laid on."""
     limits: tuple[LimitPolicy, ...] = ()
     """The oldest first: where only one can hold, it does."""
-    missing: tuple[str, ...] = ()
-    """Why requests must be refused altogether: a policy that must be applied here cannot be."""

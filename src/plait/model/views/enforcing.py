@@ -46,11 +46,6 @@ def enforced(
     bound = (p for p in l7.authorization.values() if binds(p.attachment))
     policies = tuple(sorted((*bound, *guards), key=_policy_order))
     named = {policy.provider for policy in policies if policy.action == "custom"}
-    missing = tuple(
-        f"AuthorizationPolicy {policy.key}: provider {policy.provider!r} is unknown"
-        for policy in policies
-        if policy.action == "custom" and policy.provider not in l7.authorizers and not policy.dry_run
-    )
     contexts = _CONTEXTS[proxy.role]
     reports = (each for each in l7.telemetry.values() if adds(each.attachment) and _at_home(each.attachment, proxy))
     plugins = (plugin for plugin in l7.plugins.values() if adds(plugin.attachment))
@@ -70,7 +65,6 @@ def enforced(
             )
         ),
         limits=tuple(sorted((each for each in l7.limits.values() if binds(each.attachment)), key=lambda p: p.order)),
-        missing=missing,
     )
 
 

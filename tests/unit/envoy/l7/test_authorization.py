@@ -52,6 +52,22 @@ def test_a_network_filters_metadata_is_asked_for_on_connections_too() -> None:
     assert metadata["value"] == {"string_match": {"exact": "v"}}
 
 
+def test_anybody_with_a_certificate_is_also_one_without_a_spiffe_name() -> None:
+    """A gateway that asks clients for certificates takes those of other authorities, by their DNS name or subject."""
+    (found,) = only(HttpRule(sources=(Source(principals=(Text("presence"),)),)))["principals"]
+    matcher = found["authenticated"]["principal_name"]["safe_regex"]["regex"]
+    assert re2.fullmatch(matcher, "client.example.com") and not re2.fullmatch(matcher, "")
+
+
+def test_a_star_inside_a_namespace_stands_for_anything() -> None:
+    (found,) = only(HttpRule(sources=(Source(namespaces=(Text("exact", "a*c"), Text("prefix", "x*y"))),)))["principals"]
+    matchers = [each["authenticated"]["principal_name"]["safe_regex"]["regex"] for each in found["or_ids"]["ids"]]
+    held = [
+        [bool(re2.fullmatch(m, f"spiffe://td/ns/{ns}/sa/s")) for ns in ("abc", "a*c", "xy1", "ab")] for m in matchers
+    ]
+    assert held == [[True, True, False, False], [False, False, True, False]]
+
+
 @pytest.mark.parametrize(("action", "entries"), [("allow", 0), ("deny", 1)])
 def test_of_a_connection_a_rule_about_requests_allows_nobody_and_denies_everybody(action: str, entries: int) -> None:
     found = told(HttpRule(operations=(Operation(methods=(Text("exact", "GET"),)),)), action=action, http=False)
