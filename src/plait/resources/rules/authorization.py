@@ -30,18 +30,20 @@ _KEYS = frozenset(
 )
 _SEGMENT = re.compile(r"[A-Za-z0-9._~%!$&'()+,;:@=-]+")
 _KEY_FORMS = re.compile(
-    r"request\.(experimental\.inline\.)?headers\[.+\]|request\.auth\.claims(\[.+\])+|experimental\.envoy\.filters\..+"
+    r"request\.(experimental\.inline\.)?headers\[.+\]|request\.auth\.claims(\[.+\])+|experimental\.envoy\.filters\..*\[.+\]"
 )
 _URL = re.compile(r"https?://([^/\s:\[\]]+|\[[0-9A-Fa-f:.]+\])(:\d+)?([/?#]|$)")
 _IDENTITY = (
     "namespaces",
     "not_namespaces",
+    "service_accounts",
+    "not_service_accounts",
     "principals",
     "not_principals",
     "request_principals",
     "not_request_principals",
 )
-_UNASKED = ("source.namespace", "source.principal", "request.auth.")
+_UNASKED = ("source.namespace", "source.serviceAccount", "source.principal", "request.auth.")
 
 
 def peer(each: Any) -> Iterator[Finding]:
@@ -58,9 +60,9 @@ def request(each: Any) -> Iterator[Finding]:
     yield from targets.targets(each)
     for index, rule in enumerate(each.spec.jwt_rules):
         path = f"spec.jwtRules[{index}]"
-        if not rule.issuer:
-            yield bad(f"{path}.issuer", "the issuer is missing; add it")
         uri = rule.jwks_uri or rule.jwks_uri_old
+        if not rule.issuer and not uri:
+            yield bad(f"{path}.issuer", "the issuer is missing; add it, or jwksUri to take any issuer's tokens")
         yield from words.exactly_one(path, {"jwksUri": uri, "jwks": rule.jwks}, none_is_fine=True)
         if uri and not _URL.match(uri):
             yield bad(f"{path}.jwksUri", f"{uri!r} is not a URL; write one that begins with http:// or https://")
@@ -135,11 +137,17 @@ def _source(path: str, source: Any) -> Iterator[Finding]:
     accounts = source.service_accounts or source.not_service_accounts
     if accounts and (source.principals or source.not_principals or source.namespaces or source.not_namespaces):
         yield bad(path, "serviceAccounts excludes principals and namespaces; keep one of them")
-    for index, account in enumerate((*source.service_accounts, *source.not_service_accounts)):
-        if not account or account.count("/") > 1:
-            yield bad(f"{path}.serviceAccounts[{index}]", f"{account!r} has no form namespace/name; write one")
+    yield from _accounts(f"{path}.serviceAccounts", source.service_accounts)
+    yield from _accounts(f"{path}.notServiceAccounts", source.not_service_accounts)
     for name in source.__struct_fields__:
         yield from _no_blanks(path, name, getattr(source, name))
+
+
+def _accounts(path: str, values: tuple[str, ...]) -> Iterator[Finding]:
+    for index, account in enumerate(values):
+        if account.count("/") > 1 or not all(account.split("/")) or "*" in account or len(account) > 320:
+            text = "has no form namespace/name, nor name alone (up to 320 signs, none a *); write one"
+            yield bad(f"{path}[{index}]", f"{account!r} {text}")
 
 
 def _no_blanks(path: str, name: str, values: tuple[str, ...]) -> Iterator[Finding]:
@@ -185,6 +193,11 @@ def _condition(path: str, when: Any) -> Iterator[Finding]:
         )
     if not when.values and not when.not_values:
         yield bad(path, "neither values nor notValues is given; add one")
+    for name in ("values", "not_values"):
+        if when.key == "source.serviceAccount":
+            yield from _accounts(f"{path}.{camel(name)}", getattr(when, name))
+        else:
+            yield from _no_blanks(path, name, getattr(when, name))
     if when.key in ("source.ip", "remote.ip", "destination.ip"):
         for index, value in enumerate((*when.values, *when.not_values)):
             yield from words.address(f"{path}.values[{index}]", value)
