@@ -241,6 +241,19 @@ def test_neither_a_waypoint_nor_a_gateway_that_is_not_accepted_takes_listeners_o
     assert (status(mesh).attached_listener_sets, len(status(mesh).listeners)) == (0, 1)
 
 
+def test_whatever_is_not_well_says_why() -> None:
+    """A person who reads a condition is not left with a reason's name alone."""
+    taking = {"allowedListeners": {"namespaces": {"from": "All"}}}
+    lost = https(certificateRefs=[{"name": "gone"}])
+    extra = {"name": "extra", "port": 80, "protocol": "STRANGE"}
+    more = l7.api("ListenerSet", "more", parentRef={"name": "edge"}, listeners=[extra])
+    mesh, _ = l7.world(l7.gateway("edge", "shop", lost, **taking), more)
+    told = [part for each in (status(mesh), status(mesh, "more", "listenersets")) for part in (each, *each.listeners)]
+    bad = [c for part in told for c in part.conditions if c.status == "False" and c.type != "Conflicted"]
+    assert {c.type for c in bad} == {"Accepted", "Programmed", "ResolvedRefs"}
+    assert [c for c in bad if not c.message] == []
+
+
 def backend_tls(name: str, target: dict[str, Any], created: str = "", **validation: Any) -> d.Document:
     written = {"hostname": "cart.example", "wellKnownCACertificates": "System", **validation}
     if "caCertificateRefs" in validation:

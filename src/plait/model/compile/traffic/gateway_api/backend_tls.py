@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from plait.model.compile.services import hostname
 from plait.model.compile.traffic.credentials import Credentials
+from plait.model.compile.traffic.gateway_api.named import named
 from plait.model.http_services import HttpService
 from plait.model.mesh import Settings
 from plait.model.status import Condition
@@ -52,26 +52,31 @@ def read(
         tls, accepted, resolved = _tls(each, credentials)
         broken = accepted.message if accepted.status == "False" else ""
         source = f"BackendTLSPolicy/{each.namespace}/{each.name}"
-        named: list[str] = []
+        spoken: list[str] = []
         for ref in each.spec.target_refs:
-            service = services.get(f"{each.namespace}/{hostname(ref.name, each.namespace, settings)}")
-            if ref.kind != "Service" or ref.group not in ("", "core") or service is None:
-                text = f"{ref.kind} {ref.name} does not exist; name a Service"
+            meant = named(ref, each.namespace, services, settings)
+            spoken.extend(service.key for service in meant)
+            ports = {service.key: _port(service, ref.section_name) for service in meant}
+            if not meant:
+                text = f"{ref.kind} {ref.name} does not exist; name a Service or ServiceEntry"
+                accepted = Condition("Accepted", "False", "TargetNotFound", text)
+            elif None in ports.values():
+                text = f"{ref.kind} {ref.name} has no port named {ref.section_name}; mend sectionName"
                 accepted = Condition("Accepted", "False", "TargetNotFound", text)
                 continue
-            named.append(service.key)
-            port = next((p.number for p in service.ports if p.name == ref.section_name), 0)
-            if ref.section_name is not None and not port:
-                text = f"Service {ref.name} has no port named {ref.section_name}; mend sectionName"
-                accepted = Condition("Accepted", "False", "TargetNotFound", text)
-                continue
-            policy = BackendTls(source, service.key, port, BackendRule(source, tls, broken))
-            first = made.setdefault((service.key, port), policy)
-            if first is not policy:
-                text = f"{first.source} is older and speaks for {ref.name} already"
-                accepted = Condition("Accepted", "False", "Conflicted", text)
-        conditions[each.ident], targets[each.ident] = (accepted, resolved), tuple(dict.fromkeys(named))
+            for key, port in ports.items():
+                policy = BackendTls(source, key, port or 0, BackendRule(source, tls, broken))
+                first = made.setdefault((key, policy.port), policy)
+                if first is not policy:
+                    text = f"{first.source} is older and speaks for {ref.name} already"
+                    accepted = Condition("Accepted", "False", "Conflicted", text)
+        conditions[each.ident], targets[each.ident] = (accepted, resolved), tuple(dict.fromkeys(spoken))
     return Read(tuple(made.values()), conditions, targets)
+
+
+def _port(service: HttpService, section: str | None) -> int | None:
+    """The number of a port by name; 0 when all are meant, None when there is none of that name."""
+    return next((p.number for p in service.ports if p.name == section), None) if section else 0
 
 
 def _tls(each: BackendTLSPolicy, credentials: Credentials) -> tuple[ClientTls, Condition, Condition]:

@@ -270,7 +270,7 @@ def _routing(
             for a in answers
         )
     )
-    bound = _merged(a.parent for a in answers if a.parent is not None)
+    bound = _merged(parent for answer in answers for parent in answer.parents)
     if not bound or not carried:
         return None, status
     routing = Routing(

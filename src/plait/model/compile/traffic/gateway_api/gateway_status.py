@@ -42,7 +42,9 @@ def of_gateway(
     if wrong := _parameters(gateway, parameters):
         accepted = Condition("Accepted", "False", "InvalidParameters", wrong)
     good = len(bad) < len(own)
-    programmed = Condition("Programmed", "True" if good else "False", "Programmed" if good else "Invalid")
+    programmed = Condition("Programmed", "True", "Programmed")
+    if not good:
+        programmed = Condition("Programmed", "False", "Invalid", accepted.message)
     if strange := strange_address(gateway):
         accepted = Condition("Accepted", "False", "UnsupportedAddress", strange)
         programmed = Condition("Programmed", "False", "AddressNotUsable", strange)
@@ -94,8 +96,9 @@ def of_set(each: ListenerSet, gateway: Name, listening: tuple[Open, ...], parent
     own = [item for item in listening if item.section.startswith(prefix)]
     good = any(not item.listener.broken for item in own)
     word: State = "True" if good else "False"
+    reason, text = "ListenersNotValid", "none of its listeners is valid; see their conditions"
     accepted, programmed = (
-        Condition(kind, word, kind if good else "ListenersNotValid") for kind in ("Accepted", "Programmed")
+        Condition(kind, word, *((kind,) if good else (reason, text))) for kind in ("Accepted", "Programmed")
     )
     listeners = tuple(
         msgspec.structs.replace(

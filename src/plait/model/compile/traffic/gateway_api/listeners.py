@@ -137,8 +137,9 @@ def _open(
         listener = msgspec.structs.replace(listener, broken=text)
     elif not listener.broken or tls.broken:
         seen.append(listener)
-    good = not listener.broken
-    programmed = Condition("Programmed", "True" if good else "False", "Programmed" if good else clash or "Invalid")
+    programmed = Condition("Programmed", "True", "Programmed")
+    if listener.broken:
+        programmed = Condition("Programmed", "False", clash or "Invalid", listener.broken)
     conditions = (accepted, conflicted, programmed, resolved)
     where = (kind, by.namespace, by.name)
     return Open(listener, section, where, (item.hostname or "").lower(), kinds, item.allowed_routes, conditions)

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import msgspec
 
 from plait.model import hostnames as hosts
-from plait.model.compile.services import hostname
 from plait.model.compile.traffic.gateway_api.listener_tls import GROUP
 from plait.model.compile.traffic.gateway_api.listeners import Open
+from plait.model.compile.traffic.gateway_api.named import is_entry, is_service, named
 from plait.model.http_services import HttpService
 from plait.model.mesh import Settings
 from plait.model.routes import Parent
@@ -24,10 +24,11 @@ Listening = tuple[Name, str]
 
 
 class Attached(msgspec.Struct, frozen=True):
-    """One parent's answer. `parent` None: not attached; `reference` is what the status repeats."""
+    """One parent's answer. Without `parents` it is not attached; `reference` is what the status repeats."""
 
     reference: ParentReference
-    parent: Parent | None
+    parents: tuple[Parent, ...]
+    """One, or each host of a ServiceEntry."""
     accepted: Condition
     gateway: str = ""
     """Namespace of the gateway that answers."""
@@ -78,26 +79,18 @@ class Parents:
             if gateway is None:
                 return None
             return self._gateway(gateway, f"{where}/{ref.name}/", ref, reference, kind, namespace, hostnames)
-        if ref.group in ("", "core") and ref.kind == "Service":
-            key = f"{where}/{hostname(ref.name, where, self._settings)}"
-            return self._service(self._services.get(key), ref, reference, namespace)
-        if ref.group == "networking.istio.io" and ref.kind == "ServiceEntry":
-            entry = next(
-                (s for s in self._services.values() if (s.kind, s.namespace, s.name) == (ref.kind, where, ref.name)),
-                None,
-            )
-            return self._service(entry, ref, reference, namespace)
+        if is_service(ref) or is_entry(ref):
+            return self._services_of(ref, reference, where, namespace)
         return None
 
-    def _service(
-        self, service: HttpService | None, ref: Written, reference: ParentReference, namespace: str
-    ) -> Attached:
-        if service is None:
+    def _services_of(self, ref: Written, reference: ParentReference, where: str, namespace: str) -> Attached:
+        found = named(ref, where, self._services, self._settings)
+        if not found:
             return _refused(reference, "NoMatchingParent", f"{ref.kind} {ref.name} does not exist; create it")
-        if ref.port is not None and service.port(ref.port) is None:
+        if ref.port is not None and all(each.port(ref.port) is None for each in found):
             return _refused(reference, "NoMatchingParent", f"{ref.kind} {ref.name} has no port {ref.port}; use another")
-        parent = Parent("service", service.key, (), ref.port or 0, service.namespace == namespace)
-        return Attached(reference, parent, Condition("Accepted", "True", "Accepted"))
+        parents = tuple(Parent("service", s.key, (), ref.port or 0, s.namespace == namespace) for s in found)
+        return Attached(reference, parents, Condition("Accepted", "True", "Accepted"))
 
     def _gateway(
         self,
@@ -138,8 +131,8 @@ class Parents:
         for each in fitting:
             self._counting.append((name, each.section))
         sections = tuple(each.section for each in fitting if not each.listener.broken)
-        parent = Parent("gateway", f"gateway-api/{name[0]}/{name[1]}", sections) if sections else None
-        return Attached(reference, parent, Condition("Accepted", "True", "Accepted"), name[0])
+        parents = (Parent("gateway", f"gateway-api/{name[0]}/{name[1]}", sections),) if sections else ()
+        return Attached(reference, parents, Condition("Accepted", "True", "Accepted"), name[0])
 
 
 def _meets(listener: str, hostnames: tuple[str, ...]) -> bool:
@@ -147,4 +140,4 @@ def _meets(listener: str, hostnames: tuple[str, ...]) -> bool:
 
 
 def _refused(reference: ParentReference, reason: str, text: str) -> Attached:
-    return Attached(reference, None, Condition("Accepted", "False", reason, text))
+    return Attached(reference, (), Condition("Accepted", "False", reason, text))
