@@ -11,13 +11,15 @@ from plait.resources.rules.words import bad
 from plait.resources.structure import Finding
 
 _CLAIM = "@request.auth.claims"
+ANY = "*"
+"""No expression: as `regex` of a header that must be missing it means one of whatever value, as in Istio."""
 _ONE = ("uri", "scheme", "method", "authority")
 
 
 def match(path: str, found: Any, *, gateways: tuple[str, ...], delegates: bool) -> Iterator[Finding]:
     """One set of conditions; `gateways` are those of the rules, `delegates` whether another object has the routes."""
     for field in _ONE:
-        yield from words.string_match(f"{path}.{field}", getattr(found, field))
+        yield from words.string_match(f"{path}.{field}", getattr(found, field), empty_prefix=field == "uri")
     claims_known = bool(gateways) and "mesh" not in gateways
     for field, headers in (("headers", found.headers), ("withoutHeaders", found.without_headers)):
         for name, value in headers.items():
@@ -27,7 +29,8 @@ def match(path: str, found: Any, *, gateways: tuple[str, ...], delegates: bool) 
                     yield bad(place, "token claims can be matched at gateways only; name gateways, and not mesh")
             elif not HEADER.fullmatch(name.removeprefix(":")):
                 yield bad(place, f"{name!r} is not a header name; use letters, digits and '-'")
-            yield from words.string_match(place, value)
+            if value is None or value.regex != ANY or field == "headers":
+                yield from words.string_match(place, value)
     for name, value in found.query_params.items():
         yield from words.string_match(f"{path}.queryParams[{name}]", value)
     yield from words.port(f"{path}.port", found.port, zero=True)

@@ -132,13 +132,13 @@ def format_string(path: str, text: str) -> Iterator[Finding]:
         yield bad(path, f"{text!r} is no format of Envoy: {why}")
 
 
-def string_match(path: str, match: Any) -> Iterator[Finding]:
-    """exact, prefix or regex: at most one, and the expression must compile."""
+def string_match(path: str, match: Any, *, empty_prefix: bool = False) -> Iterator[Finding]:
+    """exact, prefix or regex: at most one, and the expression must compile. Only a path may begin with nothing."""
     if match is None:
         return
     given = {"exact": match.exact is not None, "prefix": match.prefix is not None, "regex": match.regex is not None}
     yield from exactly_one(path, given, none_is_fine=True)
-    if match.prefix == "":
+    if match.prefix == "" and not empty_prefix:
         yield bad(f"{path}.prefix", "the prefix is empty; give one or remove the match")
     if match.regex == "":
         yield bad(f"{path}.regex", "the expression is empty; give one or remove the match")

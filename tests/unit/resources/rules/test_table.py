@@ -59,6 +59,8 @@ WRONG = [
     ),
     ("VirtualService", routed("headers: {response: {remove: [':status']}}"), "spec.http[0].headers.response.remove[0]"),
     ("VirtualService", routed("match: [{headers: {'@request.auth.claims.a': {exact: b}}}]"), "spec.http[0].match[0].headers[@request.auth.claims.a]"),
+    ("VirtualService", routed("match: [{headers: {x-a: {regex: '*'}}}]"), "spec.http[0].match[0].headers[x-a].regex"),
+    ("VirtualService", routed("match: [{headers: {x-a: {prefix: ''}}}]"), "spec.http[0].match[0].headers[x-a].prefix"),
     ("VirtualService", routed("match: [{sourceLabels: {app: 'a b'}}]"), "spec.http[0].match[0].sourceLabels[app]"),
     ("VirtualService", "{hosts: [cart.shop], http: [{delegate: {name: d}, match: [{uri: {regex: /a.*}}]}]}", "spec.http[0].match[0].uri.regex"),
     ("VirtualService", "{hosts: [cart.shop], tls: [{match: [{sniHosts: [db.shop]}], route: [{destination: {host: cart}}]}]}", "spec.tls[0].match[0].sniHosts[0]"),
@@ -111,6 +113,7 @@ WRONG = [
 RIGHT = [
     ("VirtualService", "{hosts: ['2001:db8::7', '*.shop'], http: [{redirect: {derivePort: FROM_REQUEST_PORT}}]}"),
     ("VirtualService", routed("retries: {attempts: 1, retryOn: '503, reset'}")),
+    ("VirtualService", routed("match: [{withoutHeaders: {x-a: {regex: '*'}}, uri: {prefix: ''}}]")),
     ("VirtualService", routed("headers: {request: {set: {x-a: '%START_TIME(%s)% 5%%', Host: a.b}}}")),
     ("VirtualService", routed("fault: {abort: {percentage: {value: 1}}}")),
     ("DestinationRule", policy("loadBalancer: {consistentHash: {useSourceIp: true, maglev: {tableSize: 65537}}}")),
