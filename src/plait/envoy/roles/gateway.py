@@ -72,6 +72,9 @@ def _listener(ctx: Context, view: GatewayView, port: ServerPort, found: Document
     for host in port.unpassed:
         text = f"{host} has a waypoint, which AUTO_PASSTHROUGH cannot pass; connections for it are closed"
         ctx.refuse(source, "tls.mode", f"{text}; terminate its TLS in a server of its own")
+    for gateway in port.refused:
+        text = f"port {port.port} is one of {port.protocol} for an older Gateway of the same pods"
+        ctx.refuse(gateway, "spec.servers", f"{text}, so the server here is left out; use another port")
     chains: list[Doc] = []
     for number, chain in enumerate(port.http):
         chains.append(_http(ctx, view, port, chain, number, found))

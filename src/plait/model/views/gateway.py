@@ -53,6 +53,8 @@ class ServerPort(Struct, frozen=True):
     """Hosts that it would lead to but for their waypoint."""
     servers: tuple[int, ...] = ()
     """Ports of the servers that lead here, where those are others than `port`."""
+    refused: tuple[str, ...] = ()
+    """Gateways (`Gateway/ns/name`) with a server that would need another protocol here: the oldest one's is served."""
 
 
 class GatewayView(Struct, frozen=True):

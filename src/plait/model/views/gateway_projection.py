@@ -29,19 +29,26 @@ def project(mesh: Mesh, proxy: Proxy, previous: GatewayView | None = None) -> Ga
     mine = sorted((g for g in mesh.l7.gateways.values() if _serves(g, proxy)), key=lambda g: g.age)
     workload = mesh.workloads.get(proxy.uid)
     groups: dict[tuple[int, str], list[tuple[Gateway, Listener]]] = {}
+    refused: dict[tuple[int, str], list[str]] = {}
     for gateway in mine:
         for listener in gateway.listeners:
             if listener.broken or listener.protocol == "HBONE":
                 continue
             target = 0 if gateway.managed else _target(workload, listener.port)
-            group = groups.setdefault((target or listener.port, listener.bind), [])
+            socket = (target or listener.port, listener.bind)
+            group = groups.setdefault(socket, [])
             if not group or _family(group[0][1]) == _family(listener):
                 group.append((gateway, listener))
+            else:
+                refused.setdefault(socket, []).append(f"Gateway/{gateway.namespace}/{gateway.name}")
     targets = tuple(Target("Gateway", g.namespace, g.name) for g in mine if g.managed)
     classes = tuple(Target("GatewayClass", "", g.class_name) for g in mine if g.managed)
     resolver = Resolver(scope, (*targets, *classes))
     passed: dict[UpstreamKey, Upstream] = {}
-    ports = tuple(_port(port, bind, group, resolver, passed) for (port, bind), group in sorted(groups.items()))
+    ports = tuple(
+        _port(*socket, group, resolver, passed, tuple(refused.get(socket, ())))
+        for socket, group in sorted(groups.items())
+    )
     binds = enforcing.by_selector(proxy.namespace, proxy.tags, (*targets, *classes))
     bound = enforcing.enforced(mesh.l7, proxy, binds)
     resolver.also((*enforcing.asked(enforcing.places(bound)), *enforcing.named(bound)))
@@ -89,6 +96,7 @@ def _port(
     group: list[tuple[Gateway, Listener]],
     resolver: Resolver,
     passed: dict[UpstreamKey, Upstream],
+    refused: tuple[str, ...],
 ) -> ServerPort:
     """`port` is where the pods listen; what routes ask about a port is about the listener's. Adds to `passed`."""
     http: list[HttpChain] = []
@@ -120,7 +128,7 @@ def _port(
     servers = sorted({listener.port for _, listener in group})
     elsewhere = () if servers == [port] else tuple(servers)
     keys = tuple(each.key for each in through)
-    return ServerPort(port, bind, first.protocol, tuple(http), tuple(tcp), keys, left, elsewhere)
+    return ServerPort(port, bind, first.protocol, tuple(http), tuple(tcp), keys, left, elsewhere, refused)
 
 
 def _misdirected(
@@ -264,6 +272,8 @@ def _tcp(
 ) -> Iterator[TcpChain]:
     tls = None if passthrough else listener.tls
     for routing in _bound(gateway, listener, resolver):
+        if not gateway.managed and next(_meeting(routing, gateway, listener), None) is None:
+            continue
         for route in routing.tls:
             left = once.connections(route, routing, resolver, listener.port)
             ends = tuple(resolver.destination(each, listener.port) for each in left)
@@ -276,7 +286,8 @@ def _tcp(
                 if server_names:
                     own = tuple(name for name in server_names if name != "*")
                     yield TcpChain(own, ends, tls, route.name or routing.key, (), match.destinations)
-        for tcp in routing.tcp:
+        # Bytes of TLS that passes unopened are for those who know its names: rules of TCP would take everybody's.
+        for tcp in () if passthrough else routing.tcp:
             left = once.connections(tcp, routing, resolver, listener.port)
             ends = tuple(resolver.destination(each, listener.port) for each in left)
             for m in tcp.matches or (TcpMatch(),):
