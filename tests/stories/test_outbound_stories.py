@@ -80,6 +80,17 @@ def test_hosts_of_virtual_services_that_nobody_has_are_served_on_port_80_and_bes
     assert "80" not in told(other, lone)["routes"]  # nothing listens there
 
 
+def test_a_host_that_a_virtual_service_names_in_full_is_its_own_though_a_service_is_called_so_for_short() -> None:
+    routes = l7.istio("VirtualService", "v", hosts=["db.shop"], http=[{"route": to("other")}])
+    found = told(d.service("db", "10.9.0.2"), d.service("other", "10.9.0.3"), routes)
+    known = domains(found)
+    assert known["db.shop:80"] == {"db.shop"}
+    assert known[f"{DB}:80"] == {DB, "db", "db.shop.svc", "10.9.0.2"}
+    hosts = {each["name"]: each for each in found["routes"]["80"]["virtual_hosts"]}
+    assert clusters(hosts["db.shop:80"]) == ["outbound|80||other.shop.svc.cluster.local"]
+    assert clusters(hosts[f"{DB}:80"]) == [f"outbound|80||{DB}"]
+
+
 def test_http_to_the_address_of_a_service_of_no_stated_protocol_is_its_own_whatever_the_host_says() -> None:
     auto = d.service("db", "10.9.0.2", spec=port("what", 7000))
     found = told(auto, d.service("cart", "10.9.0.3", spec=port("what", 7000)))

@@ -93,10 +93,11 @@ def _http(made: Mapping[str, _Made], resolver: Resolver) -> Iterator[HttpOutboun
             found.setdefault(host.port, []).append(host)
     for port, those in sorted(found.items()):
         names = {each.hostname for each in those}
-        hosts = [*(each.host for each in those), *hosting.elsewhere(port, names, resolver)]
+        others = list(hosting.elsewhere(port, names, resolver))
+        full = names.union(*(host.domains for host in others))
         yield HttpOutbound(
             port,
-            tuple(outbound.distinct(hosts, names)),
+            tuple(outbound.distinct([*(each.host for each in those), *others], full)),
             any(each.sniffed for each in those),
             pinned=any(each.pinned for each in those),
         )
