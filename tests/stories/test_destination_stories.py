@@ -123,6 +123,27 @@ def test_the_mesh_upgrades_to_http2_only_what_is_http_for_certain(word: str, fie
     assert field in options
 
 
+@pytest.mark.parametrize("word", ["http", "http2", "grpc", "x"])
+@pytest.mark.parametrize(
+    "http", [{}, {"h2UpgradePolicy": "UPGRADE"}, {"h2UpgradePolicy": "DO_NOT_UPGRADE"}, {"useClientProtocol": True}]
+)
+def test_what_the_servers_sidecar_agrees_to_is_what_is_spoken_to_it(word: str, http: dict[str, Any]) -> None:
+    """It reads a connection as the protocol that both agreed on; only where they agree on none does it look."""
+    ports = [{"name": word, "port": 80, "targetPort": 80, "protocol": "TCP"}]
+    policy = {"connectionPool": {"http": http}} if http else {"loadBalancer": {"simple": "RANDOM"}}
+    found = cluster(service(ports=ports), rule(**policy))
+    [options] = found["typed_extension_protocol_options"].values()
+    contexts = [each["transport_socket"] for each in found["transport_socket_matches"] if each["name"] != "hbone"]
+    offered = contexts[0]["typed_config"]["common_tls_context"]["alpn_protocols"]
+    agreed = next((each for each in ("h2", "http/1.1") if each in offered), "")
+    if "use_downstream_protocol_config" in options:
+        assert agreed == ""
+    else:
+        [spoken] = options["explicit_http_config"]
+        assert agreed in ("", "h2" if spoken == "http2_protocol_options" else "http/1.1")
+    assert offered[0].startswith("istio-"), "HTTP is told from bytes by what is offered"
+
+
 def test_who_is_dialed_past_the_balancing_is_spoken_to_as_all_endpoints_are() -> None:
     found = cluster(service(), rule(loadBalancer={"simple": "PASSTHROUGH"}))
     assert (found["type"], "transport_socket_matches" in found) == ("ORIGINAL_DST", False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from plait.base.wellknown import DRAIN_SECONDS
 from plait.envoy import names
@@ -29,7 +30,8 @@ def clusters(ctx: Context, upstream: Upstream) -> list[Doc]:
     found = cluster(ctx, upstream)
     if not ctx.parted(upstream):
         return [found]
-    istio = {"name": "tlsMode-istio", "match": {"tlsMode": "istio"}, "transport_socket": _istio(upstream, ("istio",))}
+    socket = _istio(ctx, upstream, ("istio",))
+    istio = {"name": "tlsMode-istio", "match": {"tlsMode": "istio"}, "transport_socket": socket}
     matches = [istio if each["name"] == istio["name"] else each for each in found.get("transport_socket_matches", [])]
     name = f"{found['name']}|tcp"
     own = {"name": name, "alt_stat_name": statistics.delimited(name), "transport_socket_matches": matches}
@@ -219,13 +221,10 @@ def _protocol(ctx: Context, upstream: Upstream, pool: Pool) -> Doc:
             "interval": seconds(pool.ping_interval),
             "timeout": seconds(pool.ping_timeout or 20.0),
         }
-    said = upstream.protocol != "auto"  # the mesh upgrades what is HTTP for certain
-    upgraded = pool.upgrade == "always" or (pool.upgrade == "" and ctx.settings.upgrade_to_http2 and said)
-    # Clients of a gateway agree on HTTP/2 with it, whatever a server behind it speaks: nothing follows from theirs.
-    asked = upstream.protocol == "auto" and not upgraded and ctx.proxy.role != "gateway"
-    if pool.client_protocol or asked:
+    spoken = _spoken(ctx, upstream, pool)
+    if spoken == "client":
         document["use_downstream_protocol_config"] = {"http_protocol_options": HTTP1, "http2_protocol_options": second}
-    elif upstream.protocol in _H2 or upgraded:
+    elif spoken == "http2":
         document["explicit_http_config"] = {"http2_protocol_options": second}
     else:
         document["explicit_http_config"] = {"http_protocol_options": HTTP1}
@@ -237,6 +236,17 @@ def _protocol(ctx: Context, upstream: Upstream, pool: Pool) -> Doc:
             **({"auto_san_validation": True} if names_found and not policy.insecure else {}),
         }
     return document
+
+
+def _spoken(ctx: Context, upstream: Upstream, pool: Pool) -> Literal["http1", "http2", "client"]:
+    """Which HTTP a pool of connections speaks; `client`: what the client spoke."""
+    said = upstream.protocol != "auto"  # the mesh upgrades what is HTTP for certain
+    upgraded = pool.upgrade == "always" or (pool.upgrade == "" and ctx.settings.upgrade_to_http2 and said)
+    # Clients of a gateway agree on HTTP/2 with it, whatever a server behind it speaks: nothing follows from theirs.
+    asked = not said and not upgraded and ctx.proxy.role != "gateway"
+    if pool.client_protocol or asked:
+        return "client"
+    return "http2" if upstream.protocol in _H2 or upgraded else "http1"
 
 
 def _codes(codes: tuple[int, ...]) -> Doc:
@@ -257,7 +267,7 @@ def _sockets(ctx: Context, upstream: Upstream) -> Doc:
     own = _own(ctx, upstream, policy)
     if own is None and ways == {"istio"} and _simple(upstream) == "passthrough":
         # Whoever is dialed is none of the endpoints, so what all of them speak has to do.
-        return {"transport_socket": _istio(upstream)}
+        return {"transport_socket": _istio(ctx, upstream)}
     default = _proxy_protocol(own, upstream)
     if upstream.resolution != "workloads" and ways <= {"plain"}:
         return {"transport_socket": default} if default is not None else {}
@@ -268,7 +278,9 @@ def _sockets(ctx: Context, upstream: Upstream) -> Doc:
         {"name": "hbone", "match": {"tunnel": "http"}, "transport_socket": through_internal_listener(own or RAW)}
     )
     if policy is None or policy.mode == "istio_mutual":
-        matches.append({"name": "tlsMode-istio", "match": {"tlsMode": "istio"}, "transport_socket": _istio(upstream)})
+        matches.append(
+            {"name": "tlsMode-istio", "match": {"tlsMode": "istio"}, "transport_socket": _istio(ctx, upstream)}
+        )
     matches.append({"name": "default", "match": {}, "transport_socket": default or RAW})
     return {"transport_socket_matches": matches}
 
@@ -282,11 +294,11 @@ def _own(ctx: Context, upstream: Upstream, policy: ClientTls | None) -> Doc | No
     if policy is None or policy.mode == "disable":
         return None
     if policy.mode == "istio_mutual":
-        return None if any(end.way != "plain" for end in upstream.endpoints) else _istio(upstream)
+        return None if any(end.way != "plain" for end in upstream.endpoints) else _istio(ctx, upstream)
     return tls.client(ctx, policy, upstream.hostname, upstream.subject_alt_names, upstream.source)
 
 
-def _istio(upstream: Upstream, alpn: tuple[str, ...] = ()) -> Doc:
+def _istio(ctx: Context, upstream: Upstream, alpn: tuple[str, ...] = ()) -> Doc:
     policy = upstream.policy.tls
     sans = (
         policy.subject_alt_names
@@ -297,18 +309,20 @@ def _istio(upstream: Upstream, alpn: tuple[str, ...] = ()) -> Doc:
         )
     )
     sni = policy.sni if policy is not None and policy.sni else server_name(upstream)
-    return tls.workload_client(sans, sni, alpn or alpn_of(upstream.protocol))
+    return tls.workload_client(sans, sni, alpn or _alpn(ctx, upstream))
 
 
-def alpn_of(protocol: str) -> tuple[str, ...]:
-    """What Istio's sidecars offer: HTTP is told from bytes by these names."""
-    if protocol in _H2:
-        return "istio-h2", "istio", "h2"
-    if protocol == "http":
-        return "istio-http/1.1", "istio", "http/1.1"
-    if protocol == "auto":  # the server agrees to none of these, so the codec is told by the first bytes
+def _alpn(ctx: Context, upstream: Upstream) -> tuple[str, ...]:
+    """What Istio's sidecars offer: HTTP is told from bytes by these names. The server reads what it agreed to, so that
+    is what the pool speaks; it agrees to none where either may come, and then tells the two by the first bytes."""
+    if not may_be_http(upstream.protocol):
+        return ("istio",)
+    spoken = _spoken(ctx, upstream, upstream.policy.pool or ctx.settings.pool or Pool())
+    if upstream.protocol == "auto" or spoken == "client":
         return "istio-http/1.1", "istio-h2"
-    return ("istio",)
+    if spoken == "http2":
+        return "istio-h2", "istio", "h2"
+    return "istio-http/1.1", "istio", "http/1.1"
 
 
 def _proxy_protocol(inner: Doc | None, upstream: Upstream) -> Doc | None:
