@@ -98,7 +98,7 @@ async def test_what_the_mesh_says_when_the_pod_is_written_counts() -> None:
         await namespace(cluster, "on", ON)
         for threads in (1, 4):
             pod = await written(cluster, "on", f"p{threads}")
-            assert pod["spec"]["initContainers"][0]["args"] == ["--concurrency", str(threads)]
+            assert pod["spec"]["initContainers"][0]["args"][:2] == ["--concurrency", str(threads)]
 
 
 async def test_nonsense_is_refused_with_field_and_way_out() -> None:

@@ -32,7 +32,6 @@ from plait.base.wellknown import (
     PROXY_DIRECTORY,
     PROXY_UID,
     SIDECAR_STATUS,
-    TEMPLATES,
     WARM,
 )
 from plait.envoy import names
@@ -45,6 +44,7 @@ from plait.proxy.admin import Admin, AdminError
 from plait.proxy.certs import Certificates
 from plait.proxy.metrics import MetricsServer
 from plait.proxy.processes import envoy_binary
+from plait.resources import injection
 from plait.store.api import Document
 from plait.xds import server as xds
 from plait.xds.cache import Cache
@@ -67,7 +67,7 @@ def role_of(pod: Document) -> Role | None:
         return "waypoint" if labels.get(MANAGED) == _MESH_CONTROLLER else "gateway"
     if SIDECAR_STATUS not in annotations:
         return None
-    return "gateway" if "gateway" in annotations.get(TEMPLATES, "") else "sidecar"
+    return "gateway" if injection.is_gateway(annotations) else "sidecar"
 
 
 def _is_warm(pod: Document) -> bool:

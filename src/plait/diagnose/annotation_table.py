@@ -96,6 +96,7 @@ ANNOTATIONS: dict[str, Known] = {
     "sidecar.istio.io/componentLogLevel": Known(_POD),
     "sidecar.istio.io/agentLogLevel": Known(_POD),
     "sidecar.istio.io/nativeSidecar": Known(_POD, _BOOLEAN),
+    "sidecar.istio.io/init-containers-before-proxy": Known(_POD),
     "sidecar.istio.io/discoveryAddress": Known(
         _POD, stage="deprecated", instead="discoveryAddress in proxy.istio.io/config"
     ),
@@ -113,6 +114,7 @@ ANNOTATIONS: dict[str, Known] = {
     f"{_TRAFFIC}excludeInterfaces": Known(_POD),
     f"{_TRAFFIC}kubevirtInterfaces": Known(_POD, stage="deprecated", instead="istio.io/reroute-virtual-interfaces"),
     "istio.io/reroute-virtual-interfaces": Known(_POD),
+    "istio.io/rev": Known(_POD),
     "prometheus.istio.io/merge-metrics": Known(_POD, _BOOLEAN),
     "proxy.istio.io/config": Known(_POD),
     "proxy.istio.io/overrides": Known(_POD, stage="alpha"),

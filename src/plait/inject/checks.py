@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from plait.base.wellknown import PROXY_CONTAINER, PROXY_PORTS, PROXY_UID, TEMPLATES
-from plait.inject.pod import AUTO, RESOURCES, named
+from plait.inject import additions
+from plait.inject.pod import AUTO
 from plait.inject.proxying import NATIVE, Finding, Proxying
+from plait.resources.injection import is_gateway, templates
 from plait.resources.redirection import MODE, BadAnnotation, redirection
 
-_QUANTITY: Final = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")
 _KNOWN: Final = ("sidecar", "gateway")
 
 
-def wrong(pod: Mapping[str, Any], wanted: Proxying, templates: Collection[str] = ()) -> Iterator[Finding]:
-    """Everything for which the pod must not be created. `templates` are those of the mesh's own."""
+def wrong(pod: Mapping[str, Any], wanted: Proxying, own: Collection[str] = ()) -> Iterator[Finding]:
+    """Everything for which the pod must not be created. `own` are the templates of the mesh's own."""
     notes = (pod.get("metadata") or {}).get("annotations") or {}
-    gateway = "gateway" in notes.get(TEMPLATES, "")
+    gateway = is_gateway(notes)
     yield from wanted.wrong
-    yield from _templates(named(notes), templates)
+    yield from _templates(templates(notes), own)
     yield from _annotations(notes if gateway else {**notes, MODE: wanted.interception})
     yield from _containers(pod.get("spec") or {}, gateway, wanted.interception == "TPROXY")
 
@@ -30,9 +30,8 @@ def _annotations(notes: Mapping[str, str]) -> Iterator[Finding]:
         redirection(notes)
     except BadAnnotation as bad:
         yield _path(bad.name), bad.message
-    for name in RESOURCES:
-        if (text := notes.get(name)) and not _QUANTITY.fullmatch(text):
-            yield _path(name), f'"{text}" is no quantity; want such as 100m or 128Mi'
+    for name, message in additions.wrong(notes):
+        yield _path(name), message
     if (text := notes.get(NATIVE, "true").lower()) not in ("true", "false"):
         yield _path(NATIVE), f'"{text}" is neither "true" nor "false"; write one of them'
 
@@ -60,6 +59,7 @@ def _containers(spec: Mapping[str, Any], gateway: bool, transparent: bool) -> It
                         f'the name {PROXY_CONTAINER} is the proxy\'s; rename the container, or give it image "{AUTO}"'
                     )
                     yield f"{path}.image", f"{text} to say what differs from the default"
+                yield from _identity(each.get("securityContext") or {}, f"{path}.securityContext", transparent)
             elif not gateway and (each.get("securityContext") or {}).get(known, shared) == PROXY_UID:
                 # Its packets could not be told from the proxy's: they would pass by it.
                 whose = f"{PROXY_UID} is the proxy's {known.removeprefix('runAs').lower()}; use another one"
@@ -69,6 +69,13 @@ def _containers(spec: Mapping[str, Any], gateway: bool, transparent: bool) -> It
     if gateway and not proxied:
         text = f'the gateway template needs a container "{PROXY_CONTAINER}" with image "{AUTO}"; add it'
         yield "spec.containers", text
+
+
+def _identity(said: Mapping[str, Any], path: str, transparent: bool) -> Iterator[Finding]:
+    """By its user and group the proxy's packets are told from the application's, and its folder is its own."""
+    for name, ours in (("runAsUser", 0 if transparent else PROXY_UID), ("runAsGroup", PROXY_UID)):
+        if said.get(name, ours) != ours:
+            yield f"{path}.{name}", f"the proxy runs as {ours}; remove it"
 
 
 def _ports(spec: Mapping[str, Any]) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE
 from plait.inject import checks, policy, templates
 from plait.inject import pod as pods
 from plait.inject.proxying import proxying
-from plait.resources import codes
+from plait.resources import codes, injection
 from plait.resources.decode import decode, problem
 from plait.resources.kubernetes import Pod
 from plait.resources.mesh_config.proxy import ProxyConfig
@@ -75,7 +75,7 @@ def inject(document: Document, namespace: str, labels: Mapping[str, str], config
     if outcome.refused:
         return outcome
     made = pods.inject(document, read, config.folder, config.revision, wanted)
-    for name in pods.named(read.meta.annotations):
+    for name in injection.templates(read.meta.annotations):
         if name in config.templates:
             made = templates.laid(config.templates[name], made)
     return Outcome(made, True, verdict.reason, found)

@@ -16,10 +16,12 @@ from plait.base.wellknown import (
     DEFAULT_ROOT_NAMESPACE,
     INJECT,
     INJECTION,
+    PROXY_CONTAINER,
     REVISION,
     SIDECAR_STATUS,
-    TEMPLATES,
 )
+from plait.inject.pod import AUTO
+from plait.resources.injection import is_gateway
 
 SYSTEM: Final = ("kube-node-lease", "kube-public", "kube-system", "local-path-storage")
 """Namespaces whose pods never get a proxy."""
@@ -52,7 +54,7 @@ def verdict(
     own, notes = meta.get("labels") or {}, meta.get("annotations") or {}
     asked = str(own.get(INJECT, notes.get(INJECT, ""))).lower()
     where = f"metadata.{'labels' if INJECT in own else 'annotations'}[{INJECT}]"
-    if SIDECAR_STATUS in notes:
+    if SIDECAR_STATUS in notes and _proxied(spec):
         return Verdict(False, "it has a proxy already")
     if asked and asked not in (*_YES, *_NO):
         return Verdict(False, f'"{asked}" is neither "true" nor "false"; write one of them', True, path=where)
@@ -60,7 +62,7 @@ def verdict(
         return Verdict(False, f"{INJECT} says {asked}")
     if namespace in SYSTEM:
         return Verdict(False, f"pods of namespace {namespace} never get a sidecar")
-    if namespace == root_namespace and asked not in _YES and "gateway" not in notes.get(TEMPLATES, ""):
+    if namespace == root_namespace and asked not in _YES and not is_gateway(notes):
         return Verdict(False, f"pods of namespace {namespace} get a sidecar only where they ask for one themselves")
     if spec.get("hostNetwork"):
         return Verdict(False, "a pod with hostNetwork shares the node's network, which must not be captured")
@@ -73,6 +75,12 @@ def verdict(
     if named not in ("", revision):
         return Verdict(False, f"{REVISION}={named} is another control plane's; ours is {revision}")
     return Verdict(True, whose, warning=_both(asked in _YES, own, labels, namespace), path=f"labels[{DATAPLANE_MODE}]")
+
+
+def _proxied(spec: Mapping[str, Any]) -> bool:
+    """A status that was copied from another pod makes no proxy."""
+    listed = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+    return any(each.get("name") == PROXY_CONTAINER and each.get("image") != AUTO for each in listed)
 
 
 def _wanted(asked: bool, own: Mapping[str, str], labels: Mapping[str, str], namespace: str) -> tuple[bool, str]:

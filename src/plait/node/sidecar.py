@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from plait.base.observe import logger
-from plait.base.wellknown import SIDECAR_STATUS, TEMPLATES
 from plait.node import forms, netfilter, routing, rules, sidecar_rules
 from plait.node.rules import Family, PolicyRule, Rules
+from plait.resources.injection import has_sidecar
 from plait.resources.redirection import MODE, redirection
 
 _log = logger("sidecar")
@@ -62,8 +62,7 @@ def wanted(pod: Mapping[str, Any]) -> bool:
     """Was a sidecar injected that shares the pod with an application, and is to have its traffic? (An injected gateway
     captures nobody.)"""
     annotations = pod["metadata"].get("annotations") or {}
-    injected = SIDECAR_STATUS in annotations and "gateway" not in annotations.get(TEMPLATES, "")
-    return injected and annotations.get(MODE) != "NONE"
+    return has_sidecar(annotations) and annotations.get(MODE) != "NONE"
 
 
 class Sidecars:

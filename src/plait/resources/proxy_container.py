@@ -23,6 +23,7 @@ from plait.base.wellknown import (
 )
 
 Document = dict[str, Any]
+LOG_LEVEL: Final = "warning"
 SCRAPED: Final = {
     "prometheus.io/scrape": "true",
     "prometheus.io/port": str(METRICS_PORT),
@@ -39,8 +40,9 @@ def container(
     threads: int = 0,
     environment: Iterable[tuple[str, str]] = (),
     drain_seconds: float = DRAIN_SECONDS,
+    log_levels: tuple[str, str] = ("", ""),
 ) -> Document:
-    """The container; `low_ports` lets it listen below 1024 (gateways).
+    """The container; `low_ports` lets it listen below 1024 (gateways). `log_levels`: of Envoy, and of its components.
 
     `transparent` lets it speak from its clients' addresses. Only root gets that right from Kubernetes; with no other
     capability root is little more. Capture rules know such a proxy by its group.
@@ -53,7 +55,7 @@ def container(
     return {
         "name": PROXY_CONTAINER,
         "image": PROXY_IMAGE,
-        **({"args": ["--concurrency", str(threads)]} if threads else {}),
+        **({"args": arguments} if (arguments := _arguments(threads, *log_levels)) else {}),
         "env": [
             {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
             *({"name": name, "value": value} for name, value in environment if name != "POD_UID"),
@@ -72,11 +74,23 @@ def container(
         "securityContext": {
             "runAsUser": 0 if transparent else PROXY_UID,
             "runAsGroup": PROXY_UID,
+            "runAsNonRoot": not transparent,  # the pod may say true of all its containers
             "allowPrivilegeEscalation": low_ports or transparent,
             "capabilities": capabilities,
         },
         "volumeMounts": [{"name": PROXY_VOLUME, "mountPath": PROXY_DIRECTORY, "subPathExpr": "$(POD_UID)"}],
     }
+
+
+def _arguments(threads: int, level: str, components: str) -> list[str]:
+    """What is said to Envoy beside its image's own words; none of it is what the image says anyway."""
+    if not threads and not level and not components:
+        return []
+    return [
+        *(("--concurrency", str(threads)) if threads else ()),
+        *("--log-level", level or LOG_LEVEL),
+        *(("--component-log-level", components) if components else ()),
+    ]
 
 
 def pod(

@@ -70,16 +70,24 @@ def interception(annotations: Mapping[str, str]) -> Interception:
     raise BadAnnotation(MODE, f'"{mode}" is unknown; use REDIRECT, TPROXY or NONE, or remove the annotation')
 
 
+_ALL: Final = ("includeInboundPorts", "includeOutboundIPRanges")
+"""Where `*` means all: what is left out, or captured besides, is named one by one."""
+
+
 def _words(annotations: Mapping[str, str], name: str) -> list[str]:
     words = [word.strip() for word in annotations.get(f"{PREFIX}{name}", "").split(",")]
-    return [word for word in words if word and word != "*"]
+    return [word for word in words if word and (word != "*" or name not in _ALL)]
+
+
+def _or_all(name: str) -> str:
+    return ", or *" if name in _ALL else ""
 
 
 def _ports(annotations: Mapping[str, str], name: str) -> tuple[int, ...]:
     words = _words(annotations, name)
     for word in words:
         if not word.isdecimal() or not 0 < int(word) < 65536:
-            raise BadAnnotation(f"{PREFIX}{name}", f'"{word}" is no port; want numbers from 1 to 65535, or *')
+            raise BadAnnotation(f"{PREFIX}{name}", f'"{word}" is no port; want numbers from 1 to 65535{_or_all(name)}')
     return tuple(sorted({int(word) for word in words}))
 
 
@@ -90,7 +98,9 @@ def _blocks(annotations: Mapping[str, str], name: str) -> tuple[str, ...]:
         try:
             block = ip_network(word, strict=False)
         except ValueError:
-            raise BadAnnotation(f"{PREFIX}{name}", f'"{word}" is no CIDR; want such as 10.0.0.0/8, or *') from None
+            raise BadAnnotation(
+                f"{PREFIX}{name}", f'"{word}" is no CIDR; want such as 10.0.0.0/8{_or_all(name)}'
+            ) from None
         if block.prefixlen:
             found.append(str(block))
         elif name.startswith("include"):

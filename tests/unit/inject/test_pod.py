@@ -70,7 +70,45 @@ def test_kubectl_means_the_application_where_it_is_one_container() -> None:
     assert injected(pod({"sidecar.istio.io/nativeSidecar": "false"}))["metadata"]["annotations"][key] == "app"
     assert injected(pod({key: "other"}))["metadata"]["annotations"][key] == "other"
     two = pod(containers=[{"name": "a", "image": "x"}, {"name": "b", "image": "x"}])
-    assert key not in injected(two)["metadata"]["annotations"]
+    assert injected(two)["metadata"]["annotations"][key] == "a"
+
+
+def test_beside_a_gateway_kubectl_means_the_only_other_container() -> None:
+    key, gateway = "kubectl.kubernetes.io/default-container", {"inject.istio.io/templates": "gateway"}
+    proxy = {"name": "istio-proxy", "image": "auto"}
+    for others, shown in (([], None), (["a"], "a"), (["a", "b"], None)):
+        mine = pod(gateway, containers=[proxy, *({"name": name, "image": "x"} for name in others)])
+        assert injected(mine)["metadata"]["annotations"].get(key) == shown
+
+
+def test_prometheus_is_shown_the_proxy_unless_the_pod_says_otherwise() -> None:
+    key = "prometheus.io/port"
+    assert injected(pod())["metadata"]["annotations"][key] == "15020"
+    assert injected(pod({key: "80"}))["metadata"]["annotations"][key] == "80"
+    assert key not in injected(pod({"prometheus.istio.io/merge-metrics": "false"}))["metadata"]["annotations"]
+
+
+def test_the_revision_is_told() -> None:
+    assert injected(pod())["metadata"]["annotations"]["istio.io/rev"] == "default"
+
+
+def test_a_pod_of_a_proxy_alone_keeps_it_as_its_container() -> None:
+    found = injected(pod(containers=[{"name": "istio-proxy", "image": "auto"}]))
+    assert [each["name"] for each in found["spec"]["containers"]] == ["istio-proxy"]
+    assert json.loads(found["metadata"]["annotations"]["sidecar.istio.io/status"])["containers"] == ["istio-proxy"]
+
+
+def test_a_pod_whose_containers_are_no_root_may_have_a_transparent_proxy() -> None:
+    mine = pod({"sidecar.istio.io/interceptionMode": "TPROXY"}, securityContext={"runAsNonRoot": True})
+    assert injected(mine)["spec"]["initContainers"][0]["securityContext"]["runAsNonRoot"] is False
+    assert injected(pod())["spec"]["initContainers"][0]["securityContext"]["runAsNonRoot"] is True
+
+
+def test_init_containers_that_the_pod_names_come_before_the_proxy() -> None:
+    listed = [{"name": name, "image": "x"} for name in "abc"]
+    mine = pod({"sidecar.istio.io/init-containers-before-proxy": "c, a,none"}, initContainers=listed)
+    names = [each["name"] for each in injected(mine)["spec"]["initContainers"]]
+    assert names == ["c", "a", "istio-proxy", "b"]
 
 
 def test_a_long_name_is_cut_to_what_a_label_may_hold() -> None:
@@ -142,6 +180,52 @@ def test_what_a_pod_says_about_its_own_proxy_wins() -> None:
     assert proxy["image"] == container()["image"] and proxy["resources"] == {"limits": {"cpu": "3"}}
     assert [each["name"] for each in proxy["env"]] == ["POD_UID", "LOG"]
     assert proxy["securityContext"] == {**container()["securityContext"], "readOnlyRootFilesystem": True}
+
+
+def test_what_a_pod_says_of_its_proxy_is_merged_into_what_is_there() -> None:
+    hook = {"exec": {"command": ["sleep", "9"]}}
+    own = {
+        "name": "istio-proxy",
+        "image": "auto",
+        "resources": {"limits": {"cpu": "3"}},
+        "lifecycle": {"preStop": hook},
+        "readinessProbe": {"periodSeconds": 7},
+        "startupProbe": {"exec": {"command": ["true"]}},
+    }
+    mine = pod({"sidecar.istio.io/proxyCPU": "50m"}, containers=[{"name": "app", "image": "x"}, own])
+    proxy = injected(mine)["spec"]["initContainers"][0]
+    assert proxy["resources"] == {"requests": {"cpu": "50m"}, "limits": {"cpu": "3"}}
+    assert proxy["lifecycle"] == {"preStop": hook}, "of a hook there is one handler"
+    assert proxy["readinessProbe"] == {**container()["readinessProbe"], "periodSeconds": 7}
+    assert "httpGet" not in proxy["startupProbe"] and proxy["startupProbe"]["failureThreshold"] == 600
+    mine["metadata"]["annotations"]["sidecar.istio.io/nativeSidecar"] = "false"
+    own["lifecycle"] = {}
+    assert injected(mine)["spec"]["containers"][0]["lifecycle"]["preStop"] == container()["lifecycle"]["preStop"]
+
+
+def test_levels_of_the_log_are_said_once_beside_what_the_image_says() -> None:
+    assert "args" not in injected(pod())["spec"]["initContainers"][0]
+    prefix = "sidecar.istio.io/"
+    levels = {f"{prefix}logLevel": "debug", f"{prefix}componentLogLevel": "rbac:trace"}
+    args = injected(pod(levels))["spec"]["initContainers"][0]["args"]
+    assert args == ["--log-level", "debug", "--component-log-level", "rbac:trace"]
+    args = injected(pod({"proxy.istio.io/config": "concurrency: 2"}))["spec"]["initContainers"][0]["args"]
+    assert args == ["--concurrency", "2", "--log-level", "warning"], "arguments replace the image's own"
+
+
+def test_volumes_by_annotation_unless_the_pod_has_one_of_the_name() -> None:
+    notes = {
+        "sidecar.istio.io/userVolume": '{"keys": {"secret": {"secretName": "k"}}, "data": {"emptyDir": {}}}',
+        "sidecar.istio.io/userVolumeMount": '{"keys": {"mountPath": "/keys", "readOnly": true}}',
+    }
+    mine = pod(notes, volumes=[{"name": "data", "configMap": {"name": "mine"}}])
+    found = injected(mine)
+    mine_first, keys, proxies = found["spec"]["volumes"]
+    assert mine_first == mine["spec"]["volumes"][0] and keys == {"name": "keys", "secret": {"secretName": "k"}}
+    mounts = found["spec"]["initContainers"][0]["volumeMounts"]
+    assert mounts[-1] == {"name": "keys", "mountPath": "/keys", "readOnly": True} and len(mounts) == 2
+    status = json.loads(found["metadata"]["annotations"]["sidecar.istio.io/status"])
+    assert status["volumes"] == ["keys", proxies["name"]]
 
 
 def test_a_gateway_template_makes_the_auto_container_the_proxy_where_it_stands() -> None:

@@ -41,7 +41,6 @@ def pod(labels: dict[str, str], annotations: dict[str, str] | None = None, **spe
         ({}, OURS, {}, True),
         ({}, THEIRS, {}, False),
         ({}, {**YES, **THEIRS}, {}, False),
-        (ON, {}, {"sidecar.istio.io/status": "{}"}, False),
         (ON, {"sidecar.istio.io/inject": "Yes"}, {}, True),
     ],
 )
@@ -50,6 +49,15 @@ def test_labels_decide(
 ) -> None:
     found = verdict(pod(labels, annotations), "shop", namespace)
     assert (found.inject, found.refused, found.warning) == (injected, False, ""), found.reason
+
+
+def test_who_has_a_proxy_gets_no_second_one_and_a_copied_status_is_none() -> None:
+    status = {"sidecar.istio.io/status": "{}"}
+    there = [{"name": "istio-proxy", "image": "plait/proxyv2"}]
+    assert verdict(pod({}, status, initContainers=there), "shop", ON).reason == "it has a proxy already"
+    assert not verdict(pod({}, status, containers=there), "shop", ON).inject
+    assert verdict(pod({}, status, containers=[{"name": "app", "image": "x"}]), "shop", ON).inject
+    assert verdict(pod({}, status, containers=[{"name": "istio-proxy", "image": "auto"}]), "shop", ON).inject
 
 
 @pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from plait.base.wellknown import REDIRECTION, SIDECAR_STATUS, TEMPLATES, TLS_MODE
+from plait.base.wellknown import REDIRECTION, TLS_MODE
 from plait.model import pool
 from plait.model.attachment import labels_of
 from plait.model.http_services import Instance
@@ -12,6 +12,7 @@ from plait.model.l7 import MtlsMode, PeerMode
 from plait.model.mesh import Settings
 from plait.model.modes import Mode
 from plait.resources import redirection
+from plait.resources.injection import has_sidecar
 from plait.resources.kubernetes import Pod
 from plait.resources.networking.service_entry import ServiceEntry
 from plait.resources.networking.workload import WorkloadEntry
@@ -48,7 +49,7 @@ def _outside(labels: Mapping[str, str], account: str) -> Mode:
 def _pod(pod: Pod, settings: Settings) -> Instance:
     labels, annotations = pod.meta.labels, pod.meta.annotations
     # An injected gateway listens as its Gateways say, in the clear too: nothing in it answers mutual TLS by itself.
-    sidecar = SIDECAR_STATUS in annotations and "gateway" not in annotations.get(TEMPLATES, "")
+    sidecar = has_sidecar(annotations)
     mode: Mode = "sidecar" if sidecar else "ambient" if annotations.get(REDIRECTION) == "enabled" else "none"
     containers = (*pod.spec.containers, *pod.spec.init_containers)
     return Instance(
