@@ -35,8 +35,10 @@ def samples_folder() -> Path:
 @app.command()
 def demo(
     name: Annotated[str, typer.Option(help="Name of the mesh; default: one of its own.")] = "",
-    nodes: Annotated[int, typer.Option(help="Nodes, at least 2.")] = 2,
-    samples: Annotated[Path | None, typer.Option(help="Folder of the sample manifests.")] = None,
+    nodes: Annotated[int, typer.Option(min=2, help="Nodes, at least 2.")] = 2,
+    samples: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Folder of the sample manifests.")
+    ] = None,
     capture: Annotated[str, typer.Option(help="Form of capture: in-pod or node (the classic ten steps).")] = FORMS[0],
     fusion: Annotated[bool, typer.Option("--fusion", help="The same requests in every pair of modes.")] = False,
     waypoint: Annotated[bool, typer.Option("--waypoint", help="A waypoint comes, acts, sleeps and goes.")] = False,

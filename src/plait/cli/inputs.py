@@ -68,7 +68,7 @@ def mesh_config(file: Path | None) -> tuple[MeshConfig, tuple[Problem, ...], str
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise manifests.Unreadable(f"{file}: {error}") from error
+        raise manifests.unreadable(file, error) from error
     return *read(text, str(file)), text
 
 

@@ -72,7 +72,7 @@ def _own(file: Path | None) -> dict[str, Document]:
     try:
         return templates.read(file.read_text())
     except (OSError, UnicodeDecodeError, templates.BadTemplate) as error:
-        raise manifests.Unreadable(f"{file}: {error}") from error
+        raise manifests.unreadable(file, error) from error
 
 
 def _tell(made: Injected, settings: tuple[Problem, ...], broken: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ def run() -> None:
 
 def main(arguments: list[str]) -> int:
     """Run one command; the exit code is the command's own (2 for wrong usage)."""
+    if len(arguments) > 1 and arguments[0] == "help":
+        return main([*arguments[1:], "--help"])
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if arguments else 2
@@ -74,21 +77,32 @@ def _call(name: str, command: Command, rest: list[str]) -> int:
     import click
     import typer
 
+    from plait.local.layout import BadName
+
     module = importlib.import_module(command.module)
+    told = (click.ClickException, _base(typer.BadParameter))  # typer may carry a click of its own
     try:
-        result = typer.main.get_command(module.app).main(rest, prog_name=f"plait {name}", standalone_mode=False)
-    except click.exceptions.Exit as ended:
+        result = typer.main.get_command(module.app).main(
+            rest, prog_name=f"plait {name}", standalone_mode=False, help_option_names=["-h", "--help"]
+        )
+    except (click.exceptions.Exit, typer.Exit) as ended:
         return ended.exit_code
-    except click.exceptions.Abort:
-        return 130
-    except click.ClickException as wrong:
+    except told as wrong:
         wrong.show()
         return wrong.exit_code
-    except KeyboardInterrupt:
+    except BadName as bad:
+        print(f"Error: {bad}", file=sys.stderr)
+        return 2
+    except (click.exceptions.Abort, typer.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _base(wrong: type[Exception]) -> Any:
+    """The class of all errors that show themselves, among the ancestors of one of them."""
+    return next(each for each in wrong.__mro__ if each.__name__ == "ClickException")
 
 
 def usage() -> str:

@@ -21,6 +21,11 @@ class Unreadable(click.ClickException):
     exit_code = 2
 
 
+def unreadable(file: object, error: Exception) -> Unreadable:
+    """Of an error of the operating system the reason alone: it names the file again, and a number."""
+    return Unreadable(f"{file}: {error.strerror if isinstance(error, OSError) and error.strerror else error}")
+
+
 def texts(names: Iterable[str], *, deep: bool = False) -> Iterator[tuple[str, str]]:
     """(source, text) of every file; Unreadable names the file that cannot be read."""
     for name in names:
@@ -38,7 +43,7 @@ def texts(names: Iterable[str], *, deep: bool = False) -> Iterator[tuple[str, st
             try:
                 yield str(file), file.read_text("utf-8")
             except (OSError, UnicodeDecodeError) as error:
-                raise Unreadable(f"{file}: {error}") from error
+                raise unreadable(file, error) from error
 
 
 def read(names: Iterable[str]) -> tuple[list[Sourced], list[str]]:

@@ -26,7 +26,9 @@ def up(
     name: Annotated[str, typer.Option(help="Name of the mesh; several may run side by side.")] = "default",
     nodes: Annotated[int, typer.Option(help="How many nodes (network namespaces with a proxy each).")] = 2,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when it is ready, leave it running.")] = False,
-    port: Annotated[int, typer.Option(help="Port of the API server on 127.0.0.1; 0 takes 16443 or any free.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the API server on 127.0.0.1; 0 takes 16443 or any free.")
+    ] = 0,
     capture: Annotated[str, typer.Option(help="Form of capture: in-pod or node (the classic ten steps).")] = FORMS[0],
     certificate_lifetime: Annotated[
         float, typer.Option(help="Seconds a workload's certificate lives; it is renewed at half of them.")
@@ -132,7 +134,8 @@ def bring_up(
     if not quiet:
         print(f"mesh {name!r} is ready after {time.monotonic() - began:.1f} s")
         print(f"  export KUBECONFIG={layout.kubeconfig}")
-        print("  plait apply -f samples/   plait status   plait down")
+        named = "" if name == "default" else f" --name {name}"
+        print("  " + "   ".join(f"plait {words}{named}" for words in ("apply -f samples/", "status", "down")))
     return 0 if detach else _stay(layout)
 
 

@@ -104,8 +104,9 @@ def _fresh(path: Path) -> None:
 
 def remains(name: str) -> list[Path]:
     """Namespace files of the mesh `name` that still exist."""
-    directory = Path("/run/netns")
-    return sorted(directory.glob(f"plait-{name}-*")) if directory.is_dir() else []
+    layout = Layout.of(name)
+    directory = layout.netns("").parent
+    return sorted(filter(layout.is_netns, directory.iterdir())) if directory.is_dir() else []
 
 
 def remove(name: str, plan: AddressPlan) -> None:

@@ -7,6 +7,7 @@ One mesh = one name = one directory. Nothing of a mesh lies outside its director
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -14,6 +15,15 @@ from pathlib import Path
 SOCKET_PATH_LIMIT = 107
 """Bytes in the path of a unix socket: `sun_path` of unix(7), less its closing zero."""
 _LONGEST_SOCKET = "proxies/00000000-0000-0000-0000-000000000000/metrics.sock"
+
+
+_NAME = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
+_NAMESPACES = r"(fab|node-[0-9]+(-zt)?|p-[0-9a-f]{10})"
+"""What the names of a mesh's network namespaces end with: none of them ends as another mesh's does."""
+
+
+class BadName(ValueError):
+    """No mesh may be called that: its name stands in paths, and what is below them is deleted with it."""
 
 
 def home() -> Path:
@@ -37,6 +47,8 @@ class Layout:
 
     @classmethod
     def of(cls, name: str) -> Layout:
+        if not _NAME.fullmatch(name):
+            raise BadName(f"--name {name!r}: no name for a mesh; use letters, digits and dashes, at most 63")
         return cls(name, home() / name)
 
     @property
@@ -121,6 +133,10 @@ class Layout:
     def netns(self, suffix: str) -> Path:
         """A network namespace of this mesh, visible to `ip netns`: fabric `fab`, nodes by name, pods `p-<hash>`."""
         return Path("/run/netns") / f"plait-{self.name}-{suffix}"
+
+    def is_netns(self, path: Path) -> bool:
+        """Is it one of this mesh's, and not of one whose name only begins alike?"""
+        return re.fullmatch(rf"plait-{re.escape(self.name)}-{_NAMESPACES}", path.name) is not None
 
     def pod_netns(self, uid: str) -> Path:
         return self.netns(f"p-{short(uid)}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plait.app.launch import LaunchError, prepare
-from plait.local.layout import SOCKET_PATH_LIMIT, Layout
+from plait.local.layout import SOCKET_PATH_LIMIT, BadName, Layout
 
 
 def test_the_limit_is_the_kernels(tmp_path: Path) -> None:
@@ -29,3 +29,17 @@ def test_a_root_that_is_too_long_is_refused_with_the_way_out(tmp_path: Path) -> 
     with pytest.raises(LaunchError, match=r"characters too long.*PLAIT_HOME"):
         prepare(layout, nodes=1, port=0)
     assert not layout.root.exists()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "a/b", "../a", "a b", "-a", "a-", "a.b", "é", "a" * 64, "a\n"])
+def test_a_name_that_leads_out_of_its_directory_is_refused(name: str) -> None:
+    with pytest.raises(BadName, match="letters, digits and dashes"):
+        Layout.of(name)
+
+
+def test_namespaces_of_a_mesh_are_not_those_of_one_whose_name_begins_alike() -> None:
+    one, other = Layout.of("demo"), Layout.of("demo-2")
+    for suffix in ("fab", "node-1", "node-16", "node-2-zt"):
+        assert one.is_netns(one.netns(suffix)) and not one.is_netns(other.netns(suffix))
+        assert other.is_netns(other.netns(suffix)) and not other.is_netns(one.netns(suffix))
+    assert one.is_netns(one.pod_netns("uid")) and not one.is_netns(other.pod_netns("uid"))
