@@ -70,6 +70,7 @@ MANAGED: Final = "gateway.istio.io/managed"  # by which controller
 INJECT: Final = "sidecar.istio.io/inject"
 INJECTION: Final = "istio-injection"  # "enabled" | "disabled", on a Namespace
 REVISION: Final = "istio.io/rev"  # which control plane injects, on a Namespace or Pod
+SUPPRESS: Final = "galley.istio.io/analyze-suppress"  # codes that an object keeps to itself
 TEMPLATES: Final = "inject.istio.io/templates"  # "gateway": the container of image `auto` is a gateway's proxy
 TLS_MODE: Final = "security.istio.io/tlsMode"
 CANONICAL_NAME: Final = "service.istio.io/canonical-name"

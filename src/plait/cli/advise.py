@@ -32,7 +32,7 @@ def main(
     core: Annotated[float, typer.Option(min=0.0, help="Gigabytes of memory that cost as much as a core.")] = (
         CORE_MEGABYTES / 1024
     ),
-    form: Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")] = "table",
+    form: Annotated[str, output.option()] = "table",
     name: Annotated[str, typer.Option(help="Name of the mesh.")] = "default",
 ) -> int:
     """Measure, and say for each workload which mode keeps all that is bound to it at the least cost, and what it saves.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure it, side by side with no mesh.")
 T = TypeVar("T")
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter blocks.")]
-Format = Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")]
+Format = Annotated[str, output.option()]
 
 
 @contextmanager

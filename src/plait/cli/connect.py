@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from plait.local.layout import Layout
-from plait.local.record import Record, load
+from plait.local.record import Record, all_records, load
 from plait.store.client import HttpApi
 from plait.trial.scene import Scene
 
@@ -26,7 +26,9 @@ def running(layout: Layout) -> Record:
     except ValueError as error:
         raise NoMesh(str(error)) from error
     if record is None:
-        raise NoMesh(f"no mesh {layout.name!r} is up; start it with: plait up --detach --name {layout.name}")
+        up = ", ".join(each.name for each in all_records() if each.supervisor.alive())
+        others = f" (there is {up}: say --name, for waypoint --mesh)" if up else ""
+        raise NoMesh(f"no mesh {layout.name!r} is up{others}; start it with: plait up --detach --name {layout.name}")
     if not record.supervisor.alive():
         raise NoMesh(f"mesh {layout.name!r} died; plait up --name {layout.name} goes on with its state")
     return record

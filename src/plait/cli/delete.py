@@ -10,7 +10,7 @@ from typing import Annotated
 import click
 import typer
 
-from plait.cli import connect, kinds, manifests
+from plait.cli import connect, manifests, references
 from plait.resources.kinds import Kind, by_document
 from plait.store.api import ApiError
 
@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def delete(
-    kind: Annotated[str, typer.Argument(help="Kind, when no -f is given.")] = "",
+    kind: Annotated[str, typer.Argument(help="Kind, or KIND/NAME, when no -f is given.")] = "",
     names: Annotated[list[str] | None, typer.Argument(help="Names.")] = None,
     filename: Annotated[list[str] | None, typer.Option("-f", "--filename", help="Manifest (repeatable).")] = None,
     namespace: Annotated[str, typer.Option("-n", "--namespace")] = "default",
@@ -33,9 +33,9 @@ def delete(
 
 
 def _targets(word: str, names: list[str], files: list[str], namespace: str) -> list[tuple[Kind, str, str]]:
-    if not files and not (word and names):
-        raise click.UsageError("say what: plait delete KIND NAME…, or plait delete -f FILE")
-    found = [(kinds.meant(word), each, namespace) for each in names] if word else []
+    if not files and not (word and (names or "/" in word)):
+        raise click.UsageError("say what: plait delete KIND NAME…, KIND/NAME…, or -f FILE")
+    found = [(kind, each, namespace) for kind, each in references.objects(word, names)] if word else []
     for item in manifests.read(files)[0]:
         kind, meta = by_document(item.document), item.document.get("metadata") or {}
         if kind is not None and meta.get("name"):

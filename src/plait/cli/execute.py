@@ -13,7 +13,7 @@ import orjson
 import typer
 
 from plait.base.aio import cancel, spawn
-from plait.cli import connect
+from plait.cli import connect, references
 from plait.resources.kinds import POD
 from plait.store.client import HttpApi
 from plait.store.client import path as rest_path
@@ -22,9 +22,9 @@ app = typer.Typer(add_completion=False)
 _STDIN, _STDOUT, _STDERR, _ERROR, _CLOSE = 0, 1, 2, 3, 255
 
 
-@app.command(context_settings={"allow_interspersed_args": False})
+@app.command()
 def execute(
-    pod: Annotated[str, typer.Argument(help="Pod name.")],
+    pod: Annotated[str, typer.Argument(help="Pod, or what has it: deployment/NAME, service/NAME.")],
     command: Annotated[list[str], typer.Argument(help="The command, after --.")],
     container: Annotated[str, typer.Option("-c", "--container")] = "",
     namespace: Annotated[str, typer.Option("-n", "--namespace")] = "default",
@@ -36,7 +36,6 @@ def execute(
 
     The exit code is the command's own. For an interactive terminal use kubectl exec -it.
     """
-    command = command[1:] if command[:1] == ["--"] else command
     query = [("stdout", "true"), ("stderr", "true"), *(("command", word) for word in command)]
     if container:
         query.append(("container", container))
@@ -49,22 +48,28 @@ async def _execute(
     pod: str, namespace: str, query: list[tuple[str, str]], stdin: bool, mesh: str, kubeconfig: Path | None
 ) -> int:
     async with connect.api(mesh, kubeconfig) as api:
+        pod = (await references.pods(api, namespace, pod))[0]
         session, base, tls = api.session
         url = base + rest_path(POD, namespace, pod, "exec")
         try:
             async with session.ws_connect(url, params=query, protocols=("v5.channel.k8s.io",), ssl=tls) as socket:
                 return await _talk(socket, stdin)
         except aiohttp.WSServerHandshakeError as error:
-            raise connect.NoMesh(f"pod {namespace}/{pod}: {await _reason(api, pod, namespace, error)}") from error
+            why = await _reason(api, pod, namespace, dict(query).get("container", ""), error)
+            raise connect.NoMesh(f"pod {namespace}/{pod}: {why}") from error
 
 
-async def _reason(api: HttpApi, pod: str, namespace: str, error: aiohttp.WSServerHandshakeError) -> str:
+async def _reason(api: HttpApi, pod: str, namespace: str, container: str, error: aiohttp.WSServerHandshakeError) -> str:
+    """A handshake's answer has no body: what is wrong is looked up."""
     from plait.store.api import ApiError
 
     try:
-        await api.get(POD, pod, namespace)
+        spec = (await api.get(POD, pod, namespace))["spec"]
     except ApiError as wrong:
         return wrong.message
+    names = [each["name"] for each in (*(spec.get("initContainers") or ()), *spec["containers"])]
+    if container and container not in names:
+        return f"no container {container!r}; there is {', '.join(names)}"
     return f"exec was refused ({error.status} {error.message})"
 
 

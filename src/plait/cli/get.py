@@ -1,28 +1,33 @@
-"""`plait get`: objects of a kind, as a table, YAML or JSON; thin, kubectl shows more."""
+"""`plait get`: objects, as a table, names, YAML or JSON; thin, kubectl shows more."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from plait.cli import connect, kinds, output
+from plait.cli import connect, output, references
+from plait.resources.kinds import Kind
 from plait.store.api import ApiError, Document
-from plait.store.client import path as rest_path
+from plait.store.client import HttpApi
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def get(
-    kind: Annotated[str, typer.Argument(help="pods, svc, vs, authorizationpolicies, …")],
+    kind: Annotated[
+        str,
+        typer.Argument(help="pods, svc, vs, authorizationpolicies, …; several as pods,svc, or all; also KIND/NAME."),
+    ],
     names: Annotated[list[str] | None, typer.Argument(help="Names; all when left out.")] = None,
     namespace: Annotated[str, typer.Option("-n", "--namespace")] = "default",
     everywhere: Annotated[bool, typer.Option("-A", "--all-namespaces")] = False,
     labels: Annotated[str, typer.Option("-l", "--selector", help="Label selector.")] = "",
-    form: Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")] = "table",
+    form: Annotated[str, output.option("table", "wide", "name", "json", "yaml")] = "table",
     name: Annotated[str, typer.Option(help="Name of the mesh.")] = "default",
     kubeconfig: Annotated[Path | None, typer.Option(help="Another API server.")] = None,
 ) -> int:
@@ -33,28 +38,47 @@ def get(
 async def _get(
     word: str, names: list[str], namespace: str, labels: str, form: str, mesh: str, kubeconfig: Path | None
 ) -> int:
-    kind = kinds.meant(word)
-    space = namespace if kind.namespaced else ""
+    wanted = references.objects(word, names)
     async with connect.api(mesh, kubeconfig) as api:
-        try:
-            if names:
-                items = [await api.get(kind, each, space) for each in names]
-            else:
-                items, _ = await api.list(kind, space, labels=labels)
-        except ApiError as error:
-            raise connect.NoMesh(f"{rest_path(kind, space)}: {error.message}") from error
-    if form == "table":
-        print(output.render([_row(item, wide=not space and kind.namespaced) for item in items], "table"))
+        found = [(kind, item) for kind, name in wanted for item in await _objects(api, kind, name, namespace, labels)]
+    items = [item for _, item in found]
+    several = len({kind for kind, _ in wanted}) > 1
+    if form == "name":
+        print("".join(f"{_called(kind, item)}\n" for kind, item in found), end="")
+    elif form in ("table", "wide") and found:
+        wide = not namespace and any(kind.namespaced for kind, _ in wanted)
+        rows = [_row(item, _called(kind, item) if several else item["metadata"]["name"], wide) for kind, item in found]
+        print(output.render(rows, "table"))
+    elif form in ("table", "wide"):
+        where = f" in namespace {namespace}; -A looks in all" if namespace and wanted[0][0].namespaced else ""
+        print(f"plait: no {', '.join(dict.fromkeys(kind.plural for kind, _ in wanted))}{where}", file=sys.stderr)
     else:
-        shown: Any = items[0] if len(names) == 1 else {"apiVersion": "v1", "kind": "List", "items": items}
+        shown: Any = items[0] if len(wanted) == 1 and wanted[0][1] else _list(items)
         print(output.render(shown, form))
     return 0
 
 
-def _row(item: Document, *, wide: bool) -> dict[str, str]:
+async def _objects(api: HttpApi, kind: Kind, name: str, namespace: str, labels: str) -> list[Document]:
+    space = namespace if kind.namespaced else ""
+    try:
+        return [await api.get(kind, name, space)] if name else (await api.list(kind, space, labels=labels))[0]
+    except ApiError as error:
+        raise connect.NoMesh(f"{error.message} in namespace {space}" if space else error.message) from error
+
+
+def _called(kind: Kind, item: Document) -> str:
+    return f"{kind.singular}/{item['metadata']['name']}"
+
+
+def _list(items: list[Document]) -> Document:
+    return {"apiVersion": "v1", "kind": "List", "items": items}
+
+
+def _row(item: Document, name: str, wide: bool) -> dict[str, str]:
+    """`wide`: with the namespace."""
     meta = item["metadata"]
     row = {"namespace": meta.get("namespace", "")} if wide else {}
-    row["name"] = meta["name"]
+    row["name"] = name
     status, spec = item.get("status") or {}, item.get("spec") or {}
     conditions = {c["type"]: c["status"] for c in status.get("conditions") or () if isinstance(c, dict) and "type" in c}
     if item.get("kind") == "Pod":

@@ -30,7 +30,7 @@ To = Annotated[str, typer.Option("--to", help="ambient, sidecar or none.")]
 Waypoint = Annotated[str, typer.Option(help="Name of the waypoint that is made where HTTP policies need one.")]
 Name = Annotated[str, typer.Option(help="Name of the mesh.")]
 Kubeconfig = Annotated[Path | None, typer.Option(help="Another API server.")]
-Form = Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")]
+Form = Annotated[str, output.option()]
 Timeout = Annotated[float, typer.Option(help="Seconds a step may take.")]
 
 

@@ -8,11 +8,25 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import orjson
+import typer
 import yaml
 from rich.console import Console
 from rich.table import Table
 
 FORMATS = ("table", "json", "yaml")
+
+
+def option(*forms: str, said: str = "") -> Any:
+    """`-o FORM`, judged before the command does anything; `forms` beside or instead of the usual ones."""
+    known = forms or FORMATS
+
+    def checked(value: str) -> str:
+        if value not in known:
+            raise typer.BadParameter(f"no output format {value!r}; use one of {', '.join(filter(None, known))}")
+        return value
+
+    words = ", ".join(known[:-1]) + f" or {known[-1]}"
+    return typer.Option("-o", "--output", callback=checked, help=said or f"{words}.")
 
 
 def render(data: Any, form: str) -> str:

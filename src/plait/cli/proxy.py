@@ -27,7 +27,7 @@ def restart(
     nodes: Annotated[list[str] | None, typer.Argument(help="Names of nodes.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every node, one after another.")] = False,
     name: Annotated[str, typer.Option(help="Name of the mesh.")] = "default",
-    form: Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")] = "table",
+    form: Annotated[str, output.option()] = "table",
 ) -> int:
     """Start another Envoy beside the running one; it takes all new connections, the old one ends with its last one.
 

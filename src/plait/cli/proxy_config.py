@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated, Any
 
 import click
@@ -12,6 +13,8 @@ from plait.app.agent_paths import DUMP, PROXIES
 from plait.cli import agents, connect, output
 from plait.diagnose import proxy_config as config
 from plait.local.layout import Layout
+from plait.resources.kinds import POD
+from plait.store.api import ApiError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _SHORT = {"ep": "endpoint", "bs": "bootstrap", "c": "cluster", "l": "listener", "r": "route", "s": "secret"}
@@ -52,16 +55,29 @@ def proxy_config(
 async def _dumped(layout: Layout, nodes: list[str], proxy: str) -> dict[str, Any]:
     listed, silent = await agents.each(layout, nodes, PROXIES)
     there = {each["proxy"]: node for node, found in listed.items() for each in found}
+    if f"node:{proxy}" in there:
+        proxy = f"node:{proxy}"
     if proxy not in there:
         quiet = "".join(f"; node {node} was not asked, {why}" for node, why in silent.items())
         known = ", ".join(there) or "none"
-        text = f"{proxy} has no Envoy of its own; there is {known}{quiet}. An ambient pod's is its node's"
+        whose = await _of_its_node(layout, proxy)
+        text = f"{proxy} has no Envoy of its own; there is {known}{quiet}. {whose}"
         raise click.UsageError(text) if not silent else NoAnswer(text)
     try:
         answer = await agents.get(layout, there[proxy], DUMP, {"proxy": proxy})
     except (agents.Silent, agents.Refused) as error:
         raise NoAnswer(f"{proxy}: {error}") from error
     return {"dump": answer["config"], "clusters": answer["clusters"]}
+
+
+async def _of_its_node(layout: Layout, pod: str) -> str:
+    """Which proxy to ask about instead, where the pod is known."""
+    namespace, _, name = pod.rpartition("/")
+    async with connect.connected(layout) as scene:
+        with suppress(ApiError):
+            node = (await scene.api.get(POD, name, namespace or "default"))["spec"].get("nodeName")
+            return f"That pod's node is {node}: say node:{node}"
+    return "An ambient pod's is its node's"
 
 
 def _matching(found: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:

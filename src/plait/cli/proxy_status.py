@@ -35,7 +35,7 @@ def proxy_status(
     found = [each for node in nodes for each in answers.get(node, ())]
     if proxy:
         there = ", ".join(each["proxy"] for each in found)
-        found = [each for each in found if each["proxy"] == proxy]
+        found = [each for each in found if each["proxy"] in (proxy, f"node:{proxy}")]
         if not found:
             raise click.UsageError(f"no proxy {proxy!r}; there is {there or 'none'}")
     shown: Any = found if form != "table" else _types(found[0]) if proxy else [_row(each) for each in found]

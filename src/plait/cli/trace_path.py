@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from plait.base import netns
+from plait.cli import output
 from plait.cli.connect import connected
 from plait.local.addresses import IPV4, IPV6
 from plait.local.layout import Layout
@@ -39,7 +40,7 @@ def trace_path(
         str, typer.Option(help="By which address of the server: IPv4 or IPv6; by default the mesh's first.")
     ] = "",
     name: Annotated[str, typer.Option(help="Name of the mesh.")] = "default",
-    output: Annotated[str, typer.Option("-o", "--output", help="json, or empty for people.")] = "",
+    form: Annotated[str, output.option("table", "json")] = "table",
 ) -> int:
     """Make one connection and show at each step what the kernel and the proxies counted."""
     if family not in ("", *_FAMILIES):
@@ -55,7 +56,7 @@ def trace_path(
     except (LookupError, OSError) as error:
         print(f"plait trace-path: {error}", file=sys.stderr)
         return 1
-    if output == "json":
+    if form == "json":
         print(json.dumps({"answered": answered, "steps": steps}, indent=1))
     else:
         for number, step in enumerate(steps, start=1):

@@ -39,7 +39,7 @@ For = Annotated[str, typer.Option("--for", help="Traffic it takes: service, work
 Class = Annotated[str, typer.Option("--class", help="GatewayClass of the waypoint.")]
 Placement = Annotated[str, typer.Option(help=f"Where its proxies run: {', '.join(operation.PLACEMENTS)}.")]
 Sleep = Annotated[str, typer.Option("--scale-to-zero", help="Scale to zero after this time without use, as 60s.")]
-Form = Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")]
+Form = Annotated[str, output.option()]
 _EVERYWHERE = typer.Option("-A", "--all-namespaces")
 _TRAFFIC = ("", "service", "workload", "all", "none")
 _LOOK = 0.2

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from plait.base.wellknown import SUPPRESS
 from plait.diagnose import (
     annotated,
     authorization,
@@ -30,7 +31,6 @@ from plait.diagnose.evidence import Evidence
 from plait.resources.problems import Problem, ordered
 
 Analyzer = Callable[[Evidence], Iterator[Problem]]
-SUPPRESS = "galley.istio.io/analyze-suppress"
 
 ANALYZERS: tuple[Analyzer, ...] = (
     namespaces.outside,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 from typing import Any, Final
 
-from plait.base.wellknown import INJECT, INJECTION, REVISION
+from plait.base.wellknown import INJECT, INJECTION, REVISION, SUPPRESS
 from plait.inject.policy import SYSTEM
 
 Document = dict[str, Any]
@@ -30,7 +30,11 @@ def configuration(url: str, bundle: str, revision: str = "default") -> Document:
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": NAME, "labels": {"app": "sidecar-injector", REVISION: revision}},
+        "metadata": {
+            "name": NAME,
+            "labels": {"app": "sidecar-injector", REVISION: revision},
+            "annotations": {SUPPRESS: "IST0164"},  # it stands at an address of the fabric, which never changes
+        },
         "webhooks": [
             _webhook("rev.namespace", client, [ours, _NO_WORD], [_NOT_REFUSING]),
             _webhook("rev.object", client, [_NO_REVISION, _NO_WORD], [_NOT_REFUSING, ours]),

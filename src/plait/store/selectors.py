@@ -175,3 +175,14 @@ def both(kind: Kind, label_text: str, field_text: str) -> Callable[[Document], b
         return lambda document: True
     by_label, by_field = labels(label_text), fields(kind, field_text)
     return lambda d: by_label(d["metadata"].get("labels") or {}) and by_field(d)
+
+
+def selector_text(selector: Document | None) -> str:
+    """A LabelSelector in the grammar of query parameters."""
+    selector = selector or {}
+    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for one in selector.get("matchExpressions") or ():
+        key, values = one["key"], ",".join(one.get("values") or ())
+        forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key}
+        parts.append(forms.get(one["operator"], f"!{key}"))
+    return ",".join(parts)

@@ -12,6 +12,7 @@ from plait.store import access, errors
 from plait.store.api import Document, PatchType
 from plait.store.ask import Ask
 from plait.store.patch import PatchError, json_patch, merge_patch
+from plait.store.selectors import selector_text
 from plait.store.state import stamp
 from plait.store.tokens import Tokens
 from plait.store.verbs import Verbs
@@ -44,17 +45,6 @@ def _at(document: Document, path: str) -> Any:
     for step in path.strip(".").split(".") if path else ():
         at = at.get(step) if isinstance(at, dict) else None
     return at
-
-
-def selector_text(selector: Document | None) -> str:
-    """A LabelSelector in the grammar of query parameters."""
-    selector = selector or {}
-    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
-    for one in selector.get("matchExpressions") or ():
-        key, values = one["key"], ",".join(one.get("values") or ())
-        forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key}
-        parts.append(forms.get(one["operator"], f"!{key}"))
-    return ",".join(parts)
 
 
 async def rescale(verbs: Verbs, ask: Ask, body: Any, how: PatchType | None) -> Document:

@@ -7,7 +7,8 @@ import pytest
 
 from kit import documents as d
 from kit.evidence import AMBIENT, evidence, namespace
-from plait.diagnose.analysis import ANALYZERS, SUPPRESS, Suppression, analyze, heard, suppression, told_by_analyzers
+from plait.base.wellknown import SUPPRESS
+from plait.diagnose.analysis import ANALYZERS, Suppression, analyze, heard, suppression, told_by_analyzers
 from plait.diagnose.messages import MESSAGES
 from plait.resources import codes
 from plait.resources.problems import Problem
