@@ -78,7 +78,8 @@ def _own(file: Path | None) -> dict[str, Document]:
 def _tell(made: Injected, settings: tuple[Problem, ...], broken: list[str]) -> None:
     for problem in (*settings, *made.problems):
         where = "/".join(part for part in (problem.namespace, problem.name) if part)
-        print(f"plait: {problem.kind} {where}: {problem.path}: {problem.message}", file=sys.stderr)
+        severity = "" if problem.severity == "error" else f"{problem.severity}: "
+        print(f"plait: {severity}{problem.kind} {where}: {problem.path}: {problem.message}", file=sys.stderr)
     for line in broken:
         print(f"plait: {line}", file=sys.stderr)
     for line in made.left:

@@ -11,6 +11,7 @@ from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE
 from plait.inject import checks, policy, templates
 from plait.inject import pod as pods
 from plait.inject.proxying import proxying
+from plait.inject.unread import unread
 from plait.resources import codes, injection
 from plait.resources.decode import decode, problem
 from plait.resources.kubernetes import Pod
@@ -69,6 +70,8 @@ def inject(document: Document, namespace: str, labels: Mapping[str, str], config
     found = tuple(
         problem(typed, codes.BAD_VALUE, path, text) for path, text in checks.wrong(document, wanted, config.templates)
     )
+    idle = (problem(typed, codes.NOT_TRANSLATED, *each, "warning") for each in unread(meta.annotations))
+    found = (*found, *idle)
     if verdict.warning:
         found = (*found, problem(typed, codes.BOTH_MODES, verdict.path, verdict.warning, "warning"))
     outcome = Outcome(document, False, verdict.reason, found)

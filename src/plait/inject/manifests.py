@@ -64,7 +64,7 @@ def injected(documents: Iterable[Document], config: Config) -> Injected:
         if outcome.refused:
             made.append(document)
         elif not outcome.injected:
-            left.append(f"{kind} {namespace}/{name}: {outcome.reason}")
+            left.append(f"{kind} {'/'.join(filter(None, (namespace, name)))}: {outcome.reason}")
             made.append(document)
         else:
             made.append(_with(document, path, _nameless(outcome.document, pod)))
