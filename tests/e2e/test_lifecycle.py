@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.mesh import PAIR, Mesh, mesh, traces, until
+from kit.mesh import PAIR, PLAIT, Mesh, mesh, traces, until
 from plait.resources import kinds
 
 pytestmark = [
@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def mine() -> Iterator[Mesh]:
-    with mesh(f"life{os.getpid()}") as running:
+    with mesh(f"life{os.getpid()}-l") as running:
         yield running
 
 
@@ -82,6 +82,32 @@ def test_down_after_kill_9_leaves_nothing(mine: Mesh) -> None:
     assert done.returncode == 0, done.stderr
     assert traces(name, home, index) == before
     assert other.plait("down").returncode == 0  # again: nothing to do is no error
+
+
+def test_ctrl_c_while_it_starts_takes_back_what_was_started(mine: Mesh) -> None:
+    other = Mesh(f"{mine.name}c", mine.home.with_name(mine.home.name + "c"))
+    before = traces(other.name, other.home)
+    command = [*PLAIT, "up", "--nodes", "1", "--port", str(other.port), "--name", other.name]
+    environment = {**os.environ, "PLAIT_HOME": str(other.home)}
+    started = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert started.stdout is not None and "imports" in started.stdout.readline()
+        started.send_signal(signal.SIGINT)
+        _, told = started.communicate(timeout=90)
+        assert started.returncode == 130 and "interrupted" in told and "Traceback" not in told
+        assert traces(other.name, other.home) == before
+    finally:
+        started.kill()
+        other.plait("down")
+
+
+def test_taking_one_mesh_down_leaves_that_whose_name_begins_alike(mine: Mesh) -> None:
+    if not mine.layout.record.exists() or not mine.record.supervisor.alive():
+        mine.up("--nodes", "1")
+    spaces = traces(mine.name, mine.home)["namespaces"]
+    assert Mesh(mine.name.removesuffix("-l"), mine.home).plait("down").returncode == 0
+    assert traces(mine.name, mine.home)["namespaces"] == spaces != []
+    assert mine.plait("status").returncode == 0
 
 
 def test_a_port_in_use_is_named_with_the_way_out(mine: Mesh) -> None:

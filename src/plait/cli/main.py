@@ -46,7 +46,10 @@ COMMANDS: dict[str, Command] = {
 
 def run() -> None:
     """Entry point of the console script."""
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:  # while something was being imported
+        sys.exit(130)
 
 
 def main(arguments: list[str]) -> int:

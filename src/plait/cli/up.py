@@ -15,7 +15,7 @@ from plait.app import access, launch, teardown
 from plait.base.wellknown import EAGER
 from plait.local.addresses import FAMILIES
 from plait.local.layout import Layout
-from plait.local.record import FORMS, load
+from plait.local.record import FORMS, Record, load
 
 app = typer.Typer(add_completion=False)
 _TIMEOUT = 60.0
@@ -57,7 +57,8 @@ def up(
     """Start a mesh: nodes as network namespaces, a Kubernetes API, a control plane, one Envoy a node.
 
     It prints each step as it is done and ends with how to use it. Without --detach it stays until Ctrl-C
-    and then removes everything; with --detach end it with `plait down`.
+    and then removes everything; with --detach end it with `plait down`. Ctrl-C while it starts takes back what was
+    started.
 
     After a crash the same command goes on: objects, keys and addresses stay. A mesh that is up is left alone
     (exit code 1). It runs as root, or as any user where the kernel allows user namespaces: see plait doctor.
@@ -65,6 +66,7 @@ def up(
     if dataplane not in ("envoy", "ztunnel") or (dataplane == "ztunnel") != bool(ztunnel):
         print("plait up: say --dataplane envoy, or --dataplane ztunnel --ztunnel PATH", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     return bring_up(
         name,
         nodes,
@@ -115,7 +117,11 @@ def bring_up(
                 ip_families=ip_families,
             )
             pipe = launch.start(layout, record)
-            failure = follow(layout, pipe, began, quiet=quiet)
+            try:
+                failure = follow(layout, pipe, began, quiet=quiet)
+            except KeyboardInterrupt:
+                _undo(layout, record, pipe, fresh=before is None)
+                raise
     except (launch.LaunchError, teardown.TeardownError, ValueError) as error:
         print(f"plait up: {error}", file=sys.stderr)
         return 1
@@ -158,6 +164,13 @@ def follow(layout: Layout, pipe: IO[str], began: float, *, quiet: bool) -> str:
             return ""
 
 
+def _undo(layout: Layout, record: Record, pipe: IO[str], *, fresh: bool) -> None:
+    """Ctrl-C does not reach the supervisor, which is in a session of its own. What it is building is awaited first."""
+    print("\ninterrupted: stopping what was started", file=sys.stderr, flush=True)
+    follow(layout, pipe, time.monotonic(), quiet=True)
+    (teardown.remove if fresh else teardown.stop)(layout, load(layout) or record)
+
+
 def _last_words(layout: Layout, count: int = 3) -> list[str]:
     """The last errors and warnings of every part, so that the reason is on the screen and not only in a file."""
     found = []
@@ -172,8 +185,7 @@ def _last_words(layout: Layout, count: int = 3) -> list[str]:
 
 
 def _stay(layout: Layout) -> int:
-    print("press Ctrl-C to end it")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    print("press Ctrl-C to end it", flush=True)
     try:
         while True:
             record = load(layout)
