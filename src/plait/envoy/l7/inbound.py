@@ -217,7 +217,7 @@ def _chain(
             ctx,
             f"inbound_{name}",
             cluster_name(port),
-            port.virtual_hosts,
+            manager.Needs.of(port.virtual_hosts),
             duty,
             port.port,
             forward_client_cert_details="APPEND_FORWARD" if mutual else "SANITIZE",

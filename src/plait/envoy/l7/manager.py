@@ -6,7 +6,7 @@ And its plain sibling, the TCP chain with the policies that hold for connections
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from plait.base.format_strings import literal
 from plait.envoy import names
@@ -57,11 +57,25 @@ _ON_DEMAND = extension(
 )
 
 
+class Needs(NamedTuple):
+    """What routes need a filter for."""
+
+    authorizers: frozenset[str] = frozenset()
+    """External ones, that routes name."""
+    sessions: bool = False
+
+    @classmethod
+    def of(cls, hosts: Iterable[VirtualHost]) -> Needs:
+        every = [route for host in hosts for route in host.routes]
+        named = frozenset([each.external_authorization for each in every if each.external_authorization])
+        return cls(named, any(each.session is not None for each in every))
+
+
 def http(
     ctx: Context,
     name: str,
     route: str,
-    hosts: Iterable[VirtualHost],
+    needs: Needs,
     duty: Duty,
     port: int,
     *,
@@ -69,14 +83,15 @@ def http(
     pinned: bool = False,
     **more: Any,
 ) -> Doc:
-    """The filter, with the routes of the name `route`; `more` are fields of the connection manager."""
+    """The filter, with the routes of the name `route` and what they need; `more` are fields of the connection
+    manager."""
     point, telemetry = duty.point, duty.enforced.telemetry
     document: Doc = {
         "stat_prefix": statistics.delimited(name),
         "codec_type": codec,
         "rds": {"route_config_name": route, "config_source": ADS},
         **_headers(ctx.settings.headers),
-        "http_filters": filters(ctx, tuple(hosts), duty, port, pinned=pinned),
+        "http_filters": filters(ctx, needs, duty, port, pinned=pinned),
         "access_log": [
             *access_logs.logs(ctx, telemetry, point),
             *metrics.metrics(ctx, telemetry, point),
@@ -117,18 +132,9 @@ def _paths(ctx: Context) -> Doc:
             return {"normalize_path": True, "merge_slashes": True, **slashes}
 
 
-def filters(
-    ctx: Context,
-    hosts: tuple[VirtualHost, ...],
-    duty: Duty,
-    port: int,
-    *,
-    pinned: bool = False,
-) -> list[Doc]:
+def filters(ctx: Context, needs: Needs, duty: Duty, port: int, *, pinned: bool = False) -> list[Doc]:
     """Every slot of the order, filled as policies, plugins and routes ask."""
     enforced, where, side = duty.enforced, duty.where, duty.point.side
-    named = frozenset(route.external_authorization for host in hosts for route in host.routes) - {""}
-    sessions = any(route.session is not None for host in hosts for route in host.routes)
     filled: dict[Slot, list[Doc]] = {slot: [filter_] for slot, filter_ in _FIXED.items()}
     if not ctx.settings.headers.debug:
         filled["router"] = [
@@ -141,12 +147,12 @@ def filters(
         filled["tokens"] = tokens.filters(ctx, enforced.authentication)
         filled["authorization"] = authorization.filters(enforced.policies, where)
         filled["limits"] = limits.http(ctx, enforced.limits)
-    filled["route_external"] = external.for_routes(ctx, enforced.authorizers, named)
+    filled["route_external"] = external.for_routes(ctx, enforced.authorizers, needs.authorizers)
     if ctx.lazy and side == "client":
         filled["on_demand"] = [_ON_DEMAND]
     if pinned:
         filled["pinned"] = pinning.requests()
-    if sessions:
+    if needs.sessions:
         filled["session"] = [extension(routes.SESSION, f"{_HTTP}.stateful_session.v3.StatefulSession")]
     return [filter_ for slot in ORDER for filter_ in filled.get(slot, [])]
 

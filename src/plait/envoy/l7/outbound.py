@@ -5,13 +5,14 @@ Its listeners are its own, because they tell who it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from plait.envoy import names
 from plait.envoy.l7 import on_demand, routes
 from plait.envoy.l7.bundle import of_upstreams, spoken
 from plait.envoy.l7.context import Context
+from plait.envoy.l7.manager import Needs
 from plait.envoy.l7.on_demand import Key
 from plait.envoy.l7.options import Options
 from plait.envoy.l7.parts import Parts, Said
@@ -20,6 +21,34 @@ from plait.envoy.pieces import Doc
 from plait.model.routes import VirtualHost
 from plait.model.views.sidecar import HttpOutbound, Outbound, SidecarView, TcpOutbound
 from plait.model.views.upstreams import Upstream
+
+
+class Face(NamedTuple):
+    """Who takes requests: the name of its routes, and what they need."""
+
+    route: str
+    needs: Needs
+    port: int
+    pinned: bool
+
+
+class Chain(NamedTuple):
+    """Connections to certain addresses, and who takes the requests among them."""
+
+    tcp: TcpOutbound
+    name: str
+    face: Face | None
+
+
+class Place(NamedTuple):
+    """An address and port of egress: HTTP of the whole port, TCP by destination and server name."""
+
+    bind: str
+    port: int
+    captured: bool
+    sniff: bool
+    face: Face | None
+    chains: tuple[Chain, ...]
 
 
 class Calls(NamedTuple):
@@ -34,14 +63,10 @@ class Calls(NamedTuple):
     extra: Mapping[str, Doc]
     """Clusters that these need beside."""
     refusals: tuple[Refusal, ...]
-    hosts: Mapping[tuple[str, int, str], VirtualHost]
-    """By place (as `HttpOutbound`) and name."""
+    places: tuple[Place, ...]
+    """Where it listens. What has not changed is the object that it was."""
     said: Mapping[int, Said]
     """What was said of the documents, by `id`; of a single sidecar nothing yet."""
-
-    def own(self, each: TcpOutbound) -> VirtualHost | None:
-        """Of the service whose address was dialed: then it is meant, whatever host the client writes."""
-        return self.hosts.get((each.bind, each.port, f"{each.hostname}:{each.port}")) if each.hostname else None
 
     def serve(self, view: SidecarView) -> bool:
         """Whether they are those of this sidecar too. Its own policies may call more, and need clusters early."""
@@ -74,14 +99,53 @@ def _made(view: Outbound, lazy: Mapping[Key, object], options: Options, parts: P
     upstreams = parts.known(view.upstreams)
     parts.begin((upstreams, lazy), view.proxy, view.settings, options)
     ctx = Context(view.proxy, view.settings, options, upstreams, lazy=lazy, parts=parts)
-    hosts = {(each.bind, each.port, host.name): host for each in view.http for host in each.virtual_hosts}
-    made = Calls(view, upstreams, lazy, [], [], [_routes(ctx, view, each) for each in view.http], {}, (), hosts, {})
-    dialed = {own.name: own for each in view.tcp if each.sniff and (own := made.own(each)) is not None}
-    made.routes.extend(ctx.each("dialed", tuple(dialed.values()), lambda host: host.name, _alone))
+    owns = {(each.bind, each.port, host.name): host for each in view.http for host in each.virtual_hosts}
+    found = [_routes(ctx, view, each) for each in view.http]
+    sniffed = (owns.get(_own(each)) for each in view.tcp if each.sniff)
+    dialed = {own.name: own for own in sniffed if own is not None}
+    found += ctx.each("dialed", tuple(dialed.values()), lambda host: host.name, _alone)
     clusters, endpoints = of_upstreams(ctx)
-    return made._replace(
-        clusters=list(clusters), endpoints=list(endpoints), extra=ctx.extra, refusals=tuple(ctx.report.found)
-    )
+    places = parts.lasting("places", tuple(_places(view, owns, parts)), lambda place: place[:2])
+    refused = tuple(ctx.report.found)
+    return Calls(view, upstreams, lazy, list(clusters), list(endpoints), found, ctx.extra, refused, places, {})
+
+
+def _own(each: TcpOutbound) -> tuple[str, int, str]:
+    """The host of the service whose address is dialed: then it is meant, whatever host the client writes."""
+    return each.bind, each.port, f"{each.hostname}:{each.port}"
+
+
+def _places(view: Outbound, owns: Mapping[tuple[str, int, str], VirtualHost], parts: Parts) -> Iterator[Place]:
+    http = {(each.bind, each.port): each for each in view.http}
+    tcp: dict[tuple[str, int], list[TcpOutbound]] = {}
+    for each in view.tcp:
+        tcp.setdefault((each.bind, each.port), []).append(each)
+    for at in sorted(http.keys() | tcp.keys()):
+        bytes_, requests = tcp.get(at, []), http.get(at)
+        face = None
+        if requests is not None:
+            needs = Needs.of(requests.virtual_hosts)
+            face = Face(route_name(requests), needs, requests.port, requests.pinned)
+        chains = (_chain(each, number, face, owns.get(_own(each))) for number, each in enumerate(bytes_))
+        every: list[TcpOutbound | HttpOutbound] = [*bytes_, *([requests] if requests is not None else [])]
+        # Where connections to any address are taken beside HTTP, the bytes tell which is which.
+        everything = any(not each.addresses and not each.server_names for each in bytes_)
+        yield Place(
+            *at,
+            captured=all(each.capture for each in every),
+            sniff=everything or any(each.sniff for each in every),
+            face=face,
+            chains=parts.lasting(f"chains {at}", tuple(chains), lambda chain: (chain.name, chain.tcp.addresses)),
+        )
+
+
+def _chain(each: TcpOutbound, number: int, face: Face | None, own: VirtualHost | None) -> Chain:
+    name = each.name or f"outbound|{each.port}|{number}"
+    if face is None or not each.sniff or not (each.addresses or each.server_names):
+        return Chain(each, name, None)
+    if own is not None and each.hostname:
+        face = face._replace(route=own.name, needs=Needs.of((own,)))
+    return Chain(each, name, face)
 
 
 def route_name(http: HttpOutbound) -> str:

@@ -14,6 +14,7 @@ from plait.base.bundle import Resource
 from plait.base.exchange import Exchange
 from plait.base.revision import Revision, differing
 from plait.envoy.pieces import Doc
+from plait.model.views.keeping import kept
 from plait.model.views.upstreams import Upstream
 
 S = TypeVar("S")
@@ -104,6 +105,7 @@ class Parts:
         self._grouping: dict[str, Group] = {}
         self._said: dict[str, Spoken] = {}
         self._halves: dict[str, Parts] = {}
+        self._lasting: dict[str, tuple[Any, ...]] = {}
 
     def half(self, name: str) -> Parts:
         """Of a translation of its own, which is a part of this one."""
@@ -141,6 +143,12 @@ class Parts:
             last = Group(sources, found, [each.value for each in found], beside)
         self._grouping[kind] = last
         return last
+
+    def lasting(self, key: str, found: tuple[S, ...], name: Callable[[S], Hashable]) -> tuple[S, ...]:
+        """`found`, with the object of last time for each member that is equal to one; the very same tuple where all
+        are."""
+        self._lasting[key] = found = kept(self._lasting.get(key, ()), found, name)
+        return found
 
     def made(self, key: str, source: Any, make: Callable[[], T]) -> T:
         """A part that follows from `source` alone (a tuple counts by its members)."""

@@ -15,6 +15,7 @@ from plait.envoy.l7 import upstreams as upstream_documents
 from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.duty import Duty
+from plait.envoy.l7.manager import Needs
 from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.patching.matching import Known
@@ -148,7 +149,13 @@ def _http(ctx: Context, view: GatewayView, port: ServerPort, chain: HttpChain, n
     }
     point = points.outgoing(view.proxy)
     http = manager.http(
-        ctx, f"outbound_0.0.0.0_{port.port}", name, chain.virtual_hosts, Duty(point, view.enforced), port.port, **more
+        ctx,
+        f"outbound_0.0.0.0_{port.port}",
+        name,
+        Needs.of(chain.virtual_hosts),
+        Duty(point, view.enforced),
+        port.port,
+        **more,
     )
     counts = limits.connections(view.enforced.limits, f"port {port.port}")
     document: Doc = {"name": name, "filters": [*counts, http]}

@@ -6,7 +6,9 @@ takes passes through or is refused, as the mesh says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
 
 from plait.base.bundle import Bundle
 from plait.envoy import names
@@ -16,13 +18,12 @@ from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.distinct import distinct
 from plait.envoy.l7.duty import Duty
 from plait.envoy.l7.options import DEFAULT, Options
-from plait.envoy.l7.outbound import Calls, route_name
+from plait.envoy.l7.outbound import Calls, Chain, Face, Place
 from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.patching.matching import Known
 from plait.envoy.l7.report import Refusal
-from plait.envoy.pieces import Doc, bound, cidr, socket_address
-from plait.model.routes import VirtualHost
-from plait.model.views.sidecar import HttpOutbound, SidecarView, TcpOutbound
+from plait.envoy.pieces import Constant, Doc, bound, cidr, socket_address
+from plait.model.views.sidecar import SidecarView
 
 
 def translate(view: SidecarView, options: Options = DEFAULT) -> Bundle:
@@ -45,23 +46,17 @@ def build(
     """`kin`: what all of this sidecar's kin call, made before."""
     parts = parts or Parts()
     calls = kin if kin is not None and kin.serve(view) else outbound.of_one(view, options, parts.half("outbound"))
-    parts.begin((calls.upstreams, calls.lazy), view.proxy, view.settings, options)
+    own = (view.inbound, view.default_mtls, view.pool, view.tunnel, view.unknown, view.egress_proxy)
+    parts.begin((calls.upstreams, calls.lazy), view.proxy, view.settings, options, view.enforced, own)
     ctx = Context(view.proxy, view.settings, options, calls.upstreams, lazy=calls.lazy, parts=parts)
     ctx.extra.update(calls.extra)
     for each in calls.refusals:
         ctx.refuse("" if each.source.endswith("/") else each.source, each.path, each.message)
     found = Documents(parts=parts, known=calls.said)
-    captured = not view.proxy.uncaptured
-    found.listeners += [_virtual_outbound(ctx, view)] if captured else []
-    found.listeners += [*_outbound(ctx, view, calls), *_inbound(ctx, view)]
-    found.routes += calls.routes
-    found.routes += [inbound.route_configuration(ctx, view, port) for port in (*view.inbound, inbound.unlisted(view))]
-    found.clusters += inbound.clusters(ctx, view)
-    if view.tunnel:
-        domains = (view.proxy.trust_domain, *view.settings.trust_domain_aliases)
-        found.listeners += [terminate.listener(ctx, options.hbone_port, (), domains), _internal(ctx, view)]
-        found.clusters.append(terminate.cluster())
-        found.routes.append(terminate.route())
+    (itself,) = ctx.each("itself", _ONCE, str, lambda inner, _: _itself(inner, view))
+    found.listeners += [*itself.catching, *(_place(ctx, view, each) for each in calls.places), *itself.listeners]
+    found.routes += [*calls.routes, *itself.routes]
+    found.clusters += itself.clusters
     found.clusters += calls.clusters
     found.endpoints += calls.endpoints
     found.complete(ctx)
@@ -69,6 +64,31 @@ def build(
     patches.apply(ctx, view.enforced.patches, found, "sidecar", Known(hosts=hosts))
     found.refusals = tuple(ctx.report.found)
     return found
+
+
+class _Itself(NamedTuple):
+    """What follows from the pod, whatever it calls."""
+
+    catching: tuple[Doc, ...]
+    listeners: tuple[Doc, ...]
+    routes: tuple[Doc, ...]
+    clusters: tuple[Doc, ...]
+
+
+_ONCE = ("itself",)
+
+
+def _itself(ctx: Context, view: SidecarView) -> _Itself:
+    catching = () if view.proxy.uncaptured else (_virtual_outbound(ctx, view),)
+    listeners = [*_inbound(ctx, view)]
+    routes = [inbound.route_configuration(ctx, view, port) for port in (*view.inbound, inbound.unlisted(view))]
+    clusters = inbound.clusters(ctx, view)
+    if view.tunnel:
+        domains = (view.proxy.trust_domain, *view.settings.trust_domain_aliases)
+        listeners += [terminate.listener(ctx, ctx.options.hbone_port, (), domains), _internal(ctx, view)]
+        clusters.append(terminate.cluster())
+        routes.append(terminate.route())
+    return _Itself(catching, tuple(listeners), tuple(routes), tuple(clusters))
 
 
 # Outbound ---
@@ -100,51 +120,53 @@ def _rest(ctx: Context, view: SidecarView) -> list[Doc]:
     return manager.tcp(ctx, cluster, _duty(view), cluster)
 
 
-def _outbound(ctx: Context, view: SidecarView, calls: Calls) -> Iterator[Doc]:
-    """One listener for each address and port of egress: HTTP of the whole port, TCP by destination and server name."""
-    keys = {(each.bind, each.port) for each in view.http} | {(each.bind, each.port) for each in view.tcp}
-    for bind, port in sorted(keys):
-        http = [each for each in view.http if (each.bind, each.port) == (bind, port)]
-        tcp = [each for each in view.tcp if (each.bind, each.port) == (bind, port)]
-        yield _of_port(ctx, view, calls, bind, port, http, tcp)
+def _place(ctx: Context, view: SidecarView, place: Place) -> Doc:
+    """The listener of an address and port, chain by chain: of many services few change at a time."""
+    at = f"{place.bind} {place.port}"
+    tcp = ctx.each(f"chain {at}", place.chains, lambda each: (each.name, each.tcp.addresses), partial(_tcp, view))
+    face = () if place.face is None else (_Http(_name(place), place.sniff, place.face),)
+    http = ctx.each(
+        f"http {at}", ctx.parts.lasting(f"http {at}", face, lambda _: at), lambda _: at, partial(_http, view)
+    )
+    chains_ = (*(doc for docs in tcp for doc in docs), *http)
+    named = any(each.tcp.server_names for each in place.chains)
+    source = ctx.parts.lasting(f"listener {at}", (_Listener(place._replace(chains=()), named, chains_),), lambda _: at)
+    return ctx.each(f"listener {at}", source, lambda _: at, partial(_listener, view))[0]
 
 
-def _of_port(
-    ctx: Context,
-    view: SidecarView,
-    calls: Calls,
-    bind: str,
-    port: int,
-    http: list[HttpOutbound],
-    tcp: list[TcpOutbound],
-) -> Doc:
-    address = bind or "0.0.0.0"
-    captured = all(each.capture for each in http) and all(each.capture for each in tcp)
-    made: list[Doc] = []
-    for number, each in enumerate(tcp):
-        made += _tcp(ctx, view, calls.own(each), each, number, next(iter(http), None))
-    # Where connections to any address are taken beside HTTP, the bytes tell which is which.
-    everything = any(not each.addresses and not each.server_names for each in tcp)
-    sniff = everything or any(each.sniff for each in http) or any(each.sniff for each in tcp)
-    if http:
-        match = {"application_protocols": list(chains.HTTP_PROTOCOLS)} if sniff else {}
-        name, every = f"{address}_{port}", http[0]
-        filters = [_manager(ctx, view, every, name, route_name(every), every.virtual_hosts)]
-        manager_chain = {"name": name, "filters": filters}
-        made.append({**manager_chain, "filter_chain_match": match} if match else manager_chain)
+class _Http(NamedTuple):
+    name: str
+    sniff: bool
+    face: Face
+
+
+class _Listener(NamedTuple):
+    place: Place
+    """Without its chains."""
+    named: bool
+    """Whether any chain goes by server names."""
+    chains: tuple[Doc, ...]
+
+
+def _name(place: Place) -> str:
+    return f"{place.bind or '0.0.0.0'}_{place.port}"
+
+
+def _listener(view: SidecarView, ctx: Context, of: _Listener) -> Doc:
+    place = of.place
     document: Doc = {
-        "name": f"{address}_{port}" if not address.startswith("unix://") else address,
-        **_bound(ctx, bind, port),
+        "name": place.bind if place.bind.startswith("unix://") else _name(place),
+        **_bound(ctx, place.bind, place.port),
         "traffic_direction": "OUTBOUND",
-        "filter_chains": distinct(ctx, made, f"{address}_{port}"),
+        "filter_chains": distinct(ctx, of.chains, _name(place)),
     }
-    if captured:
+    if place.captured:
         document["bind_to_port"] = False
-    if sniff or any(each.server_names for each in tcp):
-        document["listener_filters"] = [chains.TLS_INSPECTOR, *([chains.HTTP_INSPECTOR] if sniff else [])]
+    if place.sniff or of.named:
+        document["listener_filters"] = [chains.TLS_INSPECTOR, *([chains.HTTP_INSPECTOR] if place.sniff else [])]
         document["listener_filters_timeout"] = seconds(ctx.settings.sniffing_timeout)
         document["continue_on_listener_filters_timeout"] = True
-    if captured and (not http or sniff):
+    if place.captured and (place.face is None or place.sniff):
         document["default_filter_chain"] = {"name": "PassthroughFilterChain", "filters": _rest(ctx, view)}
     return document
 
@@ -158,32 +180,32 @@ def _bound(ctx: Context, bind: str, port: int) -> Doc:
     return {"address": socket_address(bind, port)}
 
 
-def _tcp(
-    ctx: Context, view: SidecarView, own: VirtualHost | None, each: TcpOutbound, number: int, http: HttpOutbound | None
-) -> Iterator[Doc]:
-    """`own`: what is meant by the address; `http`: what takes requests at the same place."""
+def _tcp(view: SidecarView, ctx: Context, chain: Chain) -> tuple[Doc, ...]:
     match: Doc = {}
+    each, made = chain.tcp, list[Doc]()
     if each.addresses:
         match["prefix_ranges"] = [cidr(address) for address in each.addresses]
     if each.server_names and "*" not in each.server_names:
         match["server_names"] = sorted(set(each.server_names))
     if each.server_names:
         match["transport_protocol"] = "tls"
-    name = each.name or f"outbound|{each.port}|{number}"
-    if each.sniff and http is not None and match:
+    if chain.face is not None:
         said = {**match, "application_protocols": list(chains.HTTP_PROTOCOLS)}
-        route, hosts = (own.name, (own,)) if own is not None else (route_name(http), http.virtual_hosts)
-        manager_ = _manager(ctx, view, http, name, route, hosts)
-        yield {"name": f"{name}-http", "filter_chain_match": said, "filters": [manager_]}
+        filters = [_manager(ctx, view, chain.name, chain.face)]
+        made.append({"name": f"{chain.name}-http", "filter_chain_match": said, "filters": filters})
     protocol = each.protocol if not each.server_names else "tcp"
-    filters = manager.tcp(ctx, name, _duty(view), each.destinations, protocol=protocol, pinned=each.pinned)
-    yield {"name": name, **({"filter_chain_match": match} if match else {}), "filters": filters}
+    filters = manager.tcp(ctx, chain.name, _duty(view), each.destinations, protocol=protocol, pinned=each.pinned)
+    made.append({"name": chain.name, **({"filter_chain_match": match} if match else {}), "filters": filters})
+    return tuple(map(Constant, made))
 
 
-def _manager(
-    ctx: Context, view: SidecarView, http: HttpOutbound, name: str, route: str, hosts: Iterable[VirtualHost]
-) -> Doc:
-    return manager.http(ctx, f"outbound_{name}", route, hosts, _duty(view), http.port, pinned=http.pinned)
+def _http(view: SidecarView, ctx: Context, of: _Http) -> Doc:
+    match = {"filter_chain_match": {"application_protocols": list(chains.HTTP_PROTOCOLS)}} if of.sniff else {}
+    return Constant({"name": of.name, "filters": [_manager(ctx, view, of.name, of.face)], **match})
+
+
+def _manager(ctx: Context, view: SidecarView, name: str, face: Face) -> Doc:
+    return manager.http(ctx, f"outbound_{name}", face.route, face.needs, _duty(view), face.port, pinned=face.pinned)
 
 
 def _duty(view: SidecarView) -> Duty:

@@ -29,6 +29,7 @@ from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.chains import chain, tree
 from plait.envoy.l7.context import Context, may_be_http, seconds
 from plait.envoy.l7.duty import Duty
+from plait.envoy.l7.manager import Needs
 from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.points import Point
@@ -245,7 +246,7 @@ def _service_chains(ctx: Context, service: ServedService, port: ServedPort, rout
         name = _chain_name(service, port, "http")
         counts = limits.per_route(service.enforced.limits)
         routed.append(routes.configuration(ctx, name, port.virtual_hosts, port.port, **counts))
-        http = manager.http(ctx, name, name, port.virtual_hosts, duty, port.port)
+        http = manager.http(ctx, name, name, Needs.of(port.virtual_hosts), duty, port.port)
         yield {"name": name, "filters": [*limits.connections(service.enforced.limits, name), http]}
     if port.protocol == "auto" or not may_be_http(port.protocol):
         name = _chain_name(service, port, "tcp")
@@ -265,7 +266,7 @@ def _workload_chains(ctx: Context, workload: ServedWorkload, routed: list[Doc]) 
     host = {"name": cluster, "domains": ["*"], "routes": [action]}
     counts = limits.per_route(workload.enforced.limits)
     routed.append({"name": name, "virtual_hosts": [host], "validate_clusters": False, **counts})
-    http = manager.http(ctx, name, name, (), duty, 0)
+    http = manager.http(ctx, name, name, Needs(), duty, 0)
     http["typed_config"]["http_filters"].insert(-1, _target("http"))
     yield {"name": name, "filters": [*limits.connections(workload.enforced.limits, name), http]}
     tcp = manager.tcp(ctx, f"direct-tcp|{workload.uid}", duty, cluster)
