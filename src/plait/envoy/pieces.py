@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final
 
+import orjson
+
 from plait.base.type_urls import PREFIX
 from plait.base.wellknown import PROXY_MARK
 
@@ -15,11 +17,27 @@ Doc = dict[str, Any]
 class Constant(dict[str, Any]):
     """A part of documents that is the same in many of them and never changes: encoded once for each type it is of."""
 
-    __slots__ = ("known",)
+    __slots__ = ("known", "secrets")
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         super().__init__(document)
         self.known: dict[str, bytes] = {}
+        self.secrets: frozenset[str] | None = None
+        """Names of those that it mentions, once somebody has looked."""
+
+
+_shared: dict[bytes, Constant] = {}
+_MOST: Final = 10_000
+
+
+def shared(document: Doc) -> Doc:
+    """The same Constant for all documents that are equal: filters and logs of a thousand chains are a few."""
+    key = orjson.dumps(document)
+    if (known := _shared.get(key)) is None:
+        if len(_shared) >= _MOST:
+            _shared.clear()
+        known = _shared[key] = Constant(document)
+    return known
 
 
 ADS: Final[Doc] = Constant({"ads": {}, "resource_api_version": "V3"})

@@ -14,7 +14,7 @@ from plait.envoy.l7 import tunnel, upstreams
 from plait.envoy.l7.context import Context
 from plait.envoy.l7.parts import Parts, Said, Spoken
 from plait.envoy.l7.report import Refusal
-from plait.envoy.pieces import Doc
+from plait.envoy.pieces import Constant, Doc
 from plait.envoy.wire import WireError, resource
 from plait.model.views.upstreams import Upstream
 
@@ -123,7 +123,7 @@ def _encoded(kind: str, url: str, document: Doc) -> Said:
         made = resource(url, _name(kind, document), document)
     except WireError as error:
         return Said(document, None, why=str(error))
-    return Said(document, made, frozenset(secrets(document)))
+    return Said(document, made, secrets(document))
 
 
 def _refused(kind: str, each: Said) -> Refusal:
@@ -131,11 +131,23 @@ def _refused(kind: str, each: Said) -> Refusal:
     return Refusal(f"{kind}/{_name(kind, each.document)}", "", why)
 
 
-def secrets(document: Any) -> set[str]:
+def secrets(document: Any) -> frozenset[str]:
     """Every secret named anywhere by SDS."""
+    if type(document) is Constant:
+        if document.secrets is None:
+            document.secrets = _secrets(document.values(), document)
+        return document.secrets
     if isinstance(document, dict):
-        here = {str(document["name"])} if "sds_config" in document and "name" in document else set()
-        return here.union(*(secrets(value) for value in document.values()))
-    if isinstance(document, list):
-        return set().union(*(secrets(value) for value in document))
-    return set()
+        return _secrets(document.values(), document)
+    return _secrets(document, {}) if isinstance(document, list) else _NO_SECRETS
+
+
+def _secrets(values: Iterable[Any], document: Doc) -> frozenset[str]:
+    found = _NO_SECRETS
+    for value in values:
+        if isinstance(value, (dict, list)) and (inner := secrets(value)):
+            found |= inner
+    return found | {str(document["name"])} if "sds_config" in document and "name" in document else found
+
+
+_NO_SECRETS: frozenset[str] = frozenset()

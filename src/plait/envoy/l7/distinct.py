@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_network
 
 from plait.envoy.l7.context import Context
@@ -58,5 +59,10 @@ def _places(match: Doc) -> set[Place]:
 def _word(value: object) -> str:
     """Of an address range the network it means, whichever of its addresses names it."""
     if isinstance(value, dict) and "address_prefix" in value:
-        return str(ip_network(f"{value['address_prefix']}/{value.get('prefix_len', 0)}", strict=False))
+        return _network(f"{value['address_prefix']}/{value.get('prefix_len', 0)}")
     return str(value).lower()
+
+
+@lru_cache(1 << 14)
+def _network(block: str) -> str:
+    return str(ip_network(block, strict=False))

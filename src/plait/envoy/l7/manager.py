@@ -27,7 +27,7 @@ from plait.envoy.l7 import (
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.duty import Duty
 from plait.envoy.l7.order import ORDER, Slot
-from plait.envoy.pieces import ADS, HTTP1, Doc, any_of, extension
+from plait.envoy.pieces import ADS, HTTP1, Doc, any_of, extension, shared
 from plait.model.http_services import PortProtocol
 from plait.model.l7 import ProxyHeaders
 from plait.model.routes import Destination, VirtualHost
@@ -91,10 +91,10 @@ def http(
         "codec_type": codec,
         "rds": {"route_config_name": route, "config_source": ADS},
         **_headers(ctx.settings.headers),
-        "http_filters": filters(ctx, needs, duty, port, pinned=pinned),
+        "http_filters": [*map(shared, filters(ctx, needs, duty, port, pinned=pinned))],
         "access_log": [
-            *access_logs.logs(ctx, telemetry, point),
-            *metrics.metrics(ctx, telemetry, point),
+            *map(shared, access_logs.logs(ctx, telemetry, point)),
+            *map(shared, metrics.metrics(ctx, telemetry, point)),
         ],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "http_protocol_options": HTTP1,
@@ -208,8 +208,8 @@ def tcp(
     if pool is not None and pool.max_connection_duration is not None:
         proxy["max_downstream_connection_duration"] = seconds(pool.max_connection_duration)
     proxy["access_log"] = [
-        *logs,
-        *metrics.metrics(ctx, enforced.telemetry, point, http=False),
+        *map(shared, logs),
+        *map(shared, metrics.metrics(ctx, enforced.telemetry, point, http=False)),
     ]
     proxy["access_log_options"] = {"flush_access_log_on_connected": True}
     if guarded:
