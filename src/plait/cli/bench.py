@@ -120,6 +120,24 @@ def lazy(
     return 0
 
 
+@app.command("control")
+def control(
+    services: Annotated[int, typer.Option(min=1, help="Services, each with a VirtualService.")] = 1000,
+    sidecars: Annotated[str, typer.Option(help="Numbers of connected sidecars, each measured.")] = "1,20,200",
+    unnamed: Annotated[bool, typer.Option("--unnamed", help="Services do not say their protocol.")] = False,
+    form: Format = "table",
+) -> int:
+    """What one edit costs the control plane in CPU, by the number of sidecars. In this process: no mesh, no root."""
+    from plait.trial import bench_control
+
+    counts = _numbers("--sidecars", sidecars, int) or ()
+    if not counts or min(counts) < 1:
+        raise typer.BadParameter("--sidecars are numbers above 0, as 1,20,200")
+    wanted = bench_control.Wanted(services, counts, "unnamed" if unnamed else "http")
+    print(output.render(list(bench_control.table(bench_control.run(wanted, _progress))), form))
+    return 0
+
+
 @app.command("up")
 def start(rounds: int = 3, form: Format = "table") -> int:
     """`plait up` to the first request through mTLS; the first round is the coldest this machine offers."""

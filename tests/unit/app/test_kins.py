@@ -10,6 +10,7 @@ from plait.app.kins import Kins
 from plait.model.compile import compile
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy
+from plait.model.views import sidecar_projection
 from plait.model.views.asking import proxy_of
 
 PODS = [sidecar_pod("a", "10.0.0.1"), sidecar_pod("b", "10.0.0.2")]
@@ -74,3 +75,14 @@ def test_what_has_not_changed_is_not_made_again_and_who_has_gone_is_forgotten() 
     assert len(kins) == 2
     kins.keep(alone)
     assert len(kins) == 1
+
+
+def test_what_a_sidecar_calls_stays_shared_when_an_endpoint_changes() -> None:
+    server = d.pod("cart-0", "10.0.1.1", labels={"app": "cart"})
+    moved = d.pod("cart-0", "10.0.1.2", labels={"app": "cart"})
+    kins, seen = Kins(), None
+    for mesh in meshes([*PODS, CART, server], [*PODS, CART, moved]):
+        proxy = next(each for each in sidecars(mesh) if each.name == "a")
+        calls = kins.calls(mesh, proxy)
+        seen = sidecar_projection.project(mesh, proxy, seen, calls.view)
+        assert calls.serve(seen)

@@ -52,17 +52,18 @@ def project(
         tunnel=workload is not None and workload.tunnel == "hbone",
     )
     if previous is not None:
-        made = _sharing(previous, made)
+        made = _sharing(previous, made, calls)
     made.__dict__["calls"] = calls  # for the next one: a cache, not part of the value
     return made
 
 
-def _sharing(previous: SidecarView, view: SidecarView) -> SidecarView:
+def _sharing(previous: SidecarView, view: SidecarView, calls: Outbound) -> SidecarView:
     if previous == view:
         return previous
+    shared = view.upstreams is calls.upstreams  # and has to be told to be
     return msgspec.structs.replace(
         view,
-        upstreams=kept(previous.upstreams, view.upstreams, lambda each: each.key),
+        upstreams=view.upstreams if shared else kept(previous.upstreams, view.upstreams, lambda each: each.key),
         inbound=kept(previous.inbound, view.inbound, lambda each: each.port),
         enforced=previous.enforced if previous.enforced == view.enforced else view.enforced,
     )
