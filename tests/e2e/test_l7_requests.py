@@ -53,7 +53,7 @@ from plait.model.views.enforced import Enforced
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort
 from plait.model.views.sidecar import InboundPort, SidecarView
 from plait.model.views.upstreams import Upstream, UpstreamEndpoint
-from plait.model.views.waypoint import ServedPort, ServedService, WaypointView
+from plait.model.views.waypoint import Connections, ServedPort, ServedService, WaypointView
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 HERE = Attachment("shop")
@@ -368,6 +368,37 @@ def test_waypoint_routes_by_the_namespace_of_the_tunnels_identity(tmp_path: Path
         assert b"HTTP/1.1 418" in ask("consumer")
         assert b"HTTP/1.1 200" in ask("consumers")
         assert b"HTTP/1.1 200" in ask("shop")
+
+
+def test_waypoint_leads_connections_by_the_namespace_of_the_tunnels_identity(tmp_path: Path) -> None:
+    authority = Authority()
+    with ExitStack() as held:
+        found = {name: held.enter_context(backend(name)) for name in ("web", "own")}
+        port = free_port()
+        ports = (ServedPort(80, "tcp", (), (to("web"),), (), (Connections("consumer", (to("own"),)),)),)
+        service = ServedService(f"shop/{l7.host('web')}", l7.host("web"), "shop", "web", (VIP,), ports, l7.ENFORCED)
+        view = WaypointView(
+            l7.proxy("waypoint", "waypoint"),
+            l7.SETTINGS,
+            (service,),
+            (),
+            tuple(upstream(name, "127.0.0.1", target=at) for name, at in found.items()),
+            l7.ENFORCED,
+            ("cluster.local",),
+            port=port,
+        )
+        document = l7.composed(waypoint.documents(view), run=True, admin=str(tmp_path / "admin"), authority=authority)
+        held.enter_context(envoy(document, port, tmp_path))
+
+        def answered(namespace: str) -> bytes:
+            made = tunnel.context(authority, authority.issue(f"spiffe://cluster.local/ns/{namespace}/sa/client"))
+            plain = socket.create_connection(("127.0.0.1", port), 5)
+            request = b"GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n"
+            return tunnel.connect(plain, made, f"{VIP}:80", send=request, wait_for_data=True).data
+
+        assert b"x-asked: own" in answered("consumer")
+        for other in ("consumers", "shop"):
+            assert b"x-asked: web" in answered(other)
 
 
 def test_a_request_goes_through_the_waypoints_tunnel_into_the_sidecar_that_was_meant(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ edits = st.one_of(
 
 
 @given(st.lists(st.tuples(st.booleans(), edits), max_size=10))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_what_a_waypoint_is_told_step_by_step_is_what_it_is_told_at_once(steps: list[tuple[bool, Resource]]) -> None:
     world = Objects().with_(*SHOP)
     mesh, _ = compile(world)

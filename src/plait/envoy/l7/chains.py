@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -73,6 +74,23 @@ def by_address(ranges: Iterable[tuple[tuple[str, ...], Doc]], otherwise: Doc | N
     if not entries:
         return otherwise["matcher"] if otherwise and "matcher" in otherwise else nothing()
     return {**found, **({"on_no_match": otherwise} if otherwise else {})}
+
+
+def by_caller(key: str, namespaces: Iterable[tuple[str, Doc]], otherwise: Doc) -> Doc:
+    """By the namespace of who calls: `key` is where his identity stands."""
+    said = extension("caller", f"{_NETWORK}.FilterStateInput", key=key)
+    matchers = [
+        {
+            "predicate": {"single_predicate": {"input": said, "value_match": {"safe_regex": _of_namespace(name)}}},
+            "on_match": found,
+        }
+        for name, found in namespaces
+    ]
+    return {"matcher_list": {"matchers": matchers}, "on_no_match": otherwise}
+
+
+def _of_namespace(name: str) -> Doc:
+    return {"google_re2": {}, "regex": f"spiffe://[^/]+/ns/{re.escape(name)}/sa/.+"}
 
 
 def by_server_name(names: Iterable[tuple[tuple[str, ...], Doc]], otherwise: Doc) -> Doc:

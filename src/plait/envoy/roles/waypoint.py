@@ -25,6 +25,7 @@ from plait.envoy.l7 import (
     terminate,
     upstreams,
 )
+from plait.envoy.l7.authorization import FS_PRINCIPAL
 from plait.envoy.l7.bundle import Documents, encode
 from plait.envoy.l7.chains import chain, tree
 from plait.envoy.l7.context import Context, may_be_http, seconds
@@ -37,8 +38,11 @@ from plait.envoy.l7.report import Refusal
 from plait.envoy.pieces import HTTP1, UNLIMITED, Constant, Doc, extension, state
 from plait.envoy.tunnels import RAW, through_internal_listener
 from plait.model.limits import narrowed
-from plait.model.views.waypoint import ServedPort, ServedService, ServedWorkload, WaypointView
+from plait.model.routes import Destination
+from plait.model.views.waypoint import Connections, ServedPort, ServedService, ServedWorkload, WaypointView
 
+Names = tuple[tuple[tuple[str, ...], tuple[Destination, ...]], ...]
+"""TLS by server name."""
 _FS_LOCAL = "envoy.filters.listener.original_dst.local_ip"
 _FS_TARGET = "plait.destination"
 REFUSED = "refused"
@@ -128,7 +132,7 @@ def _of_service(ctx: Context, service: ServedService) -> _Behind:
         tuple((f"{service.hostname}:{port}", leaf) for port, leaf in leaves.items()),
         service.addresses,
         tree(chains.by_port(leaves)),
-        tuple((port.port, port.protocol == "auto" or bool(port.server_names)) for port in service.ports),
+        tuple((port.port, port.protocol == "auto" or port.named) for port in service.ports),
     )
     return _Behind(place, made, tuple(routed))
 
@@ -200,8 +204,17 @@ def _chain_name(service: ServedService, port: ServedPort, kind: str) -> str:
 
 
 def _leaf(service: ServedService, port: ServedPort) -> Doc:
+    rest = _chosen(service, port, "", port.server_names)
+    if not port.callers:
+        return rest
+    own = [(each.namespace, _chosen(service, port, f"|{each.namespace}", each.server_names)) for each in port.callers]
+    return tree(chains.by_caller(FS_PRINCIPAL, own, rest))
+
+
+def _chosen(service: ServedService, port: ServedPort, whose: str, server_names: Names) -> Doc:
+    """`whose`: what names of chains for callers of a namespace end with."""
     http = chain(_chain_name(service, port, "http"))
-    tcp = chain(_chain_name(service, port, "tcp"))
+    tcp = chain(_chain_name(service, port, "tcp") + whose)
     if port.protocol == "auto":
         if not port.virtual_hosts:
             found = tcp
@@ -209,11 +222,11 @@ def _leaf(service: ServedService, port: ServedPort) -> Doc:
             found = tree(chains.by_protocol(_chain_name(service, port, "http"), tcp))
     else:
         found = http if may_be_http(port.protocol) else tcp
-    if not port.server_names:
+    if not server_names:
         return found
     named = [
-        (wanted, chain(f"{_chain_name(service, port, 'tls')}|{number}"))
-        for number, (wanted, _) in enumerate(port.server_names)
+        (wanted, chain(f"{_chain_name(service, port, 'tls')}{whose}|{number}"))
+        for number, (wanted, _) in enumerate(server_names)
     ]
     return tree(chains.by_server_name(named, found))
 
@@ -248,12 +261,22 @@ def _service_chains(ctx: Context, service: ServedService, port: ServedPort, rout
         routed.append(routes.configuration(ctx, name, port.virtual_hosts, port.port, **counts))
         http = manager.http(ctx, name, name, Needs.of(port.virtual_hosts), duty, port.port)
         yield {"name": name, "filters": [*limits.connections(service.enforced.limits, name), http]}
+    yield from _connection_chains(ctx, service, port, duty, Connections("", port.destinations, port.server_names))
+    for each in port.callers:
+        yield from _connection_chains(ctx, service, port, duty, each)
+
+
+def _connection_chains(
+    ctx: Context, service: ServedService, port: ServedPort, duty: Duty, found: Connections
+) -> Iterator[Doc]:
+    """Of callers of one namespace, "" of all others."""
+    whose = f"|{found.namespace}" if found.namespace else ""
     if port.protocol == "auto" or not may_be_http(port.protocol):
-        name = _chain_name(service, port, "tcp")
-        filters = manager.tcp(ctx, name, duty, port.destinations, protocol=port.protocol)
+        name = _chain_name(service, port, "tcp") + whose
+        filters = manager.tcp(ctx, name, duty, found.destinations, protocol=port.protocol)
         yield {"name": name, "filters": filters}
-    for number, (_, destinations) in enumerate(port.server_names):
-        name = f"{_chain_name(service, port, 'tls')}|{number}"
+    for number, (_, destinations) in enumerate(found.server_names):
+        name = f"{_chain_name(service, port, 'tls')}{whose}|{number}"
         yield {"name": name, "filters": manager.tcp(ctx, name, duty, destinations)}
 
 

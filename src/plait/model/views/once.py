@@ -90,8 +90,7 @@ def _acts(routing: Routing, service: HttpService, port: int, resolver: Resolver,
     if not resolver.through_waypoint(service):
         return False
     scope = resolver.scope
-    # Rules for connections that callers have for themselves are not applied at a waypoint.
-    attached = scope.attached(service, port) if http else [r for r in scope.produced(service, port) if r.tls or r.tcp]
+    attached = scope.attached(service, port) if http else scope.connecting(service, port)
     if attached:
         return any(each is routing for each in attached)
     return scope.routing(service.hostname, service.waypoint.partition("/")[0], http=http) is routing

@@ -81,8 +81,7 @@ def _ways(service: HttpService, port: int, resolver: Resolver) -> list[tuple[tup
 
 
 def _routings(service: HttpService, port: int, resolver: Resolver) -> list[Routing]:
-    attached = [each for each in resolver.scope.attached(service, port) if each.tls or each.tcp]
-    if attached:
+    if attached := resolver.scope.connecting(service, port):
         return attached
     routing = resolver.scope.routing(service.hostname, http=False)
     return [routing] if routing is not None else []

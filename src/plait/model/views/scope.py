@@ -127,6 +127,10 @@ class Scope:
         own = self.consumers(service, port).get(self.proxy.namespace) if self.proxy.role != "waypoint" else None
         return own or self.produced(service, port)
 
+    def connecting(self, service: HttpService, port: int) -> list[Routing]:
+        """Those of them that have rules for connections."""
+        return [each for each in self.attached(service, port) if each.tls or each.tcp]
+
     def produced(self, service: HttpService, port: int) -> list[Routing]:
         """Routes of the Gateway API that hold for every caller."""
         return [routing for routing, parent in self._parents(service, port) if parent.producer]

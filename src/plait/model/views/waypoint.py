@@ -18,6 +18,14 @@ from plait.model.views.enforced import Enforced
 from plait.model.views.upstreams import Upstream, UpstreamEndpoint
 
 
+class Connections(Struct, frozen=True):
+    """What becomes of connections of callers of one namespace ("" any)."""
+
+    namespace: str
+    destinations: tuple[Destination, ...]
+    server_names: tuple[tuple[tuple[str, ...], tuple[Destination, ...]], ...] = ()
+
+
 class ServedPort(Struct, frozen=True):
     """A port of a service. HTTP (or unknown) has virtual hosts, everything has TCP destinations."""
 
@@ -28,6 +36,13 @@ class ServedPort(Struct, frozen=True):
     """For bytes that are not HTTP."""
     server_names: tuple[tuple[tuple[str, ...], tuple[Destination, ...]], ...] = ()
     """TLS by server name: (names, destinations), before `destinations`."""
+    callers: tuple[Connections, ...] = ()
+    """Of namespaces that have rules of their own, or that a rule names; the rest is for all others."""
+
+    @property
+    def named(self) -> bool:
+        """Whether a server name decides anything."""
+        return bool(self.server_names) or any(each.server_names for each in self.callers)
 
 
 class ServedService(Struct, frozen=True):

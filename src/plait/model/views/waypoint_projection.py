@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from operator import is_not
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from plait.model.http_services import HttpPort, HttpService
 from plait.model.index import index_of
 from plait.model.mesh import Mesh
 from plait.model.proxies import Proxy
-from plait.model.routes import Destination, VirtualHost
+from plait.model.routes import Destination, Routing, TcpMatch, TlsMatch, VirtualHost
 from plait.model.views import bindings, changes, enforcing, hosting, once
 from plait.model.views.changes import Changes
 from plait.model.views.destinations import peer_of
@@ -26,7 +26,7 @@ from plait.model.views.keeping import kept
 from plait.model.views.resolve import Resolver, UpstreamKey
 from plait.model.views.scope import Scope
 from plait.model.views.upstreams import Upstream, UpstreamEndpoint
-from plait.model.views.waypoint import ServedPort, ServedService, ServedWorkload, WaypointView
+from plait.model.views.waypoint import Connections, ServedPort, ServedService, ServedWorkload, WaypointView
 
 
 def project(mesh: Mesh, proxy: Proxy, previous: WaypointView | None = None) -> WaypointView:
@@ -223,20 +223,47 @@ def _port(service: HttpService, port: HttpPort, resolver: Resolver) -> ServedPor
         host = hosting.service_host(service, port.number, resolver, domain)
         # Who comes here was sent here for this service: whatever host the client wrote, it is the one.
         hosts = (VirtualHost(host.name, ("*",), host.routes, host.https_only),)
+    attached = resolver.scope.connecting(service, port.number)
+    found = resolver.scope.routing(service.hostname, http=False)
+    common = attached or ([found] if found is not None else [])
+    # Of whom some rules hold alone: routes that a namespace has for itself, and matches by the caller's namespace.
+    whose = dict.fromkeys(sorted(_callers(common)), common)
+    for namespace, routings in sorted(resolver.scope.consumers(service, port.number).items()):
+        if own := [each for each in routings if each.tls or each.tcp]:
+            whose[namespace] = own
+    anybody = _connections("", service, port, common, resolver)
+    callers = tuple(_connections(name, service, port, whose[name], resolver) for name in sorted(whose))
+    return ServedPort(port.number, port.protocol, hosts, anybody.destinations, anybody.server_names, callers)
+
+
+def _callers(routings: Iterable[Routing]) -> Iterator[str]:
+    """Namespaces that matches of connections name."""
+    for routing in routings:
+        tls = (match.source_namespace for rule in routing.tls for match in rule.matches)
+        tcp = (match.source_namespace for rule in routing.tcp for match in rule.matches)
+        yield from filter(None, (*tls, *tcp))
+
+
+def _connections(
+    caller: str, service: HttpService, port: HttpPort, routings: Iterable[Routing], resolver: Resolver
+) -> Connections:
+    """Where those of callers of this namespace go ("" any): by these routes, else straight to the service."""
     there = resolver.destination(Destination(service.hostname, port.number, namespace=service.namespace))
     destinations: tuple[Destination, ...] = (there,)
     names: list[tuple[tuple[str, ...], tuple[Destination, ...]]] = []
-    attached = [each for each in resolver.scope.attached(service, port.number) if each.tls or each.tcp]
-    found = resolver.scope.routing(service.hostname, http=False)
-    for routing in attached or ([found] if found is not None else []):
+
+    def holds(match: TcpMatch | TlsMatch) -> bool:
+        return once.at_waypoint(match, port.number) and match.source_namespace in ("", caller)
+
+    for routing in routings:
         for tls in routing.tls:
             ends = tuple(resolver.destination(each, port.number) for each in tls.destinations)
-            names += [(m.names, ends) for m in tls.matches if once.at_waypoint(m, port.number)]
+            names += [(m.names, ends) for m in tls.matches if holds(m)]
         for tcp in routing.tcp:
-            if not tcp.matches or any(once.at_waypoint(m, port.number) for m in tcp.matches):
+            if not tcp.matches or any(map(holds, tcp.matches)):
                 destinations = tuple(resolver.destination(each, port.number) for each in tcp.destinations)
                 break
-    return ServedPort(port.number, port.protocol, hosts, destinations, tuple(names))
+    return Connections(caller, destinations, tuple(names))
 
 
 def _workload(mesh: Mesh, proxy: Proxy, bound: Enforced, uid: str) -> ServedWorkload | None:
