@@ -12,7 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from plait.app import agent_status, loads
+from plait.app import agent_status, loads, usages
 from plait.app.agent_commands import AgentCommands
 from plait.app.agent_metrics import AgentMetrics
 from plait.app.companions import Companions
@@ -204,7 +204,12 @@ class Agent:
         async def timings() -> Document:
             return {"answered": [list(each) for each in self.companions.answered]}
 
-        more = {loads.PATH: lambda: loads.measured(self.companions), TIMINGS: timings}
+        node, admin = self.place.node, self.place.folder / "admin.sock"
+        more = {
+            loads.PATH: lambda: loads.measured(self.companions),
+            usages.PATH: lambda: usages.measured(node, admin, self.companions),
+            TIMINGS: timings,
+        }
         metrics = MetricsServer(
             lambda: self._metrics.page(self.admin, self.supervisor),
             self._metrics.registry,

@@ -1,15 +1,9 @@
-"""What the waypoints of a node carry: the agent asks each Envoy beside it, the control plane asks agents.
-
-CPU is read from the process that answers at the admin socket, so nobody's word about a pid is needed.
-"""
+"""What the waypoints of a node carry: the agent asks each Envoy beside it, the control plane asks agents."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import socket
-import struct
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +11,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from plait.app import usages
 from plait.app.companions import Companions
 from plait.base import aio
 from plait.base.observe import logger
@@ -26,7 +21,6 @@ from plait.proxy.admin import Admin, AdminError
 
 PATH = "/proxies"
 _log = logger("loads")
-_TICK = os.sysconf("SC_CLK_TCK")
 _COUNTED = r"^http\.(inbound-.*|connect_terminate)\.downstream_(rq_total|rq_active|cx_active)$"
 _TIMED = r"^http\.inbound-.*\.downstream_rq_time$"
 _HTTP = re.compile(r"^http\.inbound-.*\.downstream_(rq_total|rq_active|cx_active)$")
@@ -83,11 +77,7 @@ def _merged(times: Iterable[tuple[tuple[float, int], ...]]) -> tuple[tuple[float
 
 def _cpu(where: Path) -> float:
     """Seconds that the process listening there has used."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(where))
-        pid, _, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
+    return usages.cpu(usages.process(where))
 
 
 class Loads:

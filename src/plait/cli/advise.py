@@ -11,9 +11,11 @@ import aiohttp
 import msgspec
 import typer
 
-from plait.app import reading
+from plait.app import reading, usages
 from plait.app.migration import traffic as measuring
+from plait.app.migration import units as costs
 from plait.app.migration.advice import CORE_MEGABYTES, Advice, Cost, advise
+from plait.app.migration.units import Units
 from plait.base.wellknown import METRICS_PORT, PROXY_CONTAINER
 from plait.cli import connect, output
 from plait.local.layout import Layout
@@ -37,30 +39,40 @@ def main(
 ) -> int:
     """Measure, and say for each workload which mode keeps all that is bound to it at the least cost, and what it saves.
 
-    Workloads outside the mesh are left there. Costs are estimates: traffic times CPU as measured by the benchmarks.
+    Workloads outside the mesh are left there. Costs are traffic times CPU and memory of proxies, as those that run show
+    it; where none does, or has too little to do, as the benchmarks measured. Each figure says which.
     """
     layout = Layout.of(name)
     connect.running(layout)
-    found = asyncio.run(_advised(layout, namespace, seconds, core * 1024))
+    found, units = asyncio.run(_advised(layout, namespace, seconds, core * 1024))
     if form != "table":
-        print(output.render([_document(each, core * 1024) for each in found], form))
+        print(output.render([_document(each, core * 1024, units) for each in found], form))
         return 0
     if not found:
         print(f"plait advise: no workloads{f' in {namespace}' if namespace else ''}", file=sys.stderr)
         return 1
     print(output.render([_row(each) for each in found], "table"))
-    print("\n".join(_words(found)))
+    print("\n".join((*_words(found), "", *costs.words(units, seconds))))
     return 0
 
 
-async def _advised(layout: Layout, namespace: str, seconds: float, core: float) -> tuple[Advice, ...]:
+async def _advised(layout: Layout, namespace: str, seconds: float, core: float) -> tuple[tuple[Advice, ...], Units]:
     async with connect.connected(layout) as scene:
         urls = await _urls(scene)
-        began, first = time.monotonic(), measuring.counted(await _pages(scene, urls))
+        began, first, used = time.monotonic(), measuring.counted(await _pages(scene, urls)), await _usages(scene)
         await asyncio.sleep(seconds)
-        second = measuring.counted(await _pages(scene, urls))
-        mesh = await reading.read(scene.api)
-        return advise(mesh, measuring.between(first, second, time.monotonic() - began), namespace, core)
+        second, took = measuring.counted(await _pages(scene, urls)), time.monotonic() - began
+        mesh, traffic = await reading.read(scene.api), measuring.between(first, second, took)
+        units = costs.measured(mesh, traffic, used, await _usages(scene), took)
+        return advise(mesh, traffic, namespace, core, units), units
+
+
+async def _usages(scene: Scene) -> costs.Usages:
+    """What the Envoys of all nodes have used so far, by their agents' word."""
+    plan = scene.record.plan
+    hosts = (plan.node(number) for number, _ in enumerate(scene.record.nodes, start=1))
+    pages = await _pages(scene, [f"http://{host}:{METRICS_PORT}{usages.PATH}" for host in hosts])
+    return usages.read(page.encode() for page in pages)
 
 
 async def _urls(scene: Scene) -> list[str]:
@@ -130,8 +142,9 @@ def _words(found: tuple[Advice, ...]) -> list[str]:
     return lines + [f"  plait migrate plan {each.namespace}/{each.name} --to {each.best}" for each in moving]
 
 
-def _document(each: Advice, core: float) -> dict[str, Any]:
+def _document(each: Advice, core: float, units: Units) -> dict[str, Any]:
     saving = Cost(each.now.millicores - each.then.millicores, each.now.megabytes - each.then.megabytes)
     made: dict[str, Any] = msgspec.to_builtins(each)
     made["saving"] = {**msgspec.to_builtins(saving), "weighed": saving.weighed(core)}
+    made["units"] = msgspec.to_builtins(units)
     return made

@@ -1,8 +1,7 @@
 """advise(mesh, traffic): for each workload the cheapest mode that keeps all that is bound to it. Pure.
 
 Whether a mode keeps everything is the migration's own plan; what a mode costs is traffic times the CPU of the proxies
-on the way, and their memory. The unit costs were measured on one machine (docs/benchmarks.md): what is compared is
-their ratio.
+on the way, and their memory (`units`).
 """
 
 from __future__ import annotations
@@ -12,17 +11,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from plait.app.migration.plan import PROXY_MEGABYTES, Move, Plan, Scope, plan
+from plait.app.migration.plan import Move, Plan, Scope, plan
 from plait.app.migration.traffic import Key, Traffic
+from plait.app.migration.units import ASSUMED, Units
 from plait.model.mesh import Mesh
 from plait.model.modes import Mode
 
-L4_MICROSECONDS: Final = 220.0
-"""CPU of a node proxy for one request on a kept connection, at one side."""
-HTTP_MICROSECONDS: Final = 500.0
-"""CPU of a proxy that reads HTTP (a sidecar, a waypoint) for one request."""
-CONNECTION_MICROSECONDS: Final = 1150.0
-"""CPU of any proxy for one connection, with its TLS."""
 CORE_MEGABYTES: Final = 8192.0
 """How much memory costs as much as a core."""
 _CANDIDATES: Final[tuple[Mode, ...]] = ("ambient", "sidecar")
@@ -55,14 +49,18 @@ class Advice(Struct, frozen=True):
 
 
 def advise(
-    mesh: Mesh, traffic: Mapping[Key, Traffic], namespace: str = "", core: float = CORE_MEGABYTES
+    mesh: Mesh,
+    traffic: Mapping[Key, Traffic],
+    namespace: str = "",
+    core: float = CORE_MEGABYTES,
+    units: Units = ASSUMED,
 ) -> tuple[Advice, ...]:
     """`namespace` "": of all. `core`: megabytes that cost as much as a core."""
     spaces = sorted({each.namespace for each in mesh.workloads.values() if namespace in ("", each.namespace)})
-    return tuple(found for space in spaces for found in _of(mesh, space, traffic, core))
+    return tuple(found for space in spaces for found in _of(mesh, space, traffic, core, units))
 
 
-def _of(mesh: Mesh, space: str, traffic: Mapping[Key, Traffic], core: float) -> Iterator[Advice]:
+def _of(mesh: Mesh, space: str, traffic: Mapping[Key, Traffic], core: float, units: Units) -> Iterator[Advice]:
     everybody = plan(mesh, Scope(space), "ambient").moves
     plans = {move.name: {to: plan(mesh, Scope(space, move.name), to) for to in _CANDIDATES} for move in everybody}
     sharing = sum(bool(found["ambient"].waypoint) for found in plans.values())
@@ -70,8 +68,8 @@ def _of(mesh: Mesh, space: str, traffic: Mapping[Key, Traffic], core: float) -> 
         measured, kept = traffic.get((space, move.name), Traffic()), {}
         for to, found in plans[move.name].items():
             if not found.lost:
-                kept[to] = _cost(mesh, found, to, move.pods, measured, sharing)
-        now = _cost(mesh, plans[move.name]["ambient"], move.mode, move.pods, measured, sharing)
+                kept[to] = _cost(units, found, to, move.pods, measured, sharing)
+        now = _cost(units, plans[move.name]["ambient"], move.mode, move.pods, measured, sharing)
         if move.mode == "none" or not kept:  # outside the mesh a proxy costs nothing; whoever is there stays
             yield Advice(space, move.name, move.pods, move.mode, move.mode, measured, now, now, _why(plans, move))
             continue
@@ -79,19 +77,18 @@ def _of(mesh: Mesh, space: str, traffic: Mapping[Key, Traffic], core: float) -> 
         yield Advice(space, move.name, move.pods, move.mode, best, measured, now, kept[best], _why(plans, move))
 
 
-def _cost(mesh: Mesh, found: Plan, mode: Mode, pods: int, measured: Traffic, sharing: int) -> Cost:
+def _cost(units: Units, found: Plan, mode: Mode, pods: int, measured: Traffic, sharing: int) -> Cost:
     """`found` is the plan to ambient where `mode` is that: it says whether a waypoint is on the way."""
     if mode == "none":
         return Cost(0.0, 0.0)
     requests = measured.requests_in + measured.requests_out
     connections = measured.connections_in + measured.connections_out
-    hop = HTTP_MICROSECONDS if mode == "sidecar" else L4_MICROSECONDS
-    micros = requests * hop + connections * CONNECTION_MICROSECONDS
     if mode == "sidecar":
-        return Cost(micros / 1000, float(pods * PROXY_MEGABYTES))
+        return Cost(units.sidecar.used(requests, connections) / 1000, pods * units.sidecar.megabytes)
     behind = bool(found.waypoint)
-    micros += measured.requests_in * HTTP_MICROSECONDS if behind else 0.0
-    return Cost(micros / 1000, PROXY_MEGABYTES / max(sharing, 1) if behind else 0.0, behind)
+    micros = units.node.used(requests, connections)
+    micros += units.waypoint.used(measured.requests_in, 0.0) if behind else 0.0
+    return Cost(micros / 1000, units.waypoint.megabytes / max(sharing, 1) if behind else 0.0, behind)
 
 
 def _why(plans: Mapping[str, Mapping[Mode, Plan]], move: Move) -> str:
