@@ -153,6 +153,19 @@ def test_a_canary_stops_with_its_share_and_goes_back(mine: Mesh) -> None:
         assert modes(mine) == ["sidecar", "sidecar"]
 
 
+def test_advice_reckons_with_what_the_proxies_that_run_cost_and_says_so(mine: Mesh) -> None:
+    with judged(mine):
+        done = mine.plait("advise", "shop", "--seconds", "3", "-o", "json")
+    (cart,) = json.loads(done.stdout)
+    sidecar, waypoint = cart["units"]["sidecar"], cart["units"]["waypoint"]
+    assert sidecar["memory"] == "measured" and 3 < sidecar["megabytes"] < 200
+    assert cart["now"]["megabytes"] == pytest.approx(2 * sidecar["megabytes"])
+    assert (sidecar["cpu"] == "measured") == (sidecar["request"] != 500.0), (
+        "on a busy machine it may have too little to do"
+    )
+    assert (waypoint["memory"], waypoint["megabytes"]) == ("assumed", 14.0), "none runs"
+
+
 def test_what_would_be_judged_differently_is_refused(mine: Mesh) -> None:
     """By selector it binds the pods, whose node proxy reads no HTTP."""
     mine.apply(BY_SELECTOR)

@@ -36,7 +36,7 @@ class Unit(Struct, frozen=True):
 
 
 class Units(Struct, frozen=True):
-    """A node's proxy is there for everybody, so its memory is counted for nobody."""
+    """A node's proxy is there for everybody, so its memory is told and counted for nobody."""
 
     node: Unit = Unit(220.0, 1150.0, 0.0)
     sidecar: Unit = Unit(500.0, 1150.0, float(PROXY_MEGABYTES))
@@ -52,7 +52,7 @@ def measured(mesh: Mesh, traffic: Mapping[Key, Traffic], first: Usages, second: 
     """By two readings, with what was done between them."""
     done = _done(mesh, traffic)
     return Units(
-        node=structs.replace(_unit("node", ASSUMED.node, done, first, second, seconds), megabytes=0.0),
+        node=_unit("node", ASSUMED.node, done, first, second, seconds),
         sidecar=_unit("sidecar", ASSUMED.sidecar, done, first, second, seconds),
         waypoint=_unit("waypoint", ASSUMED.waypoint, done, first, second, seconds),
     )

@@ -39,7 +39,7 @@ NOTHING = usages(node=5.0, sidecar=5.0, waypoint=5.0)
 def test_what_proxies_used_is_shared_out_over_what_they_did() -> None:
     found = measured(MESH, TRAFFIC, NOTHING, usages(node=5.67, sidecar=6.0, waypoint=5.25), 10.0)
     # 100 requests at 220 us and 10 connections at 1,150 a second were assumed: 0.335 s in ten. It took twice as much.
-    assert found.node == Unit(pytest.approx(440.0), pytest.approx(2300.0), 0.0, "measured", "measured")
+    assert found.node == Unit(pytest.approx(440.0), pytest.approx(2300.0), 20.0, "measured", "measured")
     assert (found.sidecar.request, found.sidecar.cpu) == (pytest.approx(1000.0), "measured")
     assert (found.waypoint.request, found.waypoint.cpu) == (pytest.approx(250.0), "measured")
     assert (found.sidecar.megabytes, found.waypoint.memory) == (20.0, "measured")
@@ -61,10 +61,10 @@ def test_a_proxy_that_was_made_anew_meanwhile_does_not_count() -> None:
 
 
 def test_advice_is_reckoned_with_them() -> None:
-    units = Units(sidecar=Unit(1000.0, 1150.0, 30.0, "measured", "measured"))
+    units = Units(node=Unit(220.0, 1150.0, 25.0), sidecar=Unit(1000.0, 1150.0, 30.0, "measured", "measured"))
     (found,) = (each for each in advise(MESH, TRAFFIC, "shop", units=units) if each.name == "web")
     assert (found.now.millicores, found.now.megabytes) == (100.0, 30.0)
-    assert found.then.millicores == pytest.approx(22.0)
+    assert found.then.millicores == pytest.approx(22.0) and found.then.megabytes == 0.0, "a node's is there anyway"
 
 
 def test_each_figure_says_whether_it_was_measured() -> None:
