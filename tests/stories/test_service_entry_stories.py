@@ -1,4 +1,4 @@
-"""Stories of ServiceEntries that the Gateway API names: as the parent of a route, as the target of a policy."""
+"""Stories of ServiceEntries: whom they lead to, and what it means when a route or policy of the Gateway API names one."""
 
 from __future__ import annotations
 
@@ -71,3 +71,15 @@ def test_a_policy_of_an_entry_that_is_not_there_says_so(target: dict[str, str]) 
     mesh, _ = l7.world(PAIR, policy("p", "all.example", **target))
     assert accepted(mesh, "backendtlspolicies/p") == ("False", "TargetNotFound")
     assert not mesh.l7.backend_tls
+
+
+def test_an_address_among_names_to_look_up_is_one_endpoint() -> None:
+    ends = [{"address": "a.example", "ports": {"http": 8080}}, {"address": "10.7.0.1", "weight": 3}]
+    entry = l7.istio("ServiceEntry", "e", hosts=["e.example"], ports=PORTS, resolution="DNS", endpoints=ends)
+    mesh, problems = l7.world(entry, l7.sidecar_pod("web", "10.0.0.1"))
+    assert problems == ()
+    (found,) = [each for each in l7.seen_by(mesh, "web").upstreams if (each.hostname, each.port) == ("e.example", 80)]
+    assert sorted((end.address, end.port, end.weight) for end in found.endpoints) == [
+        ("10.7.0.1", 80, 3),
+        ("a.example", 8080, 1),
+    ]

@@ -245,7 +245,11 @@ class Resolver:
         self, service: HttpService, port: HttpPort, policy: TrafficPolicy
     ) -> Iterator[tuple[UpstreamEndpoint, dict[str, str]]]:
         plain = service.external or (policy.tls is not None and policy.tls.mode != "istio_mutual")
+        known = sorted(self._index.workloads_of(service.key), key=lambda w: w.uid)
+        held = {address for workload in known for address in workload.addresses}
         for named in service.endpoints:
+            if named.address in held:
+                continue  # an address among names to look up: it stands below, with what is known of who is there
             number = next((to for of, to in named.ports if of == port.number), port.target or port.number)
             endpoint = UpstreamEndpoint(named.address, number, locality=named.locality, weight=named.weight)
             yield endpoint, dict(named.labels)
@@ -254,7 +258,7 @@ class Resolver:
         said = {named.address.lower() for named in service.endpoints}
         balancing, proxy = service.balancing or LoadBalancing(), self.scope.proxy
         origin = Origin(proxy.node, proxy.network, proxy.cluster, proxy.locality)
-        for workload in sorted(self._index.workloads_of(service.key), key=lambda w: w.uid):
+        for workload in known:
             target, place = _target(workload, service.key, port), rank(workload, balancing, origin)
             looked_up = service.resolution in _LOOKED_UP and workload.hostname not in said
             address = workload.addresses[0] if workload.addresses else workload.hostname if looked_up else ""
