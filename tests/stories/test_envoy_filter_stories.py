@@ -86,6 +86,40 @@ def test_a_cluster_on_the_way_in_is_known_by_its_service() -> None:
     }
 
 
+@pytest.mark.parametrize(("context", "hit"), [("SIDECAR_INBOUND", True), ("SIDECAR_OUTBOUND", False)])
+def test_what_passes_to_ports_that_nobody_lists_is_on_the_way_in(context: str, hit: bool) -> None:
+    found = patched("CLUSTER", "MERGE", {"connect_timeout": "7s"}, context)
+    [cluster] = [each for each in found["clusters"] if each["name"] == "InboundPassthroughCluster"]
+    assert (cluster["connect_timeout"] == "7s") is hit
+
+
+def test_routes_on_the_way_in_are_known_by_the_service_s_port_and_clusters_by_the_pod_s() -> None:
+    """As where the requests to one port of a workload are counted against a limit of their own."""
+    changes = [
+        {
+            "applyTo": "HTTP_ROUTE",
+            "match": {
+                "context": "SIDECAR_INBOUND",
+                "routeConfiguration": {"vhost": {"name": f"inbound|http|{port}", "route": {"action": "ANY"}}},
+            },
+            "patch": {"operation": "MERGE", "value": {"request_headers_to_remove": [f"x-{port}"]}},
+        }
+        for port in (80, 0)
+    ]
+    mesh, problems = l7.world(
+        d.service("web", "10.9.0.1", target=9080),
+        l7.sidecar_pod("web", "10.0.0.1", labels={"app": "web"}),
+        l7.istio("EnvoyFilter", "mine", configPatches=changes),
+    )
+    assert not problems
+    found = {
+        each["name"]: [route.get("request_headers_to_remove") for route in each["virtual_hosts"][0]["routes"]]
+        for each in sidecar.documents(l7.seen_by(mesh, "web"))["routes"]
+    }
+    assert found["inbound|9080||"] == [["x-80"]] * 2
+    assert found["InboundPassthroughCluster"] == [["x-0"]] * 2
+
+
 def test_a_socket_is_merged_into_the_one_of_its_name_where_several_are_chosen_from() -> None:
     socket = {
         "name": "envoy.transport_sockets.tls",

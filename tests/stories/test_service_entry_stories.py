@@ -1,4 +1,4 @@
-"""Stories of ServiceEntries: whom they lead to, and what it means when a route or policy of the Gateway API names one."""
+"""Stories of ServiceEntries: whom they lead to, and what it means when something of the Gateway API names one."""
 
 from __future__ import annotations
 

@@ -97,19 +97,19 @@ def route_configuration(ctx: Context, view: SidecarView, port: InboundPort) -> D
     if port.virtual_hosts:
         local = replace(ctx, local={port.hostname: name} if port.hostname else {})
         return routes.configuration(local, name, port.virtual_hosts, port.service_port or port.port, **counts)
-    operation = f"{port.hostname}:{port.service_port or port.port}/*"
-    return {**_to_application(name, name, operation), **counts}
+    return {**_to_application(name, port.hostname, port.service_port or port.port), **counts}
 
 
-def _to_application(name: str, cluster: str, operation: str) -> Doc:
+def _to_application(name: str, hostname: str, number: int) -> Doc:
     """An application may close a connection that was kept for it in the very moment it is used again, and nobody can
     tell whether it read the request. One that may be sent twice is (RFC 9110, 9.2.1); another only if nothing of it was
     sent."""
+    operation = f"{hostname}:{number}/*"
     routes = [
-        _forwarded(cluster, operation, {"prefix": "/", "headers": [_SAFE]}, "reset-before-request,reset"),
-        _forwarded(cluster, operation, {"prefix": "/"}, "reset-before-request"),
+        _forwarded(name, operation, {"prefix": "/", "headers": [_SAFE]}, "reset-before-request,reset"),
+        _forwarded(name, operation, {"prefix": "/"}, "reset-before-request"),
     ]
-    host = {"name": f"{name}", "domains": ["*"], "routes": routes}
+    host = {"name": f"inbound|http|{number}", "domains": ["*"], "routes": routes}  # patches know it by this name
     return {"name": name, "validate_clusters": False, "virtual_hosts": [host]}
 
 

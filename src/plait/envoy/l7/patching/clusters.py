@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from plait.envoy import names
 from plait.envoy.l7.bundle import Documents
 from plait.envoy.l7.merging import edited, merged
 from plait.envoy.l7.patching.matching import Known, Test, ours
@@ -27,7 +28,7 @@ def _cluster(patch: Patch, role: str, known: Known) -> Test:
         name = str(document["name"])
         parts = name.split("|")
         kind, port, subset, host = parts if len(parts) == 4 else ("", "", "", "")
-        direction = "INBOUND" if kind.startswith("inbound") else "OUTBOUND"
+        direction = "INBOUND" if kind.startswith("inbound") or name == names.INBOUND else "OUTBOUND"
         return (
             ours(patch, role, direction)
             and wanted.get("name", name) == name

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from plait.envoy import names
 from plait.envoy.l7.bundle import Documents
 from plait.envoy.l7.merging import edited
 from plait.envoy.l7.patching.matching import ADDED, Known, Test, ours
@@ -21,7 +22,7 @@ def patched(found: Documents, patch: Patch, value: Doc, role: str, known: Known)
         return True
     done = False
     for number, document in enumerate(found.routes):
-        inbound = str(document["name"]).startswith("inbound|")
+        inbound = str(document["name"]).startswith(("inbound|", names.INBOUND))
         if not ours(patch, role, "INBOUND" if inbound else "OUTBOUND") or not _configuration(wanted, document, known):
             continue
         if patch.apply_to == "ROUTE_CONFIGURATION":
