@@ -120,6 +120,44 @@ def test_routes_on_the_way_in_are_known_by_the_service_s_port_and_clusters_by_th
     assert found["InboundPassthroughCluster"] == [["x-0"]] * 2
 
 
+@pytest.mark.parametrize(
+    ("name", "chains"),
+    [
+        ("0.0.0.0_8080", {"0.0.0.0_8080-mtls", "0.0.0.0_8080-plain"}),
+        ("0.0.0.0_8080-plain", {"0.0.0.0_8080-plain"}),
+        ("virtualInbound-catchall-http", {"virtualInbound-mtls-http", "virtualInbound-http"}),
+        ("virtualInbound", set()),
+        ("0.0.0.0_80", set()),
+    ],
+)
+def test_chains_on_the_way_in_are_known_by_istio_s_names_too(name: str, chains: set[str]) -> None:
+    found = patched("HTTP_FILTER", "INSERT_FIRST", LUA, "SIDECAR_INBOUND", listener={"filterChain": {"name": name}})
+    assert chains == {
+        chain["name"]
+        for listener in found["listeners"]
+        for chain in listener["filter_chains"]
+        for each in chain["filters"]
+        if LUA in each["typed_config"].get("http_filters", ())
+    }
+
+
+def test_the_bytes_of_ports_that_nobody_lists_are_known_by_istio_s_name() -> None:
+    filters = {"filterChain": {"name": "virtualInbound", "filter": {"name": "envoy.filters.network.tcp_proxy"}}}
+    value = {
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+            "max_connect_attempts": 7,
+        }
+    }
+    found = patched("NETWORK_FILTER", "MERGE", value, "SIDECAR_INBOUND", listener=filters)
+    assert {
+        chain["name"]
+        for listener in found["listeners"]
+        for chain in listener["filter_chains"]
+        if chain["filters"][-1]["typed_config"].get("max_connect_attempts") == 7
+    } == {"virtualInbound-mtls-tcp", "virtualInbound-tcp", "virtualInbound-tls"}
+
+
 def test_a_socket_is_merged_into_the_one_of_its_name_where_several_are_chosen_from() -> None:
     socket = {
         "name": "envoy.transport_sockets.tls",

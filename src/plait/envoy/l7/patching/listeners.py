@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from plait.model.patches import Patch
 _HCM = "envoy.filters.network.http_connection_manager"
 _VIRTUAL = ("virtualInbound", "virtualOutbound", INTERNAL)
 """Listeners of all ports: a match's port is about their chains."""
+_WAYS_IN = re.compile(r"(virtualInbound|0\.0\.0\.0_\d+)-(?:mtls|mtls-http|mtls-tcp|plain|http|tcp|tls)")
 
 
 def patched(found: Documents, patch: Patch, value: Doc, role: str) -> bool:
@@ -91,7 +93,7 @@ def _chain(wanted: Mapping[str, Any], virtual: bool) -> Test:
         match = chain.get("filter_chain_match", {})
         protocols = [each.strip() for each in str(said.get("applicationProtocols", "")).split(",") if each.strip()]
         return (
-            said.get("name", chain.get("name")) == chain.get("name")
+            (not said.get("name") or said["name"] in (chain.get("name"), _common_name(chain)))
             and (not said.get("sni") or said["sni"] in match.get("server_names", []))
             and said.get("transportProtocol", match.get("transport_protocol")) == match.get("transport_protocol")
             and (not protocols or set(protocols) <= set(match.get("application_protocols", [])))
@@ -101,6 +103,17 @@ def _chain(wanted: Mapping[str, Any], virtual: bool) -> Test:
         )
 
     return chosen
+
+
+def _common_name(chain: Doc) -> str:
+    """Chains on the way into a sidecar that differ by how the client speaks have one name in Istio; those of ports that
+    nobody lists have two."""
+    found = _WAYS_IN.fullmatch(str(chain.get("name", "")))
+    if found is None:
+        return ""
+    if found[1] == "virtualInbound" and chain["filters"][-1]["name"] == _HCM:
+        return "virtualInbound-catchall-http"
+    return found[1]
 
 
 def _of_port(chain: Doc, port: int) -> bool:
