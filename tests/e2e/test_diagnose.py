@@ -60,7 +60,10 @@ def test_proxies_say_what_they_have_and_analysis_what_is_wrong() -> None:
         assert {"cluster", "listener", "route", "endpoint", "secret", "bootstrap", "ecds"} == everything.keys()
         table = mine.plait("proxy-config", "endpoint", waypoint, "--match", "web.shop").stdout
         assert "HEALTHY" in table and ":8000" in table and "xds.sock" not in table
-        for wrong in (["cluster", "shop/web"], ["clutter", waypoint]):
+        _, levels = asked(mine, "proxy-config", "log", waypoint, "--level", "rbac:debug,http:info")
+        assert {"logger": "rbac", "level": "debug"} in levels and {"logger": "main", "level": "warning"} in levels
+        assert "unknown logger level" in mine.plait("proxy-config", "log", waypoint, "--level", "nonsense").stderr
+        for wrong in (["cluster", "shop/web"], ["clutter", waypoint], ["route", waypoint, "--level", "debug"]):
             done = mine.plait("proxy-config", *wrong)
             assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
 

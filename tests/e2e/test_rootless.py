@@ -91,6 +91,9 @@ def test_an_ordinary_user_runs_a_mesh_and_leaves_nothing(user: User) -> None:
     log = (user.home / ".local/state/plait" / user.mesh / "nodes/node-2/access.log").read_text
     until(lambda: "spiffe://cluster.local/ns/duo/sa/default" in log(), "the request in the server's access log")
 
+    traced = user.plait("trace-path", "duo/client", "duo/echo", *name)
+    assert traced.returncode == 1 and "not started by root" in traced.stderr
+
     mesh = user.home / ".local/state/plait" / user.mesh
     assert user.processes()
     os.kill(msgspec.json.decode((mesh / "mesh.json").read_bytes())["supervisor"]["pid"], signal.SIGKILL)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 from aiohttp import web
 
-from plait.app.agent_paths import DUMP, PROXIES, RESTART
+from plait.app.agent_paths import DUMP, LOG, PROXIES, RESTART
 from plait.app.proxy_reports import ProxyReports, UnknownProxy
 from plait.proxy.admin import AdminError
 from plait.proxy.supervise import Handover, StartFailed
@@ -18,6 +19,7 @@ class AgentCommands:
     """POST /proxy/restart: another Envoy takes over; the answer says what was measured.
 
     GET /proxies: every Envoy of the node and how it stands. GET /proxies/dump?proxy=NAME: its configuration, no keys.
+    POST /proxies/log?proxy=NAME&levels=…: how much it logs, after a change.
     """
 
     def __init__(self, socket: Path, renew: Callable[[], Awaitable[Handover]], reports: ProxyReports) -> None:
@@ -29,6 +31,7 @@ class AgentCommands:
         application.router.add_post(RESTART, self._restart)
         application.router.add_get(PROXIES, self._proxies)
         application.router.add_get(DUMP, self._dump)
+        application.router.add_post(LOG, self._log)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         self._socket.unlink(missing_ok=True)
@@ -50,10 +53,18 @@ class AgentCommands:
         return web.Response(body=orjson.dumps(await self._reports.listed()), content_type="application/json")
 
     async def _dump(self, request: web.Request) -> web.Response:
-        try:
-            found = await self._reports.dump(request.query.get("proxy", ""))
-        except UnknownProxy as error:
-            return web.Response(status=404, text=str(error))
-        except AdminError as error:
-            return web.Response(status=503, text=str(error))
-        return web.Response(body=orjson.dumps(found), content_type="application/json")
+        return await _answer(self._reports.dump(request.query.get("proxy", "")))
+
+    async def _log(self, request: web.Request) -> web.Response:
+        asked = request.query
+        return await _answer(self._reports.logging(asked.get("proxy", ""), asked.get("levels", "")))
+
+
+async def _answer(asked: Awaitable[Any]) -> web.Response:
+    try:
+        found = await asked
+    except UnknownProxy as error:
+        return web.Response(status=404, text=str(error))
+    except AdminError as error:
+        return web.Response(status=503, text=str(error))
+    return web.Response(body=orjson.dumps(found), content_type="application/json")

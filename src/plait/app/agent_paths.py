@@ -5,3 +5,4 @@ from __future__ import annotations
 RESTART = "/proxy/restart"
 PROXIES = "/proxies"
 DUMP = "/proxies/dump"
+LOG = "/proxies/log"

@@ -53,6 +53,11 @@ class ProxyReports:
             config, clusters = await asyncio.gather(admin.everything(), admin.clusters())
         return {"config": redacted(config), "clusters": clusters}
 
+    async def logging(self, proxy: str, levels: str) -> dict[str, str]:
+        """How much each part of it logs, after `levels` (`debug`, or `rbac:debug,jwt:trace`) were set; "" sets none."""
+        async with self._asking(proxy) as admin:
+            return await admin.logging(**({"paths" if ":" in levels else "level": levels} if levels else {}))
+
     async def _ready(self, proxy: str) -> bool:
         async with self._asking(proxy) as admin:
             return await admin.ready()

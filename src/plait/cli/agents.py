@@ -25,14 +25,16 @@ class Refused(Exception):
         self.status = status
 
 
-async def get(layout: Layout, node: str, path: str, query: Mapping[str, str] | None = None) -> Any:
+async def get(
+    layout: Layout, node: str, path: str, query: Mapping[str, str] | None = None, *, method: str = "GET"
+) -> Any:
     """The JSON that the node's agent answers."""
     connector = aiohttp.UnixConnector(str(layout.command_socket(node)))
     timeout = aiohttp.ClientTimeout(_PATIENCE)
     try:
         async with (
             aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-            session.get(f"http://agent{path}", params=query) as answer,
+            session.request(method, f"http://agent{path}", params=query) as answer,
         ):
             if answer.status != 200:
                 raise Refused(answer.status, await answer.text())

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import click
 import typer
 
-from plait.app.agent_paths import DUMP, PROXIES
+from plait.app.agent_paths import DUMP, LOG, PROXIES
 from plait.cli import agents, connect, output
 from plait.diagnose import proxy_config as config
 from plait.local.layout import Layout
@@ -31,28 +31,41 @@ class NoAnswer(click.ClickException):
     "-o json. Private keys are never shown."
 )
 def proxy_config(
-    part: Annotated[str, typer.Argument(help=f"all, or one of {', '.join(config.PARTS)}.")],
+    part: Annotated[str, typer.Argument(help=f"all, or one of {', '.join(config.PARTS)}, log.")],
     proxy: Annotated[str, typer.Argument(help="NAMESPACE/POD or node:NODE.")],
     match: Annotated[str, typer.Option("--match", help="Only entries with this text in a name, host or address.")] = "",
+    level: Annotated[
+        str, typer.Option("--level", help="With log: debug, or rbac:debug,jwt:trace; until that Envoy ends.")
+    ] = "",
     name: Annotated[str, typer.Option(help="Name of the mesh.")] = "default",
     form: Annotated[str, typer.Option("-o", "--output", help="table, json or yaml.")] = "table",
 ) -> int:
-    """Show the clusters, listeners, routes, endpoints, secrets or bootstrap that an Envoy has now."""
+    """Show the clusters, listeners, routes, endpoints, secrets or bootstrap that an Envoy has now, or what it logs."""
     wanted = _SHORT.get(part, part)
     wanted = wanted if wanted in config.PARTS else wanted.removesuffix("s")
-    if wanted not in (*config.PARTS, "all"):
-        raise click.UsageError(f"no part {part!r}; use all, {', '.join(config.PARTS)}")
+    if wanted not in (*config.PARTS, "all", "log"):
+        raise click.UsageError(f"no part {part!r}; use all, {', '.join(config.PARTS)}, log")
+    if level and wanted != "log":
+        raise click.UsageError("--level goes with log: plait proxy-config log PROXY --level debug")
     if form not in output.FORMATS:
         raise click.UsageError(f"no output format {form!r}; use one of {', '.join(output.FORMATS)}")
     layout = Layout.of(name)
-    dump = asyncio.run(_dumped(layout, list(connect.running(layout).nodes), proxy))
+    nodes = list(connect.running(layout).nodes)
+    if wanted == "log":
+        levels = asyncio.run(_asked(layout, nodes, proxy, LOG, levels=level))
+        shown: Any = [{"logger": name, "level": now} for name, now in levels.items() if match in name]
+        print(output.render(shown, form))
+        return 0
+    answer = asyncio.run(_asked(layout, nodes, proxy, DUMP))
+    dump = {"dump": answer["config"], "clusters": answer["clusters"]}
     parts = config.PARTS if wanted == "all" else (wanted,)
     found = {each: _matching(config.documents(each, **dump), match) for each in parts}
     print(output.render(found if wanted == "all" else found[wanted], form) if form != "table" else _tables(found))
     return 0
 
 
-async def _dumped(layout: Layout, nodes: list[str], proxy: str) -> dict[str, Any]:
+async def _asked(layout: Layout, nodes: list[str], proxy: str, path: str, **more: str) -> dict[str, Any]:
+    """What the agent of the proxy's node answers about it."""
     listed, silent = await agents.each(layout, nodes, PROXIES)
     there = {each["proxy"]: node for node, found in listed.items() for each in found}
     if f"node:{proxy}" in there:
@@ -64,10 +77,10 @@ async def _dumped(layout: Layout, nodes: list[str], proxy: str) -> dict[str, Any
         text = f"{proxy} has no Envoy of its own; there is {known}{quiet}. {whose}"
         raise click.UsageError(text) if not silent else NoAnswer(text)
     try:
-        answer = await agents.get(layout, there[proxy], DUMP, {"proxy": proxy})
+        query, method = {"proxy": proxy, **more}, "POST" if path == LOG else "GET"
+        return dict(await agents.get(layout, there[proxy], path, query, method=method))
     except (agents.Silent, agents.Refused) as error:
-        raise NoAnswer(f"{proxy}: {error}") from error
-    return {"dump": answer["config"], "clusters": answer["clusters"]}
+        raise NoAnswer(f"{proxy}: {str(error).partition(chr(10))[0]}") from error
 
 
 async def _of_its_node(layout: Layout, pod: str) -> str:

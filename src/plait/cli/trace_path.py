@@ -42,13 +42,19 @@ def trace_path(
     name: Annotated[str, typer.Option(help="Name of the mesh.")] = "default",
     form: Annotated[str, output.option("table", "json")] = "table",
 ) -> int:
-    """Make one connection and show at each step what the kernel and the proxies counted."""
+    """Make one connection and show at each step what the kernel and the proxies counted. Of meshes of root only."""
     if family not in ("", *_FAMILIES):
         print(f"plait trace-path: --family {family}: say {' or '.join(_FAMILIES)}", file=sys.stderr)
         return 2
     layout = Layout.of(name)
     if (record := load(layout)) is None:
         print(f"plait trace-path: no mesh {name!r}: start one with plait up", file=sys.stderr)
+        return 1
+    if record.rootless:
+        text = (
+            f"mesh {name!r} has its namespaces to itself (it was not started by root); see plait explain, plait status"
+        )
+        print(f"plait trace-path: {text}", file=sys.stderr)
         return 1
     family = family or record.ip_families[0]
     try:

@@ -6,6 +6,7 @@ from the host. Pods are attached to their node by `pod.network`; this file never
 
 from __future__ import annotations
 
+import os
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 
@@ -103,7 +104,9 @@ def _fresh(path: Path) -> None:
 
 
 def remains(name: str) -> list[Path]:
-    """Namespace files of the mesh `name` that still exist."""
+    """Namespace files of the mesh `name` that still exist. They are root's: a mesh of another user has none here."""
+    if os.geteuid() != 0:
+        return []
     layout = Layout.of(name)
     directory = layout.netns("").parent
     return sorted(filter(layout.is_netns, directory.iterdir())) if directory.is_dir() else []

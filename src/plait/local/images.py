@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from plait.base.wellknown import PROXY_DIRECTORY, PROXY_IMAGE
-from plait.resources.proxy_container import LOG_LEVEL
+from plait.resources.proxy_container import COMPONENT_LOG_LEVEL, LOG_LEVEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,11 @@ _SHELL_HTTPBIN = f'exec {_PYTHON} -m gunicorn -b "0.0.0.0:${{PORT:-80}}" -k gthr
 # Order matters: the first match wins. Patterns see the image without registry digest or tag, and with them.
 _PROXY = (f"{PROXY_DIRECTORY}/envoy", "--config-path", f"{PROXY_DIRECTORY}/bootstrap.json", "--disable-hot-restart")
 _BUILT_IN = (
-    Image(PROXY_IMAGE, entrypoint=(*_PROXY, "--drain-time-s", "5"), cmd=("--log-level", LOG_LEVEL)),
+    Image(
+        PROXY_IMAGE,
+        entrypoint=(*_PROXY, "--drain-time-s", "5"),
+        cmd=("--log-level", LOG_LEVEL, "--component-log-level", COMPONENT_LOG_LEVEL),
+    ),
     Image("*httpbin*", cmd=("/bin/sh", "-c", _SHELL_HTTPBIN), env={"PYTHONDONTWRITEBYTECODE": "1"}),
     Image("*sleep*", cmd=("/bin/sh", "-c", "sleep infinity")),
     Image("*curl*", entrypoint=("curl",)),

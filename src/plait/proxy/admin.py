@@ -99,9 +99,10 @@ class Admin:
         found = await self.stats(r"^listener\.[^.]+\.downstream_cx_active$")
         return sum(value for name, value in found.items() if name not in _NO_CLIENTS)
 
-    async def logging(self, **levels: str) -> None:
-        """`logging(level="debug")` for all, or `logging(paths="tls:debug,http:info")`."""
-        await self._ask("POST", "/logging", levels)
+    async def logging(self, **levels: str) -> dict[str, str]:
+        """`logging(level="debug")` for all, or `logging(paths="tls:debug,http:info")`; each logger's level then."""
+        lines = (await self._ask("POST", "/logging", levels)).splitlines()
+        return {name.strip(): level.strip() for name, _, level in (line.partition(": ") for line in lines) if level}
 
     async def _json(self, path: str, query: dict[str, str]) -> dict[str, Any]:
         try:

@@ -24,6 +24,7 @@ from plait.base.wellknown import (
 
 Document = dict[str, Any]
 LOG_LEVEL: Final = "warning"
+COMPONENT_LOG_LEVEL: Final = "misc:error"  # else it warns of deprecated fields with every configuration, as in Istio
 SCRAPED: Final = {
     "prometheus.io/scrape": "true",
     "prometheus.io/port": str(METRICS_PORT),
@@ -89,7 +90,7 @@ def _arguments(threads: int, level: str, components: str) -> list[str]:
     return [
         *(("--concurrency", str(threads)) if threads else ()),
         *("--log-level", level or LOG_LEVEL),
-        *(("--component-log-level", components) if components else ()),
+        *("--component-log-level", components or COMPONENT_LOG_LEVEL),
     ]
 
 

@@ -81,3 +81,19 @@ async def test_every_envoy_of_the_node_is_listed_and_one_without_a_socket_is_not
 async def test_an_unknown_proxy_is_answered_with_those_there_are() -> None:
     with pytest.raises(UnknownProxy, match="no proxy shop/x on n1; there is node:n1"):
         await reports(told()).dump("shop/x")
+    with pytest.raises(UnknownProxy, match="there is node:n1"):
+        await reports(told()).logging("shop/x", "debug")
+
+
+@pytest.mark.parametrize(
+    ("levels", "asked"), [("", {}), ("debug", {"level": "debug"}), ("a:off,b:info", {"paths": "a:off,b:info"})]
+)
+async def test_levels_are_for_all_loggers_or_for_each_named(
+    levels: str, asked: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(_: Admin, method: str, path: str, query: dict[str, str]) -> str:
+        assert (method, path, query) == ("POST", "/logging", asked)
+        return "active loggers:\n  admin: warning\n  rbac: debug\n"
+
+    monkeypatch.setattr(Admin, "_ask", answer)
+    assert await reports(told()).logging("node:n1", levels) == {"admin": "warning", "rbac": "debug"}

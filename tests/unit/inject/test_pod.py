@@ -210,7 +210,8 @@ def test_levels_of_the_log_are_said_once_beside_what_the_image_says() -> None:
     args = injected(pod(levels))["spec"]["initContainers"][0]["args"]
     assert args == ["--log-level", "debug", "--component-log-level", "rbac:trace"]
     args = injected(pod({"proxy.istio.io/config": "concurrency: 2"}))["spec"]["initContainers"][0]["args"]
-    assert args == ["--concurrency", "2", "--log-level", "warning"], "arguments replace the image's own"
+    image = ["--log-level", "warning", "--component-log-level", "misc:error"]
+    assert args == ["--concurrency", "2", *image], "arguments replace the image's own"
 
 
 def test_volumes_by_annotation_unless_the_pod_has_one_of_the_name() -> None:
