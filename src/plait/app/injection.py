@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 
 from msgspec import structs
 
 from plait.base.observe import logger
-from plait.inject import templates
-from plait.inject.injector import Config, Document
+from plait.inject import settings, templates
+from plait.inject.injector import Config
 from plait.model.compile.traffic.mesh_settings import CONFIG_MAP
 from plait.resources import kinds
 from plait.resources.mesh_config import mesh
@@ -25,7 +24,7 @@ def configured(objects: Objects, namespace: str, config: Config) -> Config:
         config,
         defaults=_defaults(_text(objects, CONFIG_MAP, namespace, "mesh")),
         proxy_configs=tuple(objects.of(kinds.PROXY_CONFIG).values()),
-        templates=_templates(_text(objects, templates.CONFIG_MAP, namespace, templates.KEY)),
+        settings=_settings(_text(objects, templates.CONFIG_MAP, namespace, templates.KEY)),
     )
 
 
@@ -40,10 +39,10 @@ def _defaults(text: str) -> ProxyConfig:
 
 
 @lru_cache(maxsize=2)
-def _templates(text: str) -> Mapping[str, Document]:
-    """None when they cannot be read: pods that name one are refused, others do not depend on them."""
+def _settings(text: str) -> settings.Settings:
+    """None when they cannot be read: pods that name a template are refused, others do not depend on them."""
     try:
-        return templates.read(text)
+        return settings.read(text)
     except templates.BadTemplate as bad:
-        _log.error("no templates", config_map=templates.CONFIG_MAP, error=bad)
-        return {}
+        _log.error("configuration not read", config_map=templates.CONFIG_MAP, error=bad)
+        return settings.Settings()

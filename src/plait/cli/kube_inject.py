@@ -15,8 +15,8 @@ import typer
 
 from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE
 from plait.cli import inputs, manifests, output
-from plait.inject import templates
-from plait.inject.injector import Config, Document
+from plait.inject import settings, templates
+from plait.inject.injector import Config
 from plait.inject.manifests import Injected, injected
 from plait.local.layout import Layout
 from plait.resources.problems import Problem
@@ -30,7 +30,8 @@ def kube_inject(
     config: inputs.Config = None,
     root_namespace: inputs.RootNamespace = "",
     injection: Annotated[
-        Path | None, typer.Option("--inject-config", help="Templates, as in ConfigMap istio-sidecar-injector.")
+        Path | None,
+        typer.Option("--inject-config", help="As key config of ConfigMap istio-sidecar-injector."),
     ] = None,
     form: Annotated[str, typer.Option("-o", "--output", help="yaml or json.")] = "yaml",
     revision: Annotated[
@@ -44,12 +45,12 @@ def kube_inject(
     """Put sidecars into manifests."""
     if form not in ("json", "yaml"):
         raise click.UsageError(f"no output format {form!r}; use yaml or json")
-    settings, problems, _ = inputs.mesh_config(config)
+    mesh, problems, _ = inputs.mesh_config(config)
     found, broken = manifests.read(file)
     folder = proxies or str(Layout.of(name).proxies)
-    root = root_namespace or settings.root_namespace or DEFAULT_ROOT_NAMESPACE
+    root = root_namespace or mesh.root_namespace or DEFAULT_ROOT_NAMESPACE
     made = injected(
-        (each.document for each in found), Config(folder, revision, root, settings.default_config, _own(injection))
+        (each.document for each in found), Config(folder, revision, root, mesh.default_config, _own(injection))
     )
     _tell(made, problems, broken)
     if made.refused or broken:
@@ -66,11 +67,11 @@ def _rendered(made: Injected, form: str) -> str:
     return output.render({"apiVersion": "v1", "kind": "List", "items": list(made.documents)}, form)
 
 
-def _own(file: Path | None) -> dict[str, Document]:
+def _own(file: Path | None) -> settings.Settings:
     if file is None:
-        return {}
+        return settings.Settings()
     try:
-        return templates.read(file.read_text())
+        return settings.read(file.read_text())
     except (OSError, UnicodeDecodeError, templates.BadTemplate) as error:
         raise manifests.unreadable(file, error) from error
 

@@ -11,6 +11,7 @@ from plait.base.wellknown import DEFAULT_ROOT_NAMESPACE
 from plait.inject import checks, policy, templates
 from plait.inject import pod as pods
 from plait.inject.proxying import proxying
+from plait.inject.settings import Settings
 from plait.inject.unread import unread
 from plait.resources import codes, injection
 from plait.resources.decode import decode, problem
@@ -25,7 +26,7 @@ Document = dict[str, Any]
 class Config(Struct, frozen=True):
     """`folder`: where each node keeps the folders of its proxies. `revision`: ours, as `istio.io/rev` names it.
 
-    `defaults` are the mesh's for its proxies (`defaultConfig` of the mesh configuration), `templates` its own;
+    `defaults` are the mesh's for its proxies (`defaultConfig` of the mesh configuration), `settings` the injector's;
     `proxy_configs` are all ProxyConfig objects.
     """
 
@@ -33,7 +34,7 @@ class Config(Struct, frozen=True):
     revision: str = "default"
     root_namespace: str = DEFAULT_ROOT_NAMESPACE
     defaults: ProxyConfig = ProxyConfig()
-    templates: Mapping[str, Document] = {}
+    settings: Settings = Settings()
     proxy_configs: tuple[proxy_config.ProxyConfig, ...] = ()
 
 
@@ -57,7 +58,12 @@ def inject(document: Document, namespace: str, labels: Mapping[str, str], config
     if not isinstance(read, Pod):
         return Outcome(document, False, "it cannot be read as a pod", problems)
     verdict = policy.verdict(
-        document, namespace, labels, revision=config.revision, root_namespace=config.root_namespace
+        document,
+        namespace,
+        labels,
+        revision=config.revision,
+        root_namespace=config.root_namespace,
+        settings=config.settings,
     )
     if verdict.refused:
         return Outcome(
@@ -65,11 +71,9 @@ def inject(document: Document, namespace: str, labels: Mapping[str, str], config
         )
     if not verdict.inject:
         return Outcome(document, False, verdict.reason)
-    meta, root = read.meta, config.root_namespace
+    meta, root, own = read.meta, config.root_namespace, config.settings.templates
     wanted = proxying(meta.annotations, config.defaults, config.proxy_configs, namespace, meta.labels, root)
-    found = tuple(
-        problem(typed, codes.BAD_VALUE, path, text) for path, text in checks.wrong(document, wanted, config.templates)
-    )
+    found = tuple(problem(typed, codes.BAD_VALUE, path, text) for path, text in checks.wrong(document, wanted, own))
     idle = (problem(typed, codes.NOT_TRANSLATED, *each, "warning") for each in unread(meta.annotations))
     found = (*found, *idle)
     if verdict.warning:
@@ -79,6 +83,7 @@ def inject(document: Document, namespace: str, labels: Mapping[str, str], config
         return outcome
     made = pods.inject(document, read, config.folder, config.revision, wanted)
     for name in injection.templates(read.meta.annotations):
-        if name in config.templates:
-            made = templates.laid(config.templates[name], made)
+        if name in own:
+            made = templates.laid(own[name], made)
+    made["metadata"]["annotations"] |= config.settings.annotations
     return Outcome(made, True, verdict.reason, found)

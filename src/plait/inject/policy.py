@@ -21,10 +21,12 @@ from plait.base.wellknown import (
     SIDECAR_STATUS,
 )
 from plait.inject.pod import AUTO
+from plait.inject.settings import Settings
 from plait.resources.injection import is_gateway
 
 SYSTEM: Final = ("kube-node-lease", "kube-public", "kube-system", "local-path-storage")
 """Namespaces whose pods never get a proxy."""
+_SETTINGS: Final = Settings()
 _YES, _NO = ("true", "y", "yes", "on"), ("false", "n", "no", "off")
 
 
@@ -48,6 +50,7 @@ def verdict(
     *,
     revision: str = "default",
     root_namespace: str = DEFAULT_ROOT_NAMESPACE,
+    settings: Settings = _SETTINGS,
 ) -> Verdict:
     """`labels` are the namespace's, `revision` is ours. The pod's label wins over its annotation of the same name."""
     meta, spec = pod.get("metadata") or {}, pod.get("spec") or {}
@@ -68,6 +71,8 @@ def verdict(
         return Verdict(False, "a pod with hostNetwork shares the node's network, which must not be captured")
     if (said := labels.get(INJECTION, "enabled")) != "enabled":
         return Verdict(False, f"namespace {namespace} has {INJECTION}={said}")
+    if not asked and (why := settings.refusal(own)):
+        return Verdict(False, why)
     wanted, whose = _wanted(asked in _YES, own, labels, namespace)
     if not wanted:
         return Verdict(False, f"neither namespace {namespace} nor the pod asks for one")

@@ -24,11 +24,11 @@ def test_defaults_of_proxies_and_templates_of_the_root_namespace() -> None:
     assert (said.defaults.concurrency, said.revision) == (3, "canary")
     text = "templates: {own: 'spec: {priorityClassName: high}'}"
     said = configured(holding("istio-sidecar-injector", "config", text), "istio-system", CONFIG)
-    assert said.templates == {"own": {"spec": {"priorityClassName": "high"}}}
+    assert said.settings.templates == {"own": {"spec": {"priorityClassName": "high"}}}
     elsewhere = holding("istio-sidecar-injector", "config", text, "shop")
-    assert configured(elsewhere, "istio-system", CONFIG).templates == {}
+    assert configured(elsewhere, "istio-system", CONFIG).settings.templates == {}
 
 
 def test_templates_that_cannot_be_read_are_none() -> None:
     broken = holding("istio-sidecar-injector", "config", "templates: {own: '{{ .x }}'}")
-    assert configured(broken, "istio-system", CONFIG).templates == {}
+    assert configured(broken, "istio-system", CONFIG).settings.templates == {}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from plait.inject.injector import Config, inject
+from plait.inject.settings import Settings
 from plait.inject.templates import BadTemplate, laid, read
 
 TEXT = """
@@ -88,7 +89,7 @@ def injected(names: str, config: Config) -> Any:
 
 def test_a_pod_names_the_templates_it_wants() -> None:
     template = {"spec": {"initContainers": [{"name": "istio-proxy", "env": [{"name": "A", "value": "b"}]}]}}
-    config = Config("/proxies", templates={"own": template})
+    config = Config("/proxies", settings=Settings({"own": template}))
     (proxy,) = injected("sidecar,own", config).document["spec"]["initContainers"]
     assert {"name": "A", "value": "b"} in proxy["env"] and proxy["restartPolicy"] == "Always"
     refused = injected("sidecar,other", config)
