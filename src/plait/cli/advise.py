@@ -23,7 +23,7 @@ from plait.resources.kinds import POD
 from plait.trial import child
 from plait.trial.scene import Scene
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _PATIENCE = 5.0
 
 

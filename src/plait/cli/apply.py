@@ -14,7 +14,7 @@ from plait.resources.kinds import Kind, by_document
 from plait.store.api import ApiError
 from plait.store.client import HttpApi
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 Files = Annotated[list[str], typer.Option("-f", "--filename", help="Manifest file, folder, or - (repeatable).")]
 
 

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from plait.trial.bench_fuse.run import Wanted
     from plait.trial.bench_fuse.worlds import State
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure it, side by side with no mesh.")
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Measure it, side by side with no mesh."
+)
 T = TypeVar("T")
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter blocks.")]
 Format = Annotated[str, output.option()]

@@ -15,7 +15,7 @@ from plait.identity.trust import TrustError
 from plait.local.layout import Layout
 from plait.local.record import load
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 Name = Annotated[str, typer.Option(help="Name of the mesh.")]
 
 

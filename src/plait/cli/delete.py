@@ -14,7 +14,7 @@ from plait.cli import connect, manifests, references
 from plait.resources.kinds import Kind, by_document
 from plait.store.api import ApiError
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

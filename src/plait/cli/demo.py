@@ -21,7 +21,7 @@ from plait.local.record import FORMS
 from plait.trial.evidence import Check, Evidence
 from plait.trial.scene import Scene, SceneError
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 def samples_folder() -> Path:

@@ -10,7 +10,7 @@ from plait.local import fabric, preflight
 from plait.local.layout import Layout, home
 from plait.local.record import load
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

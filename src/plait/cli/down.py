@@ -16,7 +16,7 @@ from plait.local import fabric
 from plait.local.layout import Layout
 from plait.local.record import all_records, load
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from plait.resources.kinds import POD
 from plait.store.client import HttpApi
 from plait.store.client import path as rest_path
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _STDIN, _STDOUT, _STDERR, _ERROR, _CLOSE = 0, 1, 2, 3, 255
 
 

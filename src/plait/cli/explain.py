@@ -32,7 +32,7 @@ as: what the planner takes it for; point: the one proxy that applies it, or nowh
 pass the point; reason: why nowhere, and what to do); around: policies of these pods that this way does not pass, so
 that it is refused. With --request also route (the one that takes it) and verdict (allowed: true, false, or null where
 it depends on what nobody said; point; because)."""
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command(help=_HELP)

@@ -14,7 +14,7 @@ from plait.resources.kinds import Kind
 from plait.store.api import ApiError, Document
 from plait.store.client import HttpApi
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

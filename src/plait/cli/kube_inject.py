@@ -21,7 +21,7 @@ from plait.inject.manifests import Injected, injected
 from plait.local.layout import Layout
 from plait.resources.problems import Problem
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from plait.resources.kinds import POD
 from plait.store.api import ApiError
 from plait.store.client import path as rest_path
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

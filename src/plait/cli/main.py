@@ -43,6 +43,9 @@ COMMANDS: dict[str, Command] = {
     "translate": Command("plait.cli.translate", "what a proxy would be told, offline"),
 }
 
+_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+"""Of every command's help."""
+
 
 def run() -> None:
     """Entry point of the console script."""
@@ -86,7 +89,7 @@ def _call(name: str, command: Command, rest: list[str]) -> int:
     told = (click.ClickException, _base(typer.BadParameter))  # typer may carry a click of its own
     try:
         result = typer.main.get_command(module.app).main(
-            rest, prog_name=f"plait {name}", standalone_mode=False, help_option_names=["-h", "--help"]
+            rest, prog_name=f"plait {name}", standalone_mode=False, **_SETTINGS
         )
     except (click.exceptions.Exit, typer.Exit) as ended:
         return ended.exit_code

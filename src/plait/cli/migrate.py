@@ -24,7 +24,7 @@ from plait.cli import connect, inputs, manifests, output
 from plait.model.modes import Mode
 from plait.store.api import ApiError, Document
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 Subject = Annotated[str, typer.Argument(metavar="NS|NS/WORKLOAD", help="A namespace, or one workload of it.")]
 To = Annotated[str, typer.Option("--to", help="ambient, sidecar or none.")]
 Waypoint = Annotated[str, typer.Option(help="Name of the waypoint that is made where HTTP policies need one.")]

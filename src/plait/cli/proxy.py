@@ -13,7 +13,7 @@ from plait.app.agent_paths import RESTART
 from plait.cli import connect, output
 from plait.local.layout import Layout
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 _PATIENCE = 60.0
 
 

@@ -21,7 +21,7 @@ from plait.store.api import ApiError
 from plait.trial import child
 from plait.trial.scene import Scene
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _PATIENCE = 2.0
 Page = tuple[Any, str]
 """The JSON of a page, and why there is none."""

@@ -26,7 +26,7 @@ from plait.node.classic import plan
 from plait.node.rules import Family
 from plait.resources import kinds
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 Step = dict[str, str]
 _FAMILIES: dict[str, Family] = {IPV4: 4, IPV6: 6}
 

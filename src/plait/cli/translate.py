@@ -21,7 +21,7 @@ PROXIES = (
     "gateway:NS/GATEWAY, wds (any ztunnel), or status."
 )
 L7: tuple[Role, ...] = get_args(Role)
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from plait.local.addresses import FAMILIES
 from plait.local.layout import Layout
 from plait.local.record import FORMS, Record, load
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _TIMEOUT = 60.0
 
 

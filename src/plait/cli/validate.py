@@ -14,7 +14,7 @@ from plait.resources.documents import Sourced, entries
 from plait.resources.problems import Problem
 from plait.resources.validate import validate as check
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

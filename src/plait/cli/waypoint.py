@@ -29,7 +29,7 @@ from plait.resources import kinds
 from plait.store.api import ApiError
 from plait.store.client import HttpApi
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 Document = dict[str, Any]
 Namespace = Annotated[str, typer.Option("-n", "--namespace")]
 Mesh = Annotated[str, typer.Option("--mesh", help="Name of the mesh.")]

@@ -21,7 +21,8 @@ def pod(mesh: Mesh, name: str) -> Workload:
     found = exact or next((each for each in here if each.workload_name == bare), None)
     if found is None:
         there = ", ".join(sorted({each.name for each in here})) or "none"
-        raise Unknown(f"no pod {namespace}/{bare}; there is: {there}")
+        elsewhere = {each.namespace for each in mesh.workloads.values() if bare in (each.name, each.workload_name)}
+        raise Unknown(f"no pod {namespace}/{bare}; there is: {there}{_meant(elsewhere, bare)}")
     return found
 
 
@@ -38,7 +39,9 @@ def called(mesh: Mesh, name: str) -> tuple[Called, ...]:
     if service is None:
         if not port:
             there = ", ".join(sorted(s.name for s in mesh.l7.services.values() if s.namespace == namespace)) or "none"
-            raise Unknown(f"no service {namespace}/{bare} (there is: {there}); of a pod say the port too: NS/POD:PORT")
+            elsewhere = {s.namespace for s in mesh.l7.services.values() if s.name == bare}
+            text = f"no service {namespace}/{bare} (there is: {there}{_meant(elsewhere, bare)})"
+            raise Unknown(f"{text}; of a pod say the port too: NS/POD:PORT")
         return (Called(pod(mesh, name), None, port, port),)
     numbers = [each.number for each in service.ports]
     if not port and len(numbers) == 1:
@@ -55,6 +58,11 @@ def called(mesh: Mesh, name: str) -> tuple[Called, ...]:
     if not found:
         raise Unknown(f"service {namespace}/{bare} has no pods at port {port}; nothing can be said about them")
     return found
+
+
+def _meant(namespaces: set[str], name: str) -> str:
+    """A namespace was forgotten, or the wrong one said."""
+    return f"; did you mean {' or '.join(f'{each}/{name}' for each in sorted(namespaces))}?" if namespaces else ""
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -124,3 +124,7 @@ def test_a_name_that_means_nothing_says_what_there_is(server: str, text: str) ->
         naming.called(mesh, server)
     with pytest.raises(naming.Unknown, match="client-1"):
         naming.pod(mesh, "shop/nobody")
+    with pytest.raises(naming.Unknown, match=r"did you mean shop/client-1\?"):
+        naming.pod(mesh, "client-1")
+    with pytest.raises(naming.Unknown, match=r"did you mean shop/web\?"):
+        naming.called(mesh, "default/web")

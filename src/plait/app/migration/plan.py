@@ -198,7 +198,7 @@ def _changes(
                 for client, moves in clients.items():
                     before = decide(client, old, each.taken_for)
                     after = decide(to if moves else client, server_mode(to, behind), each.taken_for)
-                    name = f"{each.kind}/{each.namespace}/{each.name}"
+                    name = "/".join(filter(None, (each.kind, each.namespace, each.name)))
                     about = f"{service.namespace}/{service.name}"
                     change = Change(name, about, each.taken_for, client, before.point, after.point, after.reason)
                     if before.point != after.point and change not in seen:
