@@ -107,7 +107,7 @@ def test_taking_one_mesh_down_leaves_that_whose_name_begins_alike(mine: Mesh) ->
     spaces = traces(mine.name, mine.home)["namespaces"]
     assert Mesh(mine.name.removesuffix("-l"), mine.home).plait("down").returncode == 0
     assert traces(mine.name, mine.home)["namespaces"] == spaces != []
-    assert mine.plait("status").returncode == 0
+    until(lambda: mine.plait("status").returncode == 0, "still healthy")
 
 
 def test_a_port_in_use_is_named_with_the_way_out(mine: Mesh) -> None:
