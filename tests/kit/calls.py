@@ -31,9 +31,9 @@ def forever(serve: Server, host: str, port: int) -> None:
 
 
 @contextmanager
-def served(serve: Server) -> Iterator[int]:
+def served(serve: Server, address: str = "127.0.0.1") -> Iterator[int]:
     """On loopback, until the block ends."""
-    with _server(serve, "127.0.0.1", 0) as server:
+    with _server(serve, address, 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_address[1]
         server.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from kit import bypass, calls, documents, l7, tunnel, worlds
+from kit.abuse import Opening
 from kit.l7 import forward, route, upstream, virtual
 from kit.loopback import envoy, free_port
 from kit.pki import Authority
@@ -26,6 +28,8 @@ Normal = Literal["base", "decode_and_merge_slashes"]
 Send = Callable[[bytes], bytes]
 ROLES = ("gateway", "waypoint", "sidecar")
 VIP = "10.64.128.1"
+POD = "127.0.0.2"
+"""The sidecar's own address, so that 127.0.0.1 is somebody else's."""
 CLIENT = "spiffe://cluster.local/ns/shop/sa/client"
 
 
@@ -39,19 +43,34 @@ def enforced() -> Enforced:
 
 
 class Doors:
-    """One application behind an Envoy of each role, and how each is sent bytes."""
+    """One application behind an Envoy of each role, and how each is sent bytes: on a connection (or tunnel) that is
+    kept (`send`), or on one of its own (`opened`)."""
 
-    def __init__(self, held: ExitStack, directory: Path, normal: Normal, only: tuple[str, ...] = ROLES) -> None:
+    def __init__(
+        self,
+        held: ExitStack,
+        directory: Path,
+        normal: Normal,
+        only: tuple[str, ...] = ROLES,
+        application: calls.Server = bypass.application,
+    ) -> None:
         self._held, self._directory = held, directory
         self._settings = L7Settings(path_normalization=normal)
         self._enforced, self._authority = enforced(), Authority()
-        self._app = held.enter_context(calls.served(bypass.application))
+        self._app = held.enter_context(calls.served(application, "0.0.0.0"))
+        self.ports: dict[str, int] = {}
+        self.opened: dict[str, Opening] = {}
         made = {"gateway": self._gateway, "waypoint": self._waypoint, "sidecar": self._sidecar}
         self.send: dict[str, Send] = {role: made[role]() for role in only}
+
+    def tls(self) -> ssl.SSLContext:
+        """Of a client that the mesh knows."""
+        return tunnel.context(self._authority, self._authority.issue(CLIENT))
 
     def _start(self, role: str, documents: l7.Document, port: int) -> None:
         folder = self._directory / role
         folder.mkdir()
+        self.ports[role] = port
         document = l7.composed(documents, run=True, admin=str(folder / "admin"), authority=self._authority)
         self._held.enter_context(envoy(document, port, folder))
 
@@ -66,6 +85,7 @@ class Doors:
             self._enforced,
         )
         self._start("gateway", gateway.documents(view), port)
+        self.opened["gateway"] = lambda: socket.create_connection(("127.0.0.1", port), 10)
 
         def send(sent: bytes) -> bytes:
             with socket.create_connection(("127.0.0.1", port), 10) as connection:
@@ -93,13 +113,13 @@ class Doors:
             port=port,
         )
         self._start("waypoint", waypoint.documents(view), port)
-        return self._tunnelled(port, f"{VIP}:80")
+        return self._tunnelled("waypoint", f"{VIP}:80")
 
     def _sidecar(self) -> Send:
         port = free_port()
         inbound = (InboundPort(self._app, "http", "strict"),)
         view = SidecarView(
-            replace(l7.proxy("sidecar", "web"), addresses=("127.0.0.1",)),
+            replace(l7.proxy("sidecar", "web"), addresses=(POD,)),
             self._settings,
             (),
             (),
@@ -111,12 +131,12 @@ class Doors:
             self._enforced,
             tunnel=True,
         )
-        options = Options(outbound_port=free_port(), inbound_port=free_port(), hbone_port=port)
+        self.options = options = Options(outbound_port=free_port(), inbound_port=free_port(), hbone_port=port)
         self._start("sidecar", sidecar.documents(view, options), port)
-        return self._tunnelled(port, f"127.0.0.1:{self._app}")
+        return self._tunnelled("sidecar", f"{POD}:{self._app}")
 
-    def _tunnelled(self, port: int, target: str) -> Send:
-        tls = tunnel.context(self._authority, self._authority.issue(CLIENT))
-        plain = socket.create_connection(("127.0.0.1", port), 10)
-        tunnels = self._held.enter_context(closing(tunnel.Tunnels(plain, tls, target)))
+    def _tunnelled(self, role: str, target: str) -> Send:
+        tls, where = self.tls(), (POD if role == "sidecar" else "127.0.0.1", self.ports[role])
+        self.opened[role] = lambda: tunnel.Pipe(socket.create_connection(where, 10), tls, target)
+        tunnels = self._held.enter_context(closing(tunnel.Tunnels(socket.create_connection(where, 10), tls, target)))
         return lambda sent: tunnels.exchange(sent, bypass.whole)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from kit.pki import Authority
+from plait.envoy import bootstrap
 from plait.model.http_telemetry import Sink
 from plait.model.l7 import L7Settings
 from plait.model.locality import Locality
@@ -110,6 +111,7 @@ def composed(found: Document, *, run: bool = False, admin: str = "", authority: 
                 },
             }
         ],
+        "layered_runtime": bootstrap.RUNTIME,
         "static_resources": static,
     }
 

@@ -6,6 +6,7 @@ For what a well-behaved proxy would never send: foreign authorities, odd spellin
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import tempfile
@@ -112,6 +113,57 @@ class Tunnels:
                 ended = True
         self._stream.sendall(self._http.data_to_send())
         return found
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class Pipe:
+    """One CONNECT on a connection of its own, used as a socket is: for who sends without end, or byte by byte."""
+
+    def __init__(self, plain: socket.socket, tls: ssl.SSLContext, authority: str) -> None:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._stream = tls.wrap_socket(plain)
+        self._http = h2.connection.H2Connection()
+        self._http.initiate_connection()
+        self._http.send_headers(1, [(":method", "CONNECT"), (":authority", authority)])
+        self._found, self._ended = b"", False
+
+    def settimeout(self, seconds: float | None) -> None:
+        self._stream.settimeout(seconds)
+
+    def sendall(self, data: bytes) -> None:
+        """As far as the peer's window allows; BrokenPipeError when the tunnel has ended."""
+        while data:
+            while not self._ended and (self._stream.pending() or select.select([self._stream], [], [], 0)[0]):
+                self._receive()
+            if self._ended:
+                raise BrokenPipeError("the tunnel ended")
+            room = min(self._http.local_flow_control_window(1), self._http.max_outbound_frame_size, len(data))
+            if room:
+                self._http.send_data(1, data[:room])
+                data = data[room:]
+                self._stream.sendall(self._http.data_to_send())
+            else:
+                self._receive()
+
+    def recv(self, size: int) -> bytes:
+        while not self._found and not self._ended:
+            self._receive()
+        found, self._found = self._found[:size], self._found[size:]
+        return found
+
+    def _receive(self) -> None:
+        self._stream.sendall(self._http.data_to_send())
+        received = self._stream.recv(65536)
+        self._ended = self._ended or not received
+        for event in self._http.receive_data(received):
+            if isinstance(event, h2.events.DataReceived):
+                self._http.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id)
+                self._found += event.data or b""
+            elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
+                self._ended = True
+        self._stream.sendall(self._http.data_to_send())
 
     def close(self) -> None:
         self._stream.close()

@@ -156,6 +156,7 @@ def _overload(wanted: NodeBootstrap) -> Doc:
         "actions": [
             {"name": "envoy.overload_actions.shrink_heap", "triggers": [_over(heap, 0.8)]},
             {"name": "envoy.overload_actions.stop_accepting_connections", "triggers": [_over(heap, 0.95)]},
+            {"name": "envoy.overload_actions.stop_accepting_requests", "triggers": [_over(heap, 0.98)]},
         ],
         "loadshed_points": [{"name": "envoy.load_shed_points.tcp_listener_accept", "triggers": [_over(heap, 0.97)]}],
     }

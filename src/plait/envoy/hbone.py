@@ -12,7 +12,7 @@ from plait.base.wellknown import CLASSIC_LOCAL_MARK, CLASSIC_TUNNEL_MARK, HBONE_
 from plait.envoy import baggage, names, telemetry, tls
 from plait.envoy.listeners import BUFFER, ORIGINAL_DST, netns_state, original_src, periodic, set_state, tcp_proxy
 from plait.envoy.options import Options
-from plait.envoy.pieces import ADS, Doc, any_of, bound, extension, state
+from plait.envoy.pieces import ADS, STALLED, Doc, any_of, bound, extension, secured, state
 from plait.model.views.node import LocalPod, NodeView
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -90,7 +90,7 @@ def inbound(view: NodeView, pod: LocalPod, options: Options) -> Doc:
                         "typed_config": _hcm(pod, options),
                     },
                 ],
-                "transport_socket": tls.downstream(pod.identity, trust_domain),
+                **secured(tls.downstream(pod.identity, trust_domain)),
             }
         ],
     }
@@ -135,6 +135,7 @@ def _hcm(pod: LocalPod, options: Options) -> Doc:
         upgrade_configs=[{"upgrade_type": "CONNECT"}],
         request_timeout="0s",
         stream_idle_timeout="0s",
+        request_headers_timeout=STALLED,
         access_log=[telemetry.log_line(options.access_log, fields, only=telemetry.HTTP_ENDED), *metrics],
         access_log_options={"flush_log_on_tunnel_successfully_established": True, **periodic(options.live)},
         local_reply_config={"mappers": [_reply(have, want) for have, want in _REPLIES.items()]},

@@ -59,6 +59,15 @@ HTTP1: Final[Doc] = Constant({"enable_trailers": True})
 """HTTP/1.1 on either side of a proxy. By default Envoy drops trailers, which bytes through the mesh would not lose."""
 
 
+STALLED: Final = "15s"
+"""How long a client may take for a TLS handshake (Istio's number), and for a request's head from its first byte."""
+
+
+def secured(socket: Doc) -> Doc:
+    """The side of a filter chain that speaks TLS. Who begins a handshake and never ends it is not waited for."""
+    return {"transport_socket": socket, "transport_socket_connect_timeout": STALLED}
+
+
 def any_of(type_name: str, /, **fields: Any) -> Doc:
     """A `typed_config`."""
     return {"@type": PREFIX + type_name, **fields}

@@ -15,7 +15,7 @@ from plait.envoy.l7.chains import HTTP_PROTOCOLS
 from plait.envoy.l7.context import Context, may_be_http, seconds
 from plait.envoy.l7.duty import Duty
 from plait.envoy.l7.points import Point
-from plait.envoy.pieces import HTTP1, UNLIMITED, Doc, cidr, socket_address
+from plait.envoy.pieces import HTTP1, UNLIMITED, Doc, cidr, secured, socket_address
 from plait.model.limits import narrowed
 from plait.model.traffic import Pool
 from plait.model.views.sidecar import InboundPort, SidecarView
@@ -230,7 +230,7 @@ def _chain(
         filters = manager.tcp(ctx, cluster, duty, cluster, pool=pool, counted=cluster)
         document["filters"] = filters
     if socket is not None:
-        document["transport_socket"] = socket
+        document |= secured(socket)
     return document
 
 

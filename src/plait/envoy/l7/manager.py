@@ -27,7 +27,7 @@ from plait.envoy.l7 import (
 from plait.envoy.l7.context import Context, seconds
 from plait.envoy.l7.duty import Duty
 from plait.envoy.l7.order import ORDER, Slot
-from plait.envoy.pieces import ADS, HTTP1, Doc, any_of, extension, shared
+from plait.envoy.pieces import ADS, HTTP1, STALLED, Doc, any_of, extension, shared
 from plait.model.http_services import PortProtocol
 from plait.model.l7 import ProxyHeaders
 from plait.model.routes import Destination, VirtualHost
@@ -99,6 +99,7 @@ def http(
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "http_protocol_options": HTTP1,
         "stream_idle_timeout": "0s",
+        "request_headers_timeout": STALLED,
         "strip_trailing_host_dot": True,  # the same host: a policy or a route that names it is not got around by a dot
         **_paths(ctx),
         **more,

@@ -27,5 +27,10 @@ class Options:
     eager: int = EAGER
     """Up to how many upstreams a sidecar has all their clusters before anybody asks."""
 
+    @property
+    def ports(self) -> frozenset[int]:
+        """A sidecar's own."""
+        return frozenset((self.outbound_port, self.inbound_port, self.hbone_port))
+
 
 DEFAULT = Options()

@@ -5,14 +5,14 @@ Who calls and from where travels in filter state to `main_internal`, never in he
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from plait.base.wellknown import HELD_PORT
 from plait.envoy import telemetry as l4
 from plait.envoy.l7 import tls
 from plait.envoy.l7.authorization import FS_PRINCIPAL
 from plait.envoy.l7.context import Context
-from plait.envoy.pieces import ADS, UNLIMITED, Doc, any_of, bound, extension, state
+from plait.envoy.pieces import ADS, STALLED, UNLIMITED, Doc, any_of, bound, extension, secured, state
 from plait.envoy.rbac import Peer
 from plait.envoy.rbac import filters as l4_filters
 from plait.envoy.tunnels import RAW, through_internal_listener
@@ -57,6 +57,7 @@ def listener(
         generate_request_id=False,
         request_timeout="0s",
         stream_idle_timeout="0s",
+        request_headers_timeout=STALLED,
         upgrade_configs=[{"upgrade_type": "CONNECT"}],
         http2_protocol_options={
             "allow_connect": True,
@@ -80,7 +81,7 @@ def listener(
             {
                 "name": "default",
                 "filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": config}],
-                "transport_socket": tls.mesh_server(ctx, ["h2"], hbone=True, domains=domains),
+                **secured(tls.mesh_server(ctx, ["h2"], hbone=True, domains=domains)),
             }
         ],
     }
@@ -106,13 +107,18 @@ def held(ctx: Context, activator: str, policies: Iterable[Policy], domains: tupl
     }
 
 
-def route() -> Doc:
+def route(refused: Collection[int] = ()) -> Doc:
+    """`refused`: ports that no tunnel may name, however they are spelled, or a proxy could be led to itself."""
     to = {
         "cluster": INTERNAL,
         "timeout": "0s",
         "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
     }
-    routes = [{"match": {"connect_matcher": {}}, "route": to}]
+    routes: list[Doc] = [{"match": {"connect_matcher": {}}, "route": to}]
+    if refused:
+        ports = "|".join(str(port) for port in sorted(refused))
+        named = {"name": ":authority", "string_match": {"safe_regex": {"regex": f".*:[^1-9]*(?:{ports})"}}}
+        routes.insert(0, {"match": {"connect_matcher": {}, "headers": [named]}, "direct_response": {"status": 400}})
     return {
         "name": NAME,
         "validate_clusters": False,

@@ -20,7 +20,7 @@ from plait.envoy.l7.options import DEFAULT, Options
 from plait.envoy.l7.parts import Parts
 from plait.envoy.l7.patching.matching import Known
 from plait.envoy.l7.report import Refusal
-from plait.envoy.pieces import Doc, bound, cidr, extension, socket_address
+from plait.envoy.pieces import Doc, bound, cidr, extension, secured, socket_address
 from plait.model.views.gateway import GatewayView, HttpChain, ServerPort, TcpChain
 from plait.model.views.upstreams import Upstream
 
@@ -160,7 +160,7 @@ def _http(ctx: Context, view: GatewayView, port: ServerPort, chain: HttpChain, n
     counts = limits.connections(view.enforced.limits, f"port {port.port}")
     document: Doc = {"name": name, "filters": [*counts, http]}
     if chain.tls is not None:
-        document["transport_socket"] = tls.server(ctx, chain.tls, tls.HTTP_ALPN, name)
+        document |= secured(tls.server(ctx, chain.tls, tls.HTTP_ALPN, name))
         if match := _names(chain.server_names):
             document["filter_chain_match"] = match
     return document
@@ -186,7 +186,7 @@ def _tcp(ctx: Context, view: GatewayView, chain: TcpChain, port: ServerPort) -> 
         match["prefix_ranges"] = [cidr(block) for block in chain.addresses]
     if chain.tls is not None:
         alpn = ("istio-peer-exchange", "istio") if chain.tls.mode == "istio_mutual" else ()
-        document["transport_socket"] = tls.server(ctx, chain.tls, alpn, name)
+        document |= secured(tls.server(ctx, chain.tls, alpn, name))
     elif chain.server_names:
         match["transport_protocol"] = "tls"
     if match:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from plait.base.bundle import Bundle
+from plait.base.wellknown import RESERVED_PORTS
 from plait.envoy import names
 from plait.envoy.l7 import chains, inbound, manager, outbound, patches, points, terminate
 from plait.envoy.l7.bundle import Documents, encode
@@ -87,7 +88,7 @@ def _itself(ctx: Context, view: SidecarView) -> _Itself:
         domains = (view.proxy.trust_domain, *view.settings.trust_domain_aliases)
         listeners += [terminate.listener(ctx, ctx.options.hbone_port, (), domains), _internal(ctx, view)]
         clusters.append(terminate.cluster())
-        routes.append(terminate.route())
+        routes.append(terminate.route(RESERVED_PORTS | ctx.options.ports))
     return _Itself(catching, tuple(listeners), tuple(routes), tuple(clusters))
 
 
