@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -12,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from kit.rounds import rounds
 from plait.base import aio
 from plait.base.certification import IMPERSONATED, METHOD, SERVICE, Request, Response
 from plait.identity import trust
@@ -140,6 +143,45 @@ async def test_impersonation_beyond_the_callers_node_is_refused(ca: Endpoint, to
 @pytest.mark.reliability(number=31)
 async def test_token_that_proves_no_service_account_is_refused(ca: Endpoint, token: str) -> None:
     await refused(grpc.StatusCode.UNAUTHENTICATED, ca.ask(token, csr(), POD))
+
+
+@pytest.mark.reliability(number=31)
+async def test_a_flood_gets_nothing_it_may_not_have_and_starves_nobody(
+    ca: Endpoint, record_property: Callable[[str, object], None]
+) -> None:
+    """Strangers, a node that asks for another's pod, and one that may ask but does without end."""
+    count, request = rounds(200), csr()
+    callers = (("garbage", POD), ("foreign", POD), ("agent-b", POD), ("agent-a", POD))
+    given: Counter[str] = Counter()
+    refusals: Counter[grpc.StatusCode] = Counter()
+
+    async def ask(token: str, identity: str) -> None:
+        try:
+            chain = await ca.ask(token, request, identity)
+        except grpc.aio.AioRpcError as error:
+            refusals[error.code()] += 1
+        else:
+            given[token] += 1
+            assert identities(chain[0]) == [POD]
+
+    took = []
+    flood = [asyncio.ensure_future(ask(*callers[number % 4])) for number in range(count)]
+    began = time.monotonic()
+    while not took or not all(each.done() for each in flood):
+        asked = time.monotonic()
+        assert identities((await ca.ask("order", request))[0]) == [POD]
+        took.append(time.monotonic() - asked)
+        await asyncio.sleep(0.02)
+    seconds = time.monotonic() - began
+    await asyncio.gather(*flood)
+    assert set(given) == {"agent-a"} and set(refusals) <= {
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+    slowest = sorted(took)[int(len(took) * 0.99)]
+    record_property(
+        "figure", f"{count / seconds:.0f} requests a second: an honest one took {slowest * 1e3:.0f} ms (p99)"
+    )
 
 
 def tampered() -> str:

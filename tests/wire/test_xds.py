@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import statistics
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 import grpc
 import pytest
 
+from kit.rounds import rounds
 from plait.base.aio import cancel, spawn
 from plait.base.bundle import Bundle, Resource
 from plait.base.type_urls import ADDRESS, AUTHORIZATION, CLUSTER
@@ -105,6 +109,66 @@ async def test_a_denied_caller_hears_why(serve) -> None:
             grpc.StatusCode.UNAUTHENTICATED,
             "this token is not known",
         )
+
+
+@pytest.mark.reliability(number=27)
+async def test_strangers_get_nothing_hold_nothing_and_slow_nobody(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Half of them have a token that nobody knows, the others never say anything; each has a connection of its own."""
+    cache, count = Cache(bundle(a=made("a"))), rounds(200)
+
+    async def connect(peer: Peer, request: Request) -> Cache:
+        if peer.metadata.get("authorization") != "Bearer right":
+            raise Denied("UNAUTHENTICATED", "this token is not known")
+        return cache
+
+    server, address = Server(connect, silent=3.0), f"unix:{tmp_path}/xds.sock"
+    await server.start(address)
+    own = (("grpc.use_local_subchannel_pool", 1),)
+    async with grpc.aio.insecure_channel(address) as channel, contextlib.AsyncExitStack() as held:
+        good = await opened(channel, authorization="Bearer right")
+        await asked(good, Request(ADDRESS))
+
+        async def pushed(version: str) -> float:
+            began = time.monotonic()
+            cache.set(bundle(a=made("a", version)))
+            found = messages.read_response(await asyncio.wait_for(good.read(), 30))
+            assert found.resources[0].version == version
+            return time.monotonic() - began
+
+        async def stranger(number: int) -> grpc.StatusCode:
+            theirs = await held.enter_async_context(grpc.aio.insecure_channel(address, options=own))
+            stream = await opened(theirs, authorization="Bearer wrong")
+            if number % 2:
+                await stream.write(messages.write_request(Request(ADDRESS)))
+            assert await stream.read() is grpc.aio.EOF, "nothing is told to strangers"
+            return await stream.code()
+
+        quiet = [await pushed(f"quiet-{number}") for number in range(20)]
+        before = _resident()
+        strangers = [asyncio.ensure_future(_ended(stranger(number))) for number in range(count)]
+        beside = [await pushed(f"beside-{number}") for number in range(20)]
+        codes = set(await asyncio.gather(*strangers))
+        assert codes == {grpc.StatusCode.UNAUTHENTICATED}
+        assert server.streams == 1
+        record_property(
+            "figure",
+            f"{count} strangers: {(_resident() - before) / 1e6:.0f} MB more in both sides' process, a push took "
+            f"{statistics.median(beside) * 1e3:.1f} ms ({statistics.median(quiet) * 1e3:.1f} without them)",
+        )
+    await server.stop()
+
+
+async def _ended(call: Awaitable[grpc.StatusCode]) -> grpc.StatusCode:
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 async def test_the_cache_forgets_a_client_that_left(serve) -> None:

@@ -26,6 +26,8 @@ from plait.xds.types import DEFAULT, Rules
 _log = logger("xds")
 _REMEMBERED = 4096
 """Answers of which it is known when they came."""
+_SILENT = 15.0
+"""Seconds a caller may take for its first request, by which it is known: strangers hold no streams."""
 _MAX_MESSAGE = 200 * 1024 * 1024
 OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.max_receive_message_length", _MAX_MESSAGE),
@@ -78,11 +80,13 @@ class Server:
         rules: Rules = DEFAULT,
         services: Sequence[grpc.GenericRpcHandler] = (),
         judged: Judged = lambda url, refused: None,
+        silent: float = _SILENT,
     ) -> None:
         self._connect = connect
         self._judged = judged
         self._rules = rules
         self._services = services
+        self._silent = silent
         self._server: grpc.aio.Server | None = None
         self.streams = 0
         """Streams that are open now."""
@@ -139,7 +143,11 @@ class Server:
             self.streams -= 1
 
     async def _serve(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
-        first = await anext(aiter(requests), None)
+        try:
+            async with asyncio.timeout(self._silent):
+                first = await anext(aiter(requests), None)
+        except TimeoutError:
+            raise Denied("UNAUTHENTICATED", f"no request within {self._silent:g} s") from None
         if first is None:
             return
         request = messages.read_request(first)
