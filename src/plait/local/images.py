@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from plait.base.wellknown import PROXY_DIRECTORY, PROXY_IMAGE
+from plait.base.wellknown import DRAIN_SECONDS, PROXY_DIRECTORY, PROXY_IMAGE
 from plait.resources.proxy_container import COMPONENT_LOG_LEVEL, LOG_LEVEL
 
 
@@ -48,7 +48,9 @@ _PROXY = (f"{PROXY_DIRECTORY}/envoy", "--config-path", f"{PROXY_DIRECTORY}/boots
 _BUILT_IN = (
     Image(
         PROXY_IMAGE,
-        entrypoint=(*_PROXY, "--drain-time-s", "5"),
+        # At once, not by and by: a connection of a chain that goes is told to end by its next answer. One that had none
+        # of that would be closed at the end of the drain, perhaps as its client sends.
+        entrypoint=(*_PROXY, "--drain-time-s", f"{DRAIN_SECONDS}", "--drain-strategy", "immediate"),
         cmd=("--log-level", LOG_LEVEL, "--component-log-level", COMPONENT_LOG_LEVEL),
     ),
     Image("*httpbin*", cmd=("/bin/sh", "-c", _SHELL_HTTPBIN), env={"PYTHONDONTWRITEBYTECODE": "1"}),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from plait.base.wellknown import DRAIN_SECONDS
 from plait.local.images import BadTable, Image, Table, UnknownImage, bare, load
 
 TABLE = Table([Image("*/app", entrypoint=("/app",), cmd=("serve",))])
@@ -46,3 +47,10 @@ def test_the_users_table_comes_first_and_its_mistakes_are_named(
         file.write_text(text)
         with pytest.raises(BadTable, match=message):
             load(tmp_path)
+
+
+def test_an_l7_proxy_tells_connections_of_a_gone_chain_to_end_by_their_next_answer() -> None:
+    """By and by (Envoy's default) leaves some untold until they are closed, as their client may be sending."""
+    command = TABLE.command({"image": "plait/proxyv2:1"})[0]
+    assert command[command.index("--drain-strategy") + 1] == "immediate"
+    assert command[command.index("--drain-time-s") + 1] == str(DRAIN_SECONDS)
