@@ -106,7 +106,7 @@ def test_taking_one_mesh_down_leaves_that_whose_name_begins_alike(mine: Mesh) ->
         mine.up("--nodes", "1")
     spaces = traces(mine.name, mine.home)["namespaces"]
     assert Mesh(mine.name.removesuffix("-l"), mine.home).plait("down").returncode == 0
-    assert traces(mine.name, mine.home)["namespaces"] == spaces != []
+    assert spaces and set(spaces) <= set(traces(mine.name, mine.home)["namespaces"])  # pods may still be starting
     until(lambda: mine.plait("status").returncode == 0, "still healthy")
 
 
