@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import signal
+import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from kit.mesh import MANY, ONCE, PAIR, Mesh, mesh, talking, until
+from kit.netlab import sniffing
+from kit.rounds import rounds
 from plait.local import processes as members
 from plait.local.record import FORMS
 from plait.resources import kinds
@@ -84,6 +89,66 @@ def test_without_control_plane_everything_known_works_even_after_restarts(mine: 
     keys = list((mine.layout.node("node-1") / "keys").iterdir())
     assert keys and all(key.stat().st_mode & 0o777 == 0o600 for key in keys)
     until(lambda: mine.works("late", ONCE, service, "9000"), "the new pod is known to everyone")
+
+
+TUNNEL = (15008).to_bytes(2, "big")
+SECRET = b"a word in clear"
+KNOCKING = """
+import socket, sys, time
+while True:
+    try:
+        with socket.create_connection((sys.argv[1], 9000), 1) as s:
+            s.settimeout(1); s.sendall(b"a word in clear\\n"); s.recv(99)
+    except OSError: pass
+    time.sleep(0.01)
+"""
+STARTING = """
+apiVersion: v1
+kind: Pod
+metadata: {name: starting-%d, namespace: duo}
+spec:
+  nodeSelector: {kubernetes.io/hostname: node-1}
+  terminationGracePeriodSeconds: 0
+  containers: [{name: c, image: none, command: [/usr/bin/python3, -c, %s, "%s"]}]
+"""
+"""Its first act is to say the word, whatever of the mesh there is by then."""
+
+
+@pytest.mark.reliability(number=2)
+def test_nothing_leaves_in_clear_while_every_part_is_killed_in_any_order(
+    mine: Mesh, service: str, record_property: Callable[[str, object], None]
+) -> None:
+    """The server takes plaintext, so only the client's side keeps it from being sent. Parts start again by themselves,
+    so the order in which they come back is any, too. Closed is what was closed all the time: no frame has the word."""
+    order, count, took = random.Random(20261128), rounds(2), []
+    knocking = [mine.start("client", KNOCKING, address) for address in (service, mine.address("echo"))]
+    try:
+        with sniffing(mine.layout.netns("node-2")) as seen:
+            for number in range(count):
+                mine.apply(STARTING % (number, json.dumps(KNOCKING), mine.address("echo")))
+                agents = [mine.pid(part) for part in ("relay", "apiserver", "control", "node-1", "node-2")]
+                parts = [*agents, mine.envoy("node-1"), mine.envoy("node-2")]
+                order.shuffle(parts)
+                for pid in parts:
+                    mine.kill(pid)
+                    time.sleep(order.choice((0, 0, 0.05, 0.2)))
+                took.append(until(lambda: mine.works("client", ONCE, service, "9000"), "connections again", 120))
+                mine.captured("duo", f"starting-{number}")
+                until(lambda: mine.plait("status").returncode == 0, "healthy again", 120)
+        assert all(each.poll() is None for each in knocking)
+    finally:
+        for each in knocking:
+            each.kill()
+            each.communicate()
+        for number in range(count):
+            mine.plait("delete", "pod", f"starting-{number}", "-n", "duo")
+    assert any(TUNNEL in packet for packet in seen), "tunnels (15008) were seen by the capture"
+    assert not [packet for packet in seen if SECRET in packet]
+    record_property(
+        "figure",
+        f"{mine.record.capture}: {count} rounds, 0 of {len(seen)} frames in clear, served again after "
+        f"{statistics.median(took):.1f} s (at most {max(took):.1f})",
+    )
 
 
 @pytest.mark.reliability(number=9)
