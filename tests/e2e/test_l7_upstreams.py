@@ -108,10 +108,10 @@ def test_a_request_to_a_headless_service_reaches_the_pod_that_was_dialed_even_a_
             (http_,),
             (),
             (upstream("db", endpoints=ends, pinned=True),),
-            (),
-            "permissive",
             "allow_any",
             None,
+            (),
+            "permissive",
             l7.ENFORCED,
         )
         document = l7.composed(sidecar.documents(view, options), run=True, admin=str(tmp_path / "admin"))
@@ -140,7 +140,7 @@ def test_a_socket_file_of_the_sidecars_own_serves_hosts_and_no_others(tmp_path: 
         own = HttpOutbound(0, (host,), bind=f"unix://{path}", capture=False, by_port=True)
         web = upstream("web", "127.0.0.1", target=behind)
         view = SidecarView(
-            l7.proxy("sidecar"), l7.SETTINGS, (own,), (), (web,), (), "permissive", "allow_any", None, l7.ENFORCED
+            l7.proxy("sidecar"), l7.SETTINGS, (own,), (), (web,), "allow_any", None, (), "permissive", l7.ENFORCED
         )
         document = l7.composed(sidecar.documents(view, options), run=True, admin=str(tmp_path / "admin"))
         with envoy(document, options.outbound_port, tmp_path):

@@ -124,10 +124,10 @@ class Doors:
             (),
             (),
             (),
-            inbound,
-            "strict",
             "allow_any",
             None,
+            inbound,
+            "strict",
             self._enforced,
             tunnel=True,
         )
