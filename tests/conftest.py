@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
+import hypothesis
 import pytest
 
 MARK = "reliability"
+
+# A deadline measures the machine, which others use too.
+hypothesis.settings.register_profile("plait", deadline=None)
+hypothesis.settings.load_profile("plait")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -115,3 +115,13 @@ def test_one_document_among_many_is_a_revision_of_what_was_said_and_is_made_alon
     made.clear()
     second = parts.said("routes", [*documents[:7], {"name": "7", "to": "b"}, *documents[8:]], said).resources
     assert made == ["7"] and second.since(first) == ("7",)
+
+
+def test_what_lasts_is_the_object_it_was_while_it_is_equal() -> None:
+    parts = Parts()
+    one, other = (1, "a"), (2, "b")
+    first = parts.lasting("kind", (one, other), lambda each: each[0])
+    assert parts.lasting("kind", ((1, "a"), (2, "b")), lambda each: each[0]) is first
+    moved = parts.lasting("kind", ((0, "new"), (1, "a"), (2, "c")), lambda each: each[0])
+    assert moved == ((0, "new"), (1, "a"), (2, "c"))
+    assert moved[1] is one
