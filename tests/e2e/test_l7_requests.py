@@ -419,19 +419,16 @@ def test_a_request_goes_through_the_waypoints_tunnel_into_the_sidecar_that_was_m
             ),
         )
         pod = SidecarView(
-            l7.proxy(
-                "sidecar",
-                "app",
-            ),
-            l7.SETTINGS,
-            (),
-            (),
-            (),
-            (InboundPort(app, "http", "strict"),),
-            "strict",
-            "allow_any",
-            None,
-            Enforced((guard,), telemetry=l7.PROMETHEUS),
+            proxy=l7.proxy("sidecar", "app"),
+            settings=l7.SETTINGS,
+            http=(),
+            tcp=(),
+            upstreams=(),
+            unknown="allow_any",
+            egress_proxy=None,
+            inbound=(InboundPort(app, "http", "strict"),),
+            default_mtls="strict",
+            enforced=Enforced((guard,), telemetry=l7.PROMETHEUS),
             tunnel=True,
         )
         pod = replace(pod, proxy=replace(pod.proxy, addresses=("127.0.0.1",)))

@@ -132,7 +132,16 @@ def test_all_doors_of_a_sidecar_count_together(tmp_path: Path) -> None:
             port, "http", "permissive", "shop/web", l7.host("web"), endpoint=f"127.0.0.1:{web}", bind="127.0.0.1"
         )
         view = SidecarView(
-            l7.proxy("sidecar", "web"), l7.SETTINGS, (), (), (), (inbound,), "permissive", "allow_any", None, enforced
+            proxy=l7.proxy("sidecar", "web"),
+            settings=l7.SETTINGS,
+            http=(),
+            tcp=(),
+            upstreams=(),
+            unknown="allow_any",
+            egress_proxy=None,
+            inbound=(inbound,),
+            default_mtls="permissive",
+            enforced=enforced,
         )
         found = sidecar.documents(view)
         found["listeners"] = [each for each in found["listeners"] if each["name"] == f"127.0.0.1_{port}"]
