@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_network
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -16,6 +16,7 @@ MODE: Final = "sidecar.istio.io/interceptionMode"
 Interception = Literal["REDIRECT", "TPROXY", "NONE"]
 """How what comes in is captured: only TPROXY shows the client's address to the application. With NONE nothing is, in
 either direction: applications connect to the proxy's own listeners."""
+_MODES: Final[Mapping[str, Interception]] = {"REDIRECT": "REDIRECT", "TPROXY": "TPROXY", "NONE": "NONE"}
 
 
 class Redirection(Struct, frozen=True):
@@ -64,10 +65,9 @@ def redirection(annotations: Mapping[str, str]) -> Redirection:
 def interception(annotations: Mapping[str, str]) -> Interception:
     """What the pod's annotation says, or nothing does. BadAnnotation when it cannot be read."""
     mode = annotations.get(MODE, "REDIRECT")
-    for known in get_args(Interception):
-        if mode == known:
-            return known  # type: ignore[no-any-return]
-    raise BadAnnotation(MODE, f'"{mode}" is unknown; use REDIRECT, TPROXY or NONE, or remove the annotation')
+    if (known := _MODES.get(mode)) is None:
+        raise BadAnnotation(MODE, f'"{mode}" is unknown; use REDIRECT, TPROXY or NONE, or remove the annotation')
+    return known
 
 
 _ALL: Final = ("includeInboundPorts", "includeOutboundIPRanges")

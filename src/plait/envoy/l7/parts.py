@@ -105,6 +105,7 @@ class Parts:
         self._grouping: dict[str, Group] = {}
         self._said: dict[str, Spoken] = {}
         self._halves: dict[str, Parts] = {}
+        self._lasted: dict[str, tuple[Any, ...]] = {}
         self._lasting: dict[str, tuple[Any, ...]] = {}
 
     def half(self, name: str) -> Parts:
@@ -118,6 +119,7 @@ class Parts:
         changed = [pair for pair in zip(self._known, known, strict=False) if pair[0] != pair[1]]
         self._moved = frozenset().union(*(differing(*pair) for pair in changed)) if same else frozenset()
         self._common, self._known, self._now, self._grouping = common, known, {}, {}
+        self._lasted, self._lasting = self._lasting, {}
 
     def known(self, upstreams: tuple[Upstream, ...]) -> Mapping[tuple[str, int, str], Upstream]:
         """By key; the same mapping while they are the same tuple."""
@@ -147,7 +149,7 @@ class Parts:
     def lasting(self, key: str, found: tuple[S, ...], name: Callable[[S], Hashable]) -> tuple[S, ...]:
         """`found`, with the object of last time for each member that is equal to one; the very same tuple where all
         are."""
-        self._lasting[key] = found = kept(self._lasting.get(key, ()), found, name)
+        self._lasting[key] = found = kept(self._lasted.get(key, ()), found, name)
         return found
 
     def made(self, key: str, source: Any, make: Callable[[], T]) -> T:

@@ -119,9 +119,15 @@ def test_one_document_among_many_is_a_revision_of_what_was_said_and_is_made_alon
 
 def test_what_lasts_is_the_object_it_was_while_it_is_equal() -> None:
     parts = Parts()
-    one, other = (1, "a"), (2, "b")
-    first = parts.lasting("kind", (one, other), lambda each: each[0])
-    assert parts.lasting("kind", ((1, "a"), (2, "b")), lambda each: each[0]) is first
-    moved = parts.lasting("kind", ((0, "new"), (1, "a"), (2, "c")), lambda each: each[0])
-    assert moved == ((0, "new"), (1, "a"), (2, "c"))
-    assert moved[1] is one
+
+    def lasting(*found: str) -> tuple[tuple[str, ...], ...]:
+        parts.begin(())
+        return parts.lasting("kind", tuple(tuple(each) for each in found), lambda each: each[0])  # new objects
+
+    first = lasting("ab", "cd")
+    assert lasting("ab", "cd") is first
+    moved = lasting("xy", "ab", "ce")
+    assert moved == (("x", "y"), ("a", "b"), ("c", "e"))
+    assert moved[1] is first[0]
+    parts.begin(())
+    assert lasting("ab")[0] is not first[0], "a translation that did not use it forgets it"

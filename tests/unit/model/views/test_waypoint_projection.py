@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kit import documents as d
@@ -35,8 +37,8 @@ def test_only_what_a_change_is_about_is_projected_anew(edit: d.Document, monkeyp
     view = waypoint_projection.project(mesh, w.who(mesh, "wp-0"))
     made, make = [], waypoint_projection._service
 
-    def counted(*given: object) -> ServedService:
-        made.append(make(*given))  # type: ignore[arg-type]
+    def counted(*given: Any) -> ServedService:
+        made.append(make(*given))
         return made[-1]
 
     monkeypatch.setattr(waypoint_projection, "_service", counted)

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from plait.model.compile.services import hostname
+from plait.model.compile.traffic.gateway_api import named
 from plait.model.compile.traffic.gateway_api.grants import Grants
 from plait.model.http_services import HttpService
 from plait.model.mesh import Settings
@@ -17,15 +18,9 @@ from plait.resources.gateway_api.shared import ParentReference as Written
 GROUP = "gateway.networking.k8s.io"
 
 
-class Reference(Protocol):
+class Reference(named.Reference, Protocol):
     """What all spellings of a reference to a backend have."""
 
-    @property
-    def group(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def name(self) -> str: ...
     @property
     def namespace(self) -> str | None: ...
     @property
